@@ -1,0 +1,7 @@
+//! The world behind seams: disks, object homes, clock, randomness; each with a real and a simulated half, so that
+//! everything above runs in one process from one seed, with faults.
+//!
+//! Never knows: what the bytes mean.
+
+pub mod objects;
+pub mod volume;

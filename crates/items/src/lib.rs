@@ -1,0 +1,7 @@
+//! What is on a volume: partitions, file systems, which bytes they use, and the files in them. Every parser here
+//! reads bytes that an attacker may have written.
+//!
+//! Never knows: keys, the store, the network, or what a point is.
+
+pub mod allocation;
+pub mod tree;
