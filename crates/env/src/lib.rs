@@ -4,4 +4,5 @@
 //! Never knows: what the bytes mean.
 
 pub mod objects;
+pub mod real;
 pub mod volume;

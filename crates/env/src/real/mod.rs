@@ -1,0 +1,5 @@
+//! The real halves of the seams.
+//!
+//! Never knows: the simulated halves.
+
+pub mod folder;

@@ -1,0 +1,3 @@
+//! Tests of the room from outside: real devices, real file systems, real servers.
+
+mod folder;
