@@ -1,0 +1,62 @@
+//! Which Debian packages the scripts and tests need, and why. Any version will do.
+//!
+//! Never knows: how packages are installed.
+
+/// A Debian package, and what it is for.
+pub(crate) struct Package {
+    /// Its name in Debian 12.
+    pub(crate) name: &'static str,
+    /// What would not work without it.
+    pub(crate) why: &'static str,
+}
+
+const fn package(name: &'static str, why: &'static str) -> Package {
+    Package { name, why }
+}
+
+/// What tests and the demo need.
+pub(crate) const TEST: &[Package] = &[
+    package("gcc", "builds the C parts of cryptography and compression"),
+    package("libc6-dev", "headers for those"),
+    package(
+        "e2fsprogs",
+        "ext4: mkfs, e2fsck, dumpe2fs and debugfs make and judge test images",
+    ),
+    package(
+        "xfsprogs",
+        "XFS: mkfs, xfs_db and xfs_repair make and judge test images",
+    ),
+    package(
+        "btrfs-progs",
+        "btrfs: mkfs and btrfs inspect-internal make and judge test images",
+    ),
+    package(
+        "ntfs-3g",
+        "NTFS: mkntfs, ntfscp and ntfsinfo make and judge test images",
+    ),
+    package("gdisk", "sgdisk writes GPT partition tables for tests"),
+    package("fdisk", "sfdisk writes MBR partition tables for tests"),
+    package(
+        "mount",
+        "losetup and mount: loop devices for tests and the demo",
+    ),
+    package("libnbd-bin", "nbdinfo and nbdcopy judge our NBD server"),
+    package(
+        "python3-libnbd",
+        "an NBD client that asks what no tool asks",
+    ),
+    package(
+        "qemu-utils",
+        "qemu-img and qemu-io judge our NBD server and images",
+    ),
+    package("fuse3", "fusermount3 mounts a point without root"),
+    package("zstd", "a second reader for compressed test data"),
+];
+
+/// What the bench needs on top.
+pub(crate) const BENCH: &[Package] = &[
+    package("time", "GNU time takes a program's peak memory"),
+    package("restic", "a peer of the bench"),
+    package("borgbackup", "a peer of the bench"),
+    package("casync", "a peer of the bench"),
+];
