@@ -1,0 +1,76 @@
+//! Compression: zstd, one frame, its length known from outside.
+//!
+//! Never knows: what is compressed.
+
+use crate::OpenError;
+
+/// Compresses, with its memory kept from call to call.
+pub struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl Compressor {
+    /// At a level of zstd.
+    pub fn new(level: i32) -> Self {
+        let mut inner =
+            zstd::bulk::Compressor::new(level).expect("zstd makes a context unless memory is out");
+        let plain = "the parameter is known to the bundled zstd";
+        inner.include_checksum(false).expect(plain);
+        inner.include_contentsize(false).expect(plain);
+        inner.include_dictid(false).expect(plain);
+        Compressor(inner)
+    }
+
+    /// Compresses into `out`, which is overwritten. `false`: it would not get smaller; `out` is then of no use.
+    pub fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) -> bool {
+        out.clear();
+        out.reserve(plain.len());
+        matches!(self.0.compress_to_buffer(plain, out), Ok(len) if len < plain.len())
+    }
+}
+
+/// Decompresses, with its memory kept from call to call.
+pub struct Decompressor(zstd::bulk::Decompressor<'static>);
+
+impl Default for Decompressor {
+    fn default() -> Self {
+        Decompressor(
+            zstd::bulk::Decompressor::new().expect("zstd makes a context unless memory is out"),
+        )
+    }
+}
+
+impl Decompressor {
+    /// Decompresses into exactly `plain` bytes.
+    ///
+    /// # Errors
+    /// [`OpenError::Compression`] if it is not zstd or has another length.
+    pub fn decompress(&mut self, bytes: &[u8], plain: usize) -> Result<Vec<u8>, OpenError> {
+        let mut out = Vec::with_capacity(plain);
+        match self.0.decompress_to_buffer(bytes, &mut out) {
+            Ok(len) if len == plain => Ok(out),
+            _ => Err(OpenError::Compression),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comes_back_and_says_when_it_does_not_help() {
+        let mut out = Vec::new();
+        let plain = b"abc".repeat(1000);
+        assert!(Compressor::new(1).compress(&plain, &mut out));
+        assert_eq!(
+            Decompressor::default().decompress(&out, plain.len()),
+            Ok(plain.clone())
+        );
+        assert_eq!(
+            Decompressor::default().decompress(&out, plain.len() - 1),
+            Err(OpenError::Compression)
+        );
+        let mut random = vec![0; 4096];
+        blake3::Hasher::new().finalize_xof().fill(&mut random);
+        assert!(!Compressor::new(1).compress(&random, &mut out));
+    }
+}
