@@ -4,5 +4,8 @@
 //! Never knows: what the bytes mean.
 
 pub mod objects;
+pub mod random;
 pub mod real;
+pub mod sim;
+pub mod time;
 pub mod volume;

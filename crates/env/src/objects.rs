@@ -96,9 +96,13 @@ pub trait Object: Send + Sync {
 ///
 /// Guarantees of every implementation, proved by [`crate::suite`]:
 /// - an object appears whole or not at all, and never changes under a reader who opened it;
-/// - on `Ok` from `put`, `put_new` and `delete` the change survives a power loss;
+/// - on `Ok` from `put`, `put_new` and `delete` the change survives a power loss, and with it whatever could be seen
+///   before in the same folder (the name up to the last `/`);
 /// - of many `put_new` of one name exactly one succeeds;
 /// - a listing that starts after a change returned shows the change.
+///
+/// Not guaranteed: that what is seen of a change before it returned survives a power loss. No name may be an object
+/// and the beginning of another object's name (`a` and `a/b`): some homes refuse that.
 pub trait Objects: Send + Sync {
     /// What this home can do.
     fn abilities(&self) -> Abilities;

@@ -3,3 +3,4 @@
 //! Never knows: the simulated halves.
 
 pub mod folder;
+pub mod system;

@@ -1,0 +1,19 @@
+//! The clock: what people call the time.
+//!
+//! Never knows: what the time is used for. It must not be used for order or safety, since a wall clock may jump.
+
+/// A moment: nanoseconds since 1970-01-01T00:00:00Z, negative before it. From 1677 to 2262.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// A wall clock.
+pub trait Clock: Send + Sync {
+    /// The time now. Two readings may be equal, and a later one may be smaller.
+    fn now(&self) -> Timestamp;
+}
+
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}
