@@ -5,15 +5,31 @@
 use std::process::ExitCode;
 
 mod bench;
+mod demo;
 mod fail;
+mod fuzz;
 mod run;
 mod setup;
+mod sim;
+mod test;
+mod tidy;
 
 use fail::{Fail, Result};
 
-const USAGE: &str = "\
-cargo xtask setup    installs what Debian must provide, and says what and why
-cargo xtask bench    measures against restic, borg, rustic and casync";
+fn usage() -> String {
+    format!(
+        "cargo xtask COMMAND
+  setup     installs what Debian must provide, and says what and why
+  demo      the main job from end to end, on a real file system and a store in a folder
+  test      setup, then every check and every test
+  tidy      arrows between rooms, headers, leftovers, licences, links
+  sim [--seeds N] [--from S]    the simulator
+  {}
+  {}",
+        fuzz::USAGE,
+        bench::USAGE
+    )
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,10 +43,26 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: &[String]) -> Result<()> {
-    let (command, rest) = arguments.split_first().ok_or_else(|| Fail::new(USAGE))?;
+    let Some((command, rest)) = arguments.split_first() else {
+        return Err(Fail::new(usage()));
+    };
+    let alone = rest.is_empty();
     match command.as_str() {
-        "setup" => setup::install(setup::Set::Bench),
+        "setup" if alone => setup::install(setup::Set::Test),
+        "demo" if alone => demo::main(),
+        "test" if alone => test::main(),
+        "tidy" if alone => tidy::main(),
         "bench" => bench::main(rest),
-        _ => Err(Fail::new(format!("no command `{command}`\n{USAGE}"))),
+        "sim" => sim::main(rest),
+        "fuzz" => fuzz::main(rest),
+        "help" | "--help" | "-h" => {
+            println!("{}", usage());
+            Ok(())
+        }
+        _ => Err(Fail::new(format!(
+            "`{}` is not understood\n{}",
+            arguments.join(" "),
+            usage()
+        ))),
     }
 }

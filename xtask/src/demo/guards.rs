@@ -1,0 +1,94 @@
+//! Loop devices and mounts that go away whatever happens, Ctrl-C included.
+//!
+//! Never knows: what is on them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::fail::{During, Fail, Result};
+use crate::run;
+
+/// An image file as a block device, until dropped.
+pub(super) struct Loop(String);
+
+impl Loop {
+    /// Attaches the file to a free loop device.
+    pub(super) fn attach(file: &Path) -> Result<Loop> {
+        let said = run::text(
+            run::as_root("losetup")?
+                .args(["--find", "--show"])
+                .arg(file),
+        )?;
+        Ok(Loop(said.trim().to_owned()))
+    }
+
+    /// The device's path.
+    pub(super) fn device(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        detach("losetup", &["--detach", &self.0]);
+    }
+}
+
+/// A mounted file system, until dropped.
+pub(super) struct Mount(PathBuf);
+
+impl Mount {
+    /// Mounts the device on the folder, which is made.
+    pub(super) fn new(device: &str, folder: &Path, options: &str) -> Result<Mount> {
+        std::fs::create_dir_all(folder).during(folder.display())?;
+        run::output(
+            run::as_root("mount")?
+                .args(["-o", options, device])
+                .arg(folder),
+        )?;
+        Ok(Mount(folder.to_path_buf()))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        detach("umount", &[&self.0.to_string_lossy()]);
+    }
+}
+
+/// Nothing is left to do after a failure here but to say what stayed behind.
+fn detach(program: &str, arguments: &[&str]) {
+    let result = run::as_root(program).and_then(|mut command| run::output(command.args(arguments)));
+    if let Err(cause) = result {
+        eprintln!("demo: could not clean up: {cause}");
+    }
+}
+
+/// Whether the user asked us to stop. While this exists, Ctrl-C ends the programs we run but not us, so that what we
+/// attached and mounted is taken away.
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Begins to listen.
+    pub(super) fn listen() -> Result<Interrupt> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&asked))
+                .during("listening for signals")?;
+        }
+        Ok(Interrupt(asked))
+    }
+
+    /// # Errors
+    /// The user asked us to stop.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            Err(Fail::new("stopped, and cleaned up"))
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `cargo xtask demo`: the main job from end to end, on a real ext4 on a loop device and a store in a folder.
+//!
+//! Whatever it claims it has compared. Never knows: how anything is stored; it types commands, as a person would.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::fail::{During, Fail, Result};
+use crate::{run, setup};
+
+mod backstay;
+mod guards;
+
+use backstay::Backstay;
+use guards::{Interrupt, Loop, Mount};
+
+const MACHINE: &str = "office";
+const DISK_BYTES: u64 = 256 << 20;
+
+/// Where the demo's things are.
+struct Home {
+    dir: PathBuf,
+    disk: PathBuf,
+    mounted: PathBuf,
+    /// Copies of the files as they were at the first point.
+    expected: PathBuf,
+}
+
+/// Runs the demo.
+/// # Errors
+/// Anything that did not work, or did not give back what was protected.
+pub(crate) fn main() -> Result<()> {
+    setup::install(setup::Set::Test)?;
+    let interrupt = Interrupt::listen()?;
+    let home = fresh_home()?;
+    let backstay = Backstay::build(&home.dir)?;
+    interrupt.check()?;
+    let first = make_history(&home, &backstay, &interrupt)?;
+    interrupt.check()?;
+    get_back(&home, &backstay, &first, &interrupt)?;
+    where_to_look(&backstay, &first);
+    Ok(())
+}
+
+fn say(sentence: &str) {
+    println!("\n== {sentence}");
+}
+
+fn fresh_home() -> Result<Home> {
+    let dir = run::keep("demo");
+    if dir.exists() {
+        run::output(
+            run::as_root("rm")?
+                .args(["-r", "--one-file-system"])
+                .arg(&dir),
+        )?;
+    }
+    fs::create_dir_all(&dir).during(dir.display())?;
+    fs::write(dir.join("passphrase"), "a passphrase for the demo\n")
+        .during("writing the passphrase")?;
+    let (disk, mounted, expected) = (
+        dir.join("disk.img"),
+        dir.join("mounted"),
+        dir.join("expected"),
+    );
+    Ok(Home {
+        dir,
+        disk,
+        mounted,
+        expected,
+    })
+}
+
+/// Two points with a change in between; answers the time of the first.
+fn make_history(home: &Home, backstay: &Backstay, interrupt: &Interrupt) -> Result<String> {
+    say("a disk of 256 MiB with an ext4 on it, on a loop device");
+    let file = fs::File::create(&home.disk).during(home.disk.display())?;
+    file.set_len(DISK_BYTES).during(home.disk.display())?;
+    let disk = Loop::attach(&home.disk)?;
+    run::output(run::as_root("mkfs.ext4")?.args(["-q", "-L", MACHINE, disk.device()]))?;
+    let mount = Mount::new(disk.device(), &home.mounted, "defaults")?;
+    write_files(home)?;
+    run::output(
+        run::as_root("cp")?
+            .arg("--archive")
+            .args([&home.mounted, &home.expected]),
+    )?;
+    interrupt.check()?;
+
+    say("a store, and the first point of the mounted disk");
+    let store = home.dir.join("store").display().to_string();
+    backstay.run(&["init", &store])?;
+    let protect = [
+        "protect",
+        disk.device(),
+        "--store",
+        &store,
+        "--machine",
+        MACHINE,
+        "--once",
+    ];
+    sync(home)?;
+    backstay.run(&protect)?;
+    let first = backstay.points(MACHINE)?.into_iter().next_back();
+    let first = first.ok_or_else(|| Fail::new("no point after protect"))?;
+    interrupt.check()?;
+
+    say("one letter is rewritten, another is deleted; then the second point");
+    change_files(home)?;
+    sync(home)?;
+    backstay.run(&protect)?;
+    backstay.run(&["points", MACHINE])?;
+    drop(mount);
+    Ok(first)
+}
+
+fn get_back(home: &Home, backstay: &Backstay, first: &str, interrupt: &Interrupt) -> Result<()> {
+    say("the deleted letter, from the first point");
+    let letter = home.dir.join("contract.txt");
+    let to = letter.display().to_string();
+    backstay.run(&["files", "ls", MACHINE, "--at", first, "/letters"])?;
+    backstay.run(&[
+        "files",
+        "get",
+        MACHINE,
+        "--at",
+        first,
+        "/letters/contract.txt",
+        "--to",
+        &to,
+    ])?;
+    same(&letter, &home.expected.join("letters/contract.txt"))?;
+    interrupt.check()?;
+
+    say("the whole disk as it is now, then in place back to the first point");
+    let restored = home.dir.join("restored.img");
+    let to = restored.display().to_string();
+    backstay.run(&["restore", MACHINE, "--at", "latest", "--to", &to])?;
+    same(&restored, &home.disk)?;
+    backstay.run(&[
+        "restore", MACHINE, "--at", first, "--to", &to, "--delta", "--yes",
+    ])?;
+    interrupt.check()?;
+
+    say(
+        "are all files back? The restored disk is mounted and compared with the copies made before",
+    );
+    let disk = Loop::attach(&restored)?;
+    let _mount = Mount::new(disk.device(), &home.mounted, "ro")?;
+    run::run(
+        run::as_root("diff")?
+            .args(["--recursive", "--no-dereference"])
+            .args([&home.expected, &home.mounted]),
+    )?;
+    println!("yes: every file is as it was at {first}");
+    Ok(())
+}
+
+/// Letters, a copy of the project's pages, and a mailbox large enough to see that it is not stored twice.
+fn write_files(home: &Home) -> Result<()> {
+    let plain = home.dir.join("files");
+    let letters = plain.join("letters");
+    fs::create_dir_all(&letters).during(letters.display())?;
+    fs::write(letters.join("contract.txt"), "We agree on everything.\n")
+        .during("writing a letter")?;
+    fs::write(letters.join("offer.txt"), "Ten servers, at a fair price.\n")
+        .during("writing a letter")?;
+    let mailbox: String = (0..200_000)
+        .map(|n| format!("From: customer {n}\nDear all, number {n}.\n\n"))
+        .collect();
+    fs::write(plain.join("mailbox"), mailbox).during("writing a mailbox")?;
+    run::output(
+        run::as_root("cp")?
+            .arg("--recursive")
+            .arg(run::root().join("docs"))
+            .arg(&plain),
+    )?;
+    run::output(
+        run::as_root("cp")?
+            .arg("--recursive")
+            .arg(plain.join("."))
+            .arg(&home.mounted),
+    )?;
+    run::output(run::as_root("rm")?.arg("-r").arg(&plain)).map(drop)
+}
+
+fn change_files(home: &Home) -> Result<()> {
+    let letters = home.mounted.join("letters");
+    let offer = home.dir.join("offer.txt");
+    fs::write(&offer, "Twenty servers, at a better price.\n").during("writing a letter")?;
+    run::output(run::as_root("cp")?.args([&offer, &letters.join("offer.txt")]))?;
+    run::output(run::as_root("rm")?.arg(letters.join("contract.txt")))?;
+    fs::remove_file(&offer).during(offer.display())
+}
+
+fn sync(home: &Home) -> Result<()> {
+    run::output(run::program("sync").arg("--file-system").arg(&home.mounted)).map(drop)
+}
+
+fn same(found: &Path, wanted: &Path) -> Result<()> {
+    run::output(run::as_root("cmp")?.args([found, wanted]))?;
+    println!("compared: {} is right to the last byte", found.display());
+    Ok(())
+}
+
+fn where_to_look(backstay: &Backstay, first: &str) {
+    say("done. The store is still there; to go on by hand:");
+    println!("{}", backstay.settings());
+    println!("backstay show {MACHINE} --at '{first}'");
+    println!("backstay mount {MACHINE} --at latest DIR    # disks and files as folders");
+    println!(
+        "backstay serve {MACHINE} --at latest        # the disk over NBD, for qemu and others"
+    );
+    println!("backstay check --read-data                  # every byte verified");
+    println!(
+        "\nARCHITECTURE.md shows the inside, docs/format the bytes, docs/results.md the figures."
+    );
+}

@@ -1,0 +1,245 @@
+//! Which room may import which. Absence is what keeps the rooms apart, so every missing arrow has its reason here.
+//!
+//! Never knows: what is inside the rooms.
+
+use serde_json::Value;
+
+use super::Finding;
+
+/// One room and its arrows.
+struct Room {
+    name: &'static str,
+    /// What it may import.
+    may: &'static [&'static str],
+    /// What its tests may import on top.
+    tests_may: &'static [&'static str],
+    /// Why it may import nothing else.
+    why: &'static str,
+}
+
+const ROOMS: &[Room] = &[
+    Room {
+        name: "format",
+        may: &[],
+        tests_may: &[],
+        why: "format is the one address for compatibility: bytes only, no I/O, clock or keys",
+    },
+    Room {
+        name: "seal",
+        may: &["format"],
+        tests_may: &[],
+        why: "seal knows keys and envelopes, not where they are stored: an audit of it must stay small",
+    },
+    Room {
+        name: "env",
+        may: &["format"],
+        tests_may: &[],
+        why: "env carries bytes and must never know what they mean, so that engines run simulated",
+    },
+    Room {
+        name: "store",
+        may: &["format", "seal", "env"],
+        tests_may: &[],
+        why: "store dedups and reclaims chunks; with volumes or points in it, it would grow a policy",
+    },
+    Room {
+        name: "timeline",
+        may: &["format"],
+        tests_may: &[],
+        why: "timeline is pure, so that its policies are proved by tables: no packs, I/O or clock",
+    },
+    Room {
+        name: "vault",
+        may: &["format", "seal", "env", "store", "timeline"],
+        tests_may: &[],
+        why: "vault joins the store and the timeline; what is read back out of it lies above it",
+    },
+    Room {
+        name: "items",
+        may: &["format", "env"],
+        tests_may: &[],
+        why: "items parses hostile bytes: keys, the store and the network must be out of its reach",
+    },
+    Room {
+        name: "recover",
+        may: &["format", "env", "items", "store", "timeline", "vault"],
+        tests_may: &["seal"],
+        why: "recover reads back and must never know how a store is written: a restore cannot harm",
+    },
+    Room {
+        name: "verify",
+        may: &[],
+        tests_may: &["format", "seal", "env", "store", "timeline", "vault"],
+        why: "verify is the independent witness, written from docs/format alone: it shares no code with what it judges",
+    },
+    Room {
+        name: "sim",
+        may: &[
+            "format", "seal", "env", "store", "timeline", "vault", "items", "recover", "verify",
+        ],
+        tests_may: &[],
+        why: "sim runs engines in one process from one seed: the command line and the kernel's hooks have no place there",
+    },
+    Room {
+        name: "cli",
+        may: &[
+            "format", "seal", "env", "store", "timeline", "vault", "items", "recover",
+        ],
+        tests_may: &["verify"],
+        why: "cli ships to users: neither the simulator nor the witness belongs in the product",
+    },
+    Room {
+        name: "xtask",
+        may: &[],
+        tests_may: &[],
+        why: "the scripts use the product as people do, by its command line",
+    },
+];
+
+/// A library that lives behind one door.
+struct Fenced {
+    library: &'static str,
+    rooms: &'static [&'static str],
+    why: &'static str,
+}
+
+const FENCED: &[Fenced] = &[
+    Fenced {
+        library: "aws-lc-rs",
+        rooms: &["seal", "verify"],
+        why: "ciphers belong to seal; verify reads with its own",
+    },
+    Fenced {
+        library: "argon2",
+        rooms: &["seal", "verify"],
+        why: "keys belong to seal; verify reads with its own",
+    },
+    Fenced {
+        library: "object_store",
+        rooms: &["env"],
+        why: "S3 is one kind of home behind env's seam",
+    },
+    Fenced {
+        library: "tokio",
+        rooms: &["env"],
+        why: "engines run simulated, so no runtime may reach them",
+    },
+    Fenced {
+        library: "fuser",
+        rooms: &["recover"],
+        why: "FUSE is one way of reading back",
+    },
+    Fenced {
+        library: "clap",
+        rooms: &["cli"],
+        why: "the library never meets the user",
+    },
+    Fenced {
+        library: "indicatif",
+        rooms: &["cli"],
+        why: "the library never meets the user",
+    },
+    Fenced {
+        library: "anyhow",
+        rooms: &[],
+        why: "errors answer the caller's question; a bag of text does not",
+    },
+];
+
+/// Checks the packages of `cargo metadata --no-deps`.
+pub(super) fn check(metadata: &Value) -> Vec<Finding> {
+    let packages = metadata["packages"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    packages.iter().flat_map(package).collect()
+}
+
+fn package(package: &Value) -> Vec<Finding> {
+    let name = text(&package["name"]);
+    let room = name.strip_prefix("backstay-").unwrap_or(name);
+    let place = text(&package["manifest_path"]).to_owned();
+    let Some(known) = ROOMS.iter().find(|known| known.name == room) else {
+        return vec![Finding::new(
+            place,
+            format!("room `{room}` has no row in the table of arrows"),
+        )];
+    };
+    let dependencies = package["dependencies"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let mut findings = Vec::new();
+    for dependency in dependencies {
+        let target = text(&dependency["name"]);
+        let in_tests = text(&dependency["kind"]) == "dev";
+        if let Some(target) = target.strip_prefix("backstay-") {
+            let allowed =
+                known.may.contains(&target) || in_tests && known.tests_may.contains(&target);
+            if !allowed {
+                let where_from = if in_tests { "tests of " } else { "" };
+                let sentence =
+                    format!("{where_from}{room} must not import {target}: {}", known.why);
+                findings.push(Finding::new(place.clone(), sentence));
+            }
+        } else if let Some(fence) = FENCED.iter().find(|fence| fence.library == target)
+            && !in_tests
+            && !fence.rooms.contains(&room)
+        {
+            let sentence = format!("{room} must not use {target}: {}", fence.why);
+            findings.push(Finding::new(place.clone(), sentence));
+        }
+    }
+    findings
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn findings(room: &str, kind: Value, target: &str) -> usize {
+        let dependency = json!({ "name": target, "kind": kind });
+        check(&json!({ "packages": [{ "name": room, "manifest_path": "x", "dependencies": [dependency] }] })).len()
+    }
+
+    #[test]
+    fn arrows() {
+        assert_eq!(findings("backstay-store", Value::Null, "backstay-seal"), 0);
+        assert_eq!(
+            findings("backstay-store", Value::Null, "backstay-timeline"),
+            1
+        );
+        assert_eq!(
+            findings("backstay-verify", Value::Null, "backstay-format"),
+            1
+        );
+        assert_eq!(
+            findings("backstay-verify", json!("dev"), "backstay-format"),
+            0
+        );
+        assert_eq!(findings("backstay-unheard-of", Value::Null, "serde"), 1);
+        assert_eq!(findings("backstay-vault", Value::Null, "clap"), 1);
+        assert_eq!(
+            findings("backstay-vault", json!("build"), "backstay-cli"),
+            1
+        );
+    }
+
+    #[test]
+    fn no_cycles() {
+        let mut done: Vec<&str> = Vec::new();
+        while done.len() < ROOMS.len() {
+            let ready = |room: &&Room| {
+                !done.contains(&room.name) && room.may.iter().all(|name| done.contains(name))
+            };
+            let next = ROOMS.iter().find(ready).map(|room| room.name);
+            assert!(next.is_some(), "a cycle among the rooms not in {done:?}");
+            done.extend(next);
+        }
+    }
+}
