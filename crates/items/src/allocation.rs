@@ -4,6 +4,7 @@
 //! own structures are damaged or of an unknown kind the answer is "all of it", never a guess.
 //! Never knows: who asks, or how the bytes are kept.
 
+use crate::tree::TreeError;
 use std::ops::Range;
 
 /// Byte ranges of a volume: sorted, not touching, none empty.
@@ -28,6 +29,20 @@ impl Ranges {
             }
             _ => self.0.push(range),
         }
+    }
+
+    /// All of a volume of `size` bytes.
+    pub fn all(size: u64) -> Self {
+        let mut out = Ranges::new();
+        out.push(0..size);
+        out
+    }
+
+    /// Whether every byte of `range` is inside.
+    pub fn covers(&self, range: &Range<u64>) -> bool {
+        let after = self.0.partition_point(|r| r.start <= range.start);
+        let holds = |r: &Range<u64>| range.end <= r.end;
+        range.is_empty() || after.checked_sub(1).is_some_and(|i| holds(&self.0[i]))
     }
 
     /// Sorts and joins ranges in any order.
@@ -58,4 +73,28 @@ pub struct Allocation {
     pub used: Ranges,
     /// Why the answer is everything although the kind is known; `None` when the file system was believed.
     pub doubt: Option<String>,
+}
+
+impl Allocation {
+    /// All of a volume, because its content is not known to leave anything free.
+    pub fn everything(kind: &'static str, size: u64, doubt: Option<String>) -> Self {
+        let used = Ranges::all(size);
+        Allocation { kind, used, doubt }
+    }
+
+    /// What a walker found; everything, with the reason, when it could not finish.
+    pub fn from_walk(kind: &'static str, size: u64, walked: Result<Ranges, TreeError>) -> Self {
+        match walked {
+            Ok(used) => Allocation {
+                kind,
+                used,
+                doubt: None,
+            },
+            Err(TreeError::Io(cause)) => {
+                let why = format!("the volume could not be read: {cause}");
+                Allocation::everything(kind, size, Some(why))
+            }
+            Err(why) => Allocation::everything(kind, size, Some(why.to_string())),
+        }
+    }
 }

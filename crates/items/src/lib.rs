@@ -4,4 +4,10 @@
 //! Never knows: keys, the store, the network, or what a point is.
 
 pub mod allocation;
+mod bits;
+mod bytes;
+mod cache;
+pub mod ext4;
+mod names;
 pub mod tree;
+pub mod xfs;
