@@ -1,0 +1,198 @@
+//! The volume as the file system means it: blocks found by number, with what the log holds laid over them.
+//!
+//! Never knows: what a block is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+
+use backstay_env::volume::{Volume, check_range};
+
+use super::bytes::damaged;
+use super::superblock::Geometry;
+use crate::tree::TreeError;
+
+/// The unit in which the log and the overlay count.
+pub(super) const BASIC_BLOCK: u64 = 512;
+
+/// Basic blocks in the largest piece of metadata that the log describes as one.
+pub(super) const LONGEST_BUFFER: u64 = 256;
+
+/// A borrowed volume as a volume.
+pub(super) struct Borrowed<'v>(pub(super) &'v dyn Volume);
+
+impl Volume for Borrowed<'_> {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn sector_size(&self) -> u32 {
+        self.0.sector_size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buf)
+    }
+}
+
+/// A volume with some of its 512-byte blocks replaced in memory.
+pub(super) struct Disk<'v> {
+    volume: Box<dyn Volume + 'v>,
+    replaced: BTreeMap<u64, Box<[u8; BASIC_BLOCK as usize]>>,
+    /// Runs of basic blocks that were replaced in parts of a larger block whose checksum nobody could renew.
+    unsealed: BTreeMap<u64, u64>,
+    /// Inodes whose tree blocks may still name the owner they had before two files were exchanged.
+    changed_owner: BTreeSet<u64>,
+}
+
+impl<'v> Disk<'v> {
+    pub(super) fn new(volume: Box<dyn Volume + 'v>) -> Self {
+        Disk {
+            volume,
+            replaced: BTreeMap::new(),
+            unsealed: BTreeMap::new(),
+            changed_owner: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.volume.size()
+    }
+
+    /// Fills `buf` from byte `offset`.
+    ///
+    /// # Errors
+    /// `Damaged` past the end of the volume, `Io` when the volume could not be read.
+    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), TreeError> {
+        let len = buf.len() as u64;
+        check_range(self.size(), offset, len).map_err(|_| {
+            damaged(format!(
+                "it points past the end of the volume, to byte {offset}"
+            ))
+        })?;
+        self.volume.read_at(offset, buf).map_err(TreeError::Io)?;
+        if len == 0 || self.replaced.is_empty() {
+            return Ok(());
+        }
+        let blocks = offset / BASIC_BLOCK..(offset + len).div_ceil(BASIC_BLOCK);
+        for (block, bytes) in self.replaced.range(blocks) {
+            lay_over(buf, offset, block * BASIC_BLOCK, &bytes[..]);
+        }
+        Ok(())
+    }
+
+    /// `len` bytes from `offset`; the caller bounds `len`.
+    ///
+    /// # Errors
+    /// As [`Disk::read`].
+    pub(super) fn read_vec(&self, offset: u64, len: usize) -> Result<Vec<u8>, TreeError> {
+        let mut buf = vec![0; len];
+        self.read(offset, &mut buf)?;
+        Ok(buf)
+    }
+
+    /// Replaces whole basic blocks from `block`, in memory only. A last part of a block is left alone.
+    pub(super) fn replace(&mut self, block: u64, data: &[u8]) {
+        let (chunks, _) = data.as_chunks::<{ BASIC_BLOCK as usize }>();
+        for (block, chunk) in (block..).zip(chunks) {
+            self.replaced.insert(block, Box::new(*chunk));
+        }
+    }
+
+    /// Remembers that blocks of this inode's extent tree may name another owner.
+    pub(super) fn note_changed_owner(&mut self, inode: u64) {
+        self.changed_owner.insert(inode);
+    }
+
+    /// Whether blocks of this inode's extent tree may rightly name another owner.
+    pub(super) fn owner_may_differ(&self, inode: u64) -> bool {
+        self.changed_owner.contains(&inode)
+    }
+
+    /// Remembers that the checksum over these basic blocks may be older than their content.
+    pub(super) fn note_unsealed(&mut self, blocks: Range<u64>) {
+        assert!(
+            blocks.end - blocks.start <= LONGEST_BUFFER,
+            "a run longer than any buffer of the log"
+        );
+        let end = self.unsealed.entry(blocks.start).or_default();
+        *end = blocks.end.max(*end);
+    }
+
+    /// Whether some byte of the range has a checksum that could not be renewed.
+    pub(super) fn is_unsealed(&self, offset: u64, len: u64) -> bool {
+        let (start, end) = (
+            offset / BASIC_BLOCK,
+            offset.saturating_add(len).div_ceil(BASIC_BLOCK),
+        );
+        let near = start.saturating_sub(LONGEST_BUFFER);
+        self.unsealed
+            .range(near..end)
+            .any(|(_, run_end)| *run_end > start)
+    }
+}
+
+fn lay_over(buf: &mut [u8], buf_at: u64, at: u64, bytes: &[u8]) {
+    let from = at.max(buf_at);
+    let to = (at + bytes.len() as u64).min(buf_at + buf.len() as u64);
+    if from < to {
+        let source = &bytes[(from - at) as usize..(to - at) as usize];
+        buf[(from - buf_at) as usize..(to - buf_at) as usize].copy_from_slice(source);
+    }
+}
+
+/// Reads the superblock of a volume as it lies (or as the overlay has it) and checks it against the volume's size.
+///
+/// # Errors
+/// As [`Geometry::parse`]; `Damaged` when the volume is too small for what it says.
+pub(super) fn read_geometry(disk: &Disk<'_>) -> Result<Geometry, TreeError> {
+    let first = disk.read_vec(0, super::superblock::MIN_SECTOR)?;
+    let sector = usize::from(u16::from_be_bytes([first[102], first[103]])).clamp(512, 32768);
+    let geometry = Geometry::parse(&disk.read_vec(0, sector)?)?;
+    if geometry.bytes() > disk.size() {
+        return Err(damaged(format!(
+            "the volume has {} bytes, its superblock says {}",
+            disk.size(),
+            geometry.bytes()
+        )));
+    }
+    Ok(geometry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaced_blocks_show_through_reads_at_any_offset() {
+        let mut disk = Disk::new(Box::new(vec![1u8; 4096]));
+        disk.replace(2, &[2u8; 1024]);
+        let mut want = vec![1u8; 4096];
+        want[1024..2048].fill(2);
+        for (from, to) in [
+            (0, 4096),
+            (1000, 1100),
+            (1030, 1040),
+            (2000, 2100),
+            (2048, 4096),
+            (7, 7),
+        ] {
+            assert_eq!(
+                disk.read_vec(from as u64, to - from).unwrap(),
+                want[from..to],
+                "{from}..{to}"
+            );
+        }
+        assert!(disk.read_vec(4000, 97).is_err());
+    }
+
+    #[test]
+    fn unsealed_runs_are_found_by_overlap() {
+        let mut disk = Disk::new(Box::new(vec![0u8; 8192]));
+        disk.note_unsealed(4..8);
+        assert!(
+            disk.is_unsealed(0, 2049) && disk.is_unsealed(4095, 1) && disk.is_unsealed(3000, 10)
+        );
+        assert!(!disk.is_unsealed(0, 2048) && !disk.is_unsealed(4096, 4096));
+    }
+}

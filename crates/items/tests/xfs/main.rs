@@ -1,0 +1,5 @@
+//! XFS judged by the kernel and by xfsprogs. Packages: xfsprogs, attr, util-linux, mount.
+
+mod clean;
+mod populate;
+mod support;
