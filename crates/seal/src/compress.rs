@@ -25,6 +25,11 @@ impl Compressor {
         out.reserve(plain.len());
         matches!(self.0.compress_to_buffer(plain, out), Ok(len) if len < plain.len())
     }
+
+    /// Compresses even if that makes it a little longer: for metadata, which is always compressed.
+    pub fn compress_always(&mut self, plain: &[u8]) -> Vec<u8> {
+        self.0.compress(plain).expect("a buffer of the size that zstd asks for is enough")
+    }
 }
 
 /// Decompresses, with its memory kept from call to call.

@@ -1,0 +1,255 @@
+//! The ledger: a small table of rows whose changes are numbered objects (`docs/format/ledger.md`).
+//!
+//! Writers are ordered by put-if-absent alone. [`Ledger::commit`] shows the caller the rows as they are, takes the
+//! changes it decides on, and tries to make them the next entry; if somebody was faster it shows the new rows and asks
+//! again. So a decision always rests on everything committed before it.
+//!
+//! Never knows: what rows mean.
+
+mod fold;
+mod io;
+mod view;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use backstay_env::objects::{ObjectError, Objects};
+use backstay_env::random::Random;
+use backstay_format::DecodeError;
+use backstay_format::ledger::{Change, Entry};
+use backstay_format::units::{Digest, StoreId, Timestamp, VaultId};
+use backstay_seal::{OpenError, Secret};
+
+pub use view::View;
+
+/// A state is written after so many entries.
+pub const FOLD_AFTER: u64 = 64;
+
+/// Where a ledger is and what seals it.
+pub struct Place {
+    /// Its home.
+    pub home: Arc<dyn Objects>,
+    /// Its folder there, such as `vault/main/ledger`; the last part is its domain.
+    pub folder: String,
+    /// The store it belongs to.
+    pub store: StoreId,
+    /// The vault it belongs to.
+    pub vault: VaultId,
+    /// Its key.
+    pub key: Secret,
+}
+
+/// Why the ledger did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The home failed.
+    #[error("the ledger could not be accessed")]
+    Home(#[source] ObjectError),
+    /// An object does not open: damaged in both copies, or sealed with another key.
+    #[error("ledger object {name} is damaged in both copies: {why}")]
+    Damaged {
+        /// Which object.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Entries are missing between two that are there.
+    #[error("ledger entry {missing} is missing although later ones are there")]
+    Gap {
+        /// Number of the first missing entry.
+        missing: u64,
+    },
+    /// Too many writers at once: after many attempts somebody else was always faster.
+    #[error("other writers were faster {0} times in a row; try again")]
+    Contended(u32),
+}
+
+impl LedgerError {
+    /// Reading again gives the same bytes.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, LedgerError::Damaged { .. } | LedgerError::Gap { .. })
+    }
+
+    fn decode(name: &str, error: &DecodeError) -> Self {
+        LedgerError::Damaged {
+            name: name.to_owned(),
+            why: error.to_string(),
+        }
+    }
+
+    fn open(name: &str, error: OpenError) -> Self {
+        LedgerError::Damaged {
+            name: name.to_owned(),
+            why: error.to_string(),
+        }
+    }
+}
+
+/// Why a commit was not made: the caller's reasons or the ledger's.
+#[derive(Debug)]
+pub enum CommitError<E> {
+    /// The caller decided against it.
+    Refused(E),
+    /// The ledger failed.
+    Ledger(LedgerError),
+}
+
+impl<E> From<LedgerError> for CommitError<E> {
+    fn from(error: LedgerError) -> Self {
+        CommitError::Ledger(error)
+    }
+}
+
+/// An open ledger. All methods may be called from many threads.
+pub struct Ledger {
+    io: Arc<io::LedgerIo>,
+    random: Arc<dyn Random>,
+    view: Mutex<Arc<View>>,
+}
+
+const ATTEMPTS: u32 = 200;
+
+impl Ledger {
+    /// Opens a ledger; one without any objects is empty.
+    ///
+    /// # Errors
+    /// [`LedgerError::Damaged`], [`LedgerError::Gap`] when something that is needed to know the newest rows cannot be
+    /// read: never older rows passed off as the newest. [`Ledger::open_before_damage`] gives what can be had.
+    pub fn open(place: Place, random: Arc<dyn Random>) -> Result<Self, LedgerError> {
+        let (ledger, damage) = Self::open_before_damage(place, random)?;
+        match damage {
+            None => Ok(ledger),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Opens what can be had: all rows up to the first damage, and that damage. Later commits are not shown; none
+    /// can be made.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when there is no state to start from.
+    pub fn open_before_damage(
+        place: Place,
+        random: Arc<dyn Random>,
+    ) -> Result<(Self, Option<LedgerError>), LedgerError> {
+        let io = Arc::new(io::LedgerIo::new(place));
+        let mut view = io.newest_state()?;
+        let damage = io.catch_up(&mut view).err();
+        Ok((
+            Ledger {
+                io,
+                random,
+                view: Mutex::new(Arc::new(view)),
+            },
+            damage,
+        ))
+    }
+
+    /// The rows as last seen by this process: a snapshot that never changes.
+    pub fn view(&self) -> Arc<View> {
+        self.lock().clone()
+    }
+
+    /// Sees what other processes committed.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; the view stays at the last entry that could be read.
+    pub fn refresh(&self) -> Result<Arc<View>, LedgerError> {
+        let mut current = self.lock();
+        self.catch_up(&mut current)?;
+        Ok(current.clone())
+    }
+
+    /// Commits the changes that `decide` makes of the newest rows; no changes, no entry. `decide` may be asked many
+    /// times. On `Ok` the entry survives power loss; the view it left behind is returned.
+    ///
+    /// # Errors
+    /// [`CommitError::Refused`]: nothing happened. [`CommitError::Ledger`]: if the home failed while the entry was
+    /// written, it may or may not be there; the next refresh tells.
+    pub fn commit<E>(
+        &self,
+        (operation, time): (&str, Timestamp),
+        mut decide: impl FnMut(&View) -> Result<Vec<Change>, E>,
+    ) -> Result<Arc<View>, CommitError<E>> {
+        let mut current = self.lock();
+        self.catch_up(&mut current)?;
+        for _ in 0..ATTEMPTS {
+            let changes = decide(&current).map_err(CommitError::Refused)?;
+            if changes.is_empty() {
+                return Ok(current.clone());
+            }
+            let entry = Entry {
+                previous: current.last(),
+                time,
+                operation: operation.to_owned(),
+                changes,
+            };
+            match self.io.put_entry(current.seq() + 1, &entry, self.salt()) {
+                Ok(digest) => {
+                    Arc::make_mut(&mut current).apply(entry.changes, digest);
+                    return Ok(current.clone());
+                }
+                Err(LedgerError::Home(ObjectError::Exists(_))) => self.catch_up(&mut current)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(LedgerError::Contended(ATTEMPTS).into())
+    }
+
+    /// Writes a state if enough entries have come since the last one, and deletes what that makes superfluous.
+    /// The cost is that of the rows changed since, and their neighbours. Safe to skip, to repeat and to interrupt.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing is lost.
+    pub fn fold_if_due(&self) -> Result<bool, LedgerError> {
+        let view = self.view();
+        if view.entries_since_state() < FOLD_AFTER {
+            return Ok(false);
+        }
+        self.fold()
+    }
+
+    /// As [`Ledger::fold_if_due`], due or not.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn fold(&self) -> Result<bool, LedgerError> {
+        let view = self.view();
+        let Some(state) = fold::write_state(&self.io, &view, || self.salt())? else {
+            return Ok(false);
+        };
+        let mut current = self.lock();
+        if current.seq() == view.seq() {
+            Arc::make_mut(&mut current).rebase(state);
+        }
+        drop(current);
+        fold::delete_superfluous(&self.io)?;
+        Ok(true)
+    }
+
+    /// Lists the ledger's objects with a defect: those with a damaged copy, those that do not open, those that are missing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Home`].
+    pub fn check(&self) -> Result<Vec<LedgerError>, LedgerError> {
+        io::check(&self.io)
+    }
+
+    fn catch_up(&self, current: &mut MutexGuard<'_, Arc<View>>) -> Result<(), LedgerError> {
+        self.io.catch_up(Arc::make_mut(current))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<View>> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn salt(&self) -> [u8; 16] {
+        let mut salt = [0; 16];
+        self.random.fill(&mut salt);
+        salt
+    }
+}
+
+/// The digest that the next entry names as its predecessor.
+fn chain(payload: &[u8]) -> Digest {
+    Digest::of(&[payload])
+}

@@ -1,0 +1,252 @@
+//! The ledger against a model: several writers, folding at any time, damage.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use backstay_env::objects::{Key, Objects};
+use backstay_env::random::Random;
+use backstay_env::real::folder::Folder;
+use backstay_env::real::system::SystemRandom;
+use backstay_format::ledger::Change;
+use backstay_format::units::{StoreId, Timestamp, VaultId};
+use backstay_seal::Secret;
+use backstay_store::ledger::{CommitError, Ledger, Place, View};
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+struct World {
+    _dir: tempfile::TempDir,
+    home: Arc<dyn Objects>,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Arc::new(Folder::create(dir.path().join("store")).unwrap());
+        World { _dir: dir, home }
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            home: self.home.clone(),
+            folder: "vault/main/ledger".into(),
+            store: StoreId([1; 16]),
+            vault: VaultId([2; 16]),
+            key: Secret([3; 32]),
+        }
+    }
+
+    fn open(&self) -> Ledger {
+        Ledger::open(self.place(), Arc::new(SystemRandom)).unwrap()
+    }
+
+    fn names(&self, kind: &str) -> Vec<Key> {
+        let prefix = Key::new(format!("vault/main/ledger/{kind}")).unwrap();
+        self.home
+            .list(&prefix)
+            .unwrap()
+            .into_iter()
+            .map(|l| l.key)
+            .collect()
+    }
+
+    fn spoil(&self, key: &Key, at: usize, len: usize) {
+        let mut bytes = self.home.get(key).unwrap();
+        let end = (at + len).min(bytes.len());
+        bytes[at..end].iter_mut().for_each(|b| *b ^= 0x55);
+        self.home.put(key, &[&bytes]).unwrap();
+    }
+}
+
+fn set(key: u32, value: u32) -> Change {
+    Change {
+        key: key.to_be_bytes().to_vec(),
+        value: Some(value.to_le_bytes().to_vec()),
+    }
+}
+
+fn rows(view: &View) -> Model {
+    view.prefix(b"").unwrap().into_iter().collect()
+}
+
+fn commit(ledger: &Ledger, changes: Vec<Change>) -> Arc<View> {
+    let outcome = ledger.commit::<()>(("test", Timestamp(0)), |_| Ok(changes.clone()));
+    outcome.unwrap_or_else(|e| panic!("{e:?}"))
+}
+
+/// A small generator: the tests need variety, not quality.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+#[test]
+fn several_writers_agree_with_a_model_whoever_folds() {
+    for seed in 0..12 {
+        let (world, mut dice, mut model) = (World::new(), Dice(seed), Model::new());
+        let writers: Vec<Ledger> = (0..3).map(|_| world.open()).collect();
+        for step in 0..250u32 {
+            let writer = &writers[dice.roll(3) as usize];
+            let mut changes: BTreeMap<Vec<u8>, Change> = BTreeMap::new();
+            for _ in 0..=dice.roll(6) {
+                let mut change = set(dice.roll(3000) as u32, step);
+                if dice.roll(4) == 0 {
+                    change.value = None;
+                }
+                changes.insert(change.key.clone(), change);
+            }
+            for change in changes.values() {
+                match &change.value {
+                    Some(value) => model.insert(change.key.clone(), value.clone()),
+                    None => model.remove(&change.key),
+                };
+            }
+            let view = commit(writer, changes.into_values().collect());
+            assert_eq!(view.seq(), u64::from(step) + 1);
+            if dice.roll(20) == 0 {
+                writers[dice.roll(3) as usize].fold().unwrap();
+            }
+            if dice.roll(10) == 0 {
+                assert_eq!(
+                    rows(&writers[dice.roll(3) as usize].refresh().unwrap()),
+                    model,
+                    "seed {seed} step {step}"
+                );
+            }
+        }
+        assert_eq!(rows(&world.open().view()), model, "seed {seed}");
+        assert!(world.names("state").len() <= 2 && world.names("entry").len() < 250);
+        for key in model.keys().take(50) {
+            assert_eq!(
+                world.open().view().get(key).unwrap().as_ref(),
+                model.get(key)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_writer_that_slept_through_folds_commits_after_the_others() {
+    let world = World::new();
+    let (sleeper, busy) = (world.open(), world.open());
+    commit(&sleeper, vec![set(1, 1)]);
+    for value in 0..10 {
+        commit(&busy, vec![set(2, value)]);
+        busy.fold().unwrap();
+    }
+    assert!(
+        world.names("entry").len() <= 2,
+        "old entries are folded away"
+    );
+    let view = commit(&sleeper, vec![set(3, 3)]);
+    assert_eq!((view.seq(), rows(&view).len()), (12, 3));
+    assert_eq!(rows(&busy.refresh().unwrap()), rows(&view));
+}
+
+#[test]
+fn decisions_rest_on_everything_before_them() {
+    let world = World::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let ledger = world.open();
+                for _ in 0..25 {
+                    let outcome = ledger.commit::<()>(("count", Timestamp(0)), |view| {
+                        let now = view
+                            .get(b"n")
+                            .unwrap()
+                            .map_or(0, |v| u32::from_le_bytes(v.try_into().unwrap()));
+                        Ok(vec![Change {
+                            key: b"n".to_vec(),
+                            value: Some((now + 1).to_le_bytes().to_vec()),
+                        }])
+                    });
+                    assert!(outcome.is_ok());
+                    ledger.fold_if_due().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(
+        world.open().view().get(b"n").unwrap(),
+        Some(100u32.to_le_bytes().to_vec())
+    );
+}
+
+#[test]
+fn a_refusal_writes_nothing() {
+    let world = World::new();
+    let outcome = world
+        .open()
+        .commit(("test", Timestamp(0)), |_| Err::<Vec<Change>, _>("no"));
+    assert!(matches!(outcome, Err(CommitError::Refused("no"))));
+    assert!(world.names("entry").is_empty());
+}
+
+#[test]
+fn one_damaged_copy_of_anything_costs_nothing() {
+    let world = World::new();
+    let ledger = world.open();
+    for i in 0..70 {
+        commit(&ledger, (0..20).map(|k| set(i * 20 + k, i)).collect());
+        if i == 30 || i == 60 {
+            ledger.fold().unwrap();
+        }
+    }
+    let expected = rows(&ledger.view());
+    for kind in ["entry", "state", "parts"] {
+        for key in world.names(kind) {
+            let whole = world.home.get(&key).unwrap();
+            let second = backstay_format::twin::second_copy(whole.len() as u64) as usize;
+            for (at, len) in [(0, second), (second, whole.len() - second)] {
+                world.spoil(&key, at, len);
+                assert_eq!(rows(&world.open().view()), expected, "{key} from {at}");
+                assert!(
+                    !world.open().check().unwrap().is_empty(),
+                    "{key} from {at} is found"
+                );
+                world.home.put(&key, &[&whole]).unwrap();
+            }
+        }
+    }
+    assert!(world.open().check().unwrap().is_empty());
+}
+
+#[test]
+fn an_unreadable_newest_state_is_made_good_by_the_one_before() {
+    let world = World::new();
+    let ledger = world.open();
+    for i in 0..90 {
+        commit(&ledger, vec![set(i, i)]);
+        if i % 30 == 29 {
+            ledger.fold().unwrap();
+        }
+    }
+    let newest = world.names("state").pop().unwrap();
+    world.home.put(&newest, &[b"rot"]).unwrap();
+    assert_eq!(rows(&world.open().view()), rows(&ledger.view()));
+}
+
+#[test]
+fn damage_is_never_passed_off_as_the_newest() {
+    let world = World::new();
+    let ledger = world.open();
+    (0..5).for_each(|i| drop(commit(&ledger, vec![set(i, i)])));
+    let entries = world.names("entry");
+    world.home.put(&entries[3], &[b"rot"]).unwrap();
+    assert!(Ledger::open(world.place(), Arc::new(SystemRandom)).is_err_and(|e| e.is_damage()));
+    world.home.delete(&entries[3]).unwrap();
+    assert!(Ledger::open(world.place(), Arc::new(SystemRandom)).is_err_and(|e| e.is_damage()));
+    let (before, damage) =
+        Ledger::open_before_damage(world.place(), Arc::new(SystemRandom)).unwrap();
+    assert_eq!((before.view().seq(), damage.is_some()), (3, true));
+    let mut unused = [0];
+    SystemRandom.fill(&mut unused);
+}
