@@ -2,5 +2,6 @@
 //!
 //! Never knows: the simulated halves.
 
+pub mod disk;
 pub mod folder;
 pub mod system;

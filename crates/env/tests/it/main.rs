@@ -1,3 +1,5 @@
 //! Tests of the room from outside: real devices, real file systems, real servers.
 
+mod disk;
 mod folder;
+mod tools;

@@ -1,0 +1,77 @@
+//! Loop devices, mounts and commands for tests. What a test makes is gone when it ends, by a panic too.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs a command that must succeed, and returns what it printed.
+pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> String {
+    let output = Command::new(program).args(args).output();
+    let output = output.unwrap_or_else(|e| panic!("{program} cannot be run: {e}"));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{program}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A loop device.
+pub(crate) struct Loop(PathBuf);
+
+impl Loop {
+    /// A device of `file`, with its partitions.
+    pub(crate) fn new(file: &Path, sector_size: u32) -> Loop {
+        let sector_size = sector_size.to_string();
+        let options = [
+            "--find",
+            "--show",
+            "--partscan",
+            "--sector-size",
+            &sector_size,
+        ];
+        let args = options.iter().map(OsStr::new).chain([file.as_os_str()]);
+        Loop(PathBuf::from(run("losetup", args).trim()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn partition(&self, number: u32) -> PathBuf {
+        PathBuf::from(format!("{}p{number}", self.0.display()))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        run("losetup", [OsStr::new("--detach"), self.0.as_os_str()]);
+    }
+}
+
+/// A mounted file system.
+pub(crate) struct Mount(PathBuf);
+
+impl Mount {
+    pub(crate) fn new(args: &[&str], source: &Path, point: &Path) -> Mount {
+        std::fs::create_dir_all(point).unwrap();
+        let args = args
+            .iter()
+            .map(OsStr::new)
+            .chain([source.as_os_str(), point.as_os_str()]);
+        run("mount", args);
+        Mount(point.to_path_buf())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        run("umount", [self.0.as_os_str()]);
+    }
+}
+
+/// A file of zeros that takes no space.
+pub(crate) fn sparse(path: &Path, size: u64) {
+    std::fs::File::create(path).unwrap().set_len(size).unwrap();
+}
