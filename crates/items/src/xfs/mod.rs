@@ -9,6 +9,7 @@ mod bytes;
 mod directory;
 mod disk;
 mod extents;
+mod freespace;
 mod inode;
 mod link;
 mod log;
@@ -16,4 +17,5 @@ mod lookup;
 mod superblock;
 mod tree;
 
+pub use freespace::allocated;
 pub use tree::Xfs;

@@ -78,7 +78,7 @@ fn fragmented_directory_blocks() {
     );
     let mount = image.mount("rw");
     fragment_free_space(&mount.at);
-    links(&mount.at, 0..3_000);
+    links(&mount.at, 0..10_000);
     let map = run("xfs_bmap", &[mount.at.join("large").to_str().unwrap()]);
     assert!(
         map.lines().count() > 30,
@@ -90,8 +90,9 @@ fn fragmented_directory_blocks() {
 }
 
 /// Leaves free space only in pieces too small for a directory block.
-pub fn fragment_free_space(at: &std::path::Path) {
+pub(crate) fn fragment_free_space(at: &std::path::Path) {
     let path = |name: &str| at.join(name).to_str().unwrap().to_string();
+    run("xfs_io", &["-x", "-c", "resblks 100", at.to_str().unwrap()]);
     run("fallocate", &["-l", "24M", &path("filler")]);
     let rest = rustix::fs::statvfs(at).unwrap();
     let rest = (rest.f_bavail * rest.f_frsize).saturating_sub(1 << 20);
@@ -103,11 +104,11 @@ pub fn fragment_free_space(at: &std::path::Path) {
         "xfs_io",
         &args.iter().map(String::as_str).collect::<Vec<_>>(),
     );
-    run("fallocate", &["-l", "3M", &path("crumbs")]);
+    run("fallocate", &["-l", "4M", &path("crumbs")]);
 }
 
 /// Names in a directory that cost no inodes.
-pub fn links(at: &std::path::Path, numbers: std::ops::Range<usize>) {
+pub(crate) fn links(at: &std::path::Path, numbers: std::ops::Range<usize>) {
     let dir = at.join("large");
     if !dir.exists() {
         fs::create_dir(&dir).unwrap();

@@ -1,5 +1,7 @@
 //! XFS judged by the kernel and by xfsprogs. Packages: xfsprogs, attr, util-linux, mount.
 
+mod allocation;
 mod clean;
 mod populate;
 mod support;
+mod version4;

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::support::{Random, run};
 
 /// Fills a mounted file system; `entries` names go into one directory.
-pub fn everything(at: &Path, entries: usize, reflink: bool) {
+pub(crate) fn everything(at: &Path, entries: usize, reflink: bool) {
     directories(at, entries);
     files(at);
     odd_nodes(at);

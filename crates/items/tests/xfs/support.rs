@@ -14,10 +14,10 @@ use backstay_items::tree::{Entry, FileTree, Metadata, NodeId, NodeKind};
 use backstay_items::xfs::Xfs;
 
 /// A file as a volume.
-pub struct FileVolume(File, u64);
+pub(crate) struct FileVolume(File, u64);
 
 impl FileVolume {
-    pub fn open(path: &Path) -> Arc<FileVolume> {
+    pub(crate) fn open(path: &Path) -> Arc<FileVolume> {
         let file = File::open(path).unwrap();
         let size = file.metadata().unwrap().len();
         Arc::new(FileVolume(file, size))
@@ -35,7 +35,7 @@ impl Volume for FileVolume {
     }
 }
 
-pub fn run(program: &str, args: &[&str]) -> String {
+pub(crate) fn run(program: &str, args: &[&str]) -> String {
     let out = Command::new(program).args(args).output();
     let out = out.unwrap_or_else(|e| panic!("{program} (is its package installed?): {e}"));
     let stderr = String::from_utf8_lossy(&out.stderr);
@@ -44,14 +44,14 @@ pub fn run(program: &str, args: &[&str]) -> String {
 }
 
 /// An image file in a directory of its own.
-pub struct Image {
+pub(crate) struct Image {
     dir: tempfile::TempDir,
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Image {
     /// A sparse file of `mib` MiB made into an XFS with `options`.
-    pub fn make(mib: u64, options: &[&str]) -> Image {
+    pub(crate) fn make(mib: u64, options: &[&str]) -> Image {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
         File::create(&path).unwrap().set_len(mib << 20).unwrap();
@@ -62,7 +62,7 @@ impl Image {
         Image { dir, path }
     }
 
-    pub fn copy(&self) -> Image {
+    pub(crate) fn copy(&self) -> Image {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
         run(
@@ -76,7 +76,7 @@ impl Image {
         Image { dir, path }
     }
 
-    pub fn mount(&self, options: &str) -> Mount {
+    pub(crate) fn mount(&self, options: &str) -> Mount {
         let at = self.dir.path().join("mnt");
         fs::create_dir_all(&at).unwrap();
         let options = format!("loop,{options}");
@@ -94,14 +94,14 @@ impl Image {
         Mount { at }
     }
 
-    pub fn open(&self) -> Xfs {
+    pub(crate) fn open(&self) -> Xfs {
         Xfs::open(FileVolume::open(&self.path)).unwrap()
     }
 }
 
 /// A mounted image, unmounted when dropped; its loop device goes with it.
-pub struct Mount {
-    pub at: PathBuf,
+pub(crate) struct Mount {
+    pub(crate) at: PathBuf,
 }
 
 impl Drop for Mount {
@@ -154,7 +154,7 @@ fn told(path: &Path) -> Metadata {
 }
 
 /// Compares every name, inode number, metadata and content below `path` with the tree; returns how many nodes.
-pub fn compare(tree: &dyn FileTree, path: &Path) -> usize {
+pub(crate) fn compare(tree: &dyn FileTree, path: &Path) -> usize {
     compare_node(tree, tree.root(), path)
 }
 
@@ -224,7 +224,7 @@ fn compare_directory(tree: &dyn FileTree, node: NodeId, path: &Path) -> usize {
 }
 
 /// A file's bytes, read in odd steps.
-pub fn content(tree: &dyn FileTree, file: NodeId, step: usize) -> Vec<u8> {
+pub(crate) fn content(tree: &dyn FileTree, file: NodeId, step: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut buf = vec![0xaa; step];
     loop {
@@ -237,21 +237,21 @@ pub fn content(tree: &dyn FileTree, file: NodeId, step: usize) -> Vec<u8> {
 }
 
 /// A reproducible stream of numbers.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len.div_ceil(8))
             .flat_map(|_| self.next().to_le_bytes())
             .take(len)
