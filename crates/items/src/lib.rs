@@ -5,6 +5,7 @@
 
 pub mod allocation;
 mod bits;
+pub mod btrfs;
 mod bytes;
 mod cache;
 pub mod ext4;
