@@ -7,5 +7,6 @@ pub mod objects;
 pub mod random;
 pub mod real;
 pub mod sim;
+pub mod suite;
 pub mod time;
 pub mod volume;

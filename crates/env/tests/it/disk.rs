@@ -110,7 +110,7 @@ fn a_whole_disk_read_sees_what_was_written_through_a_partition() {
     let image = dir.path().join("image");
     sparse(&image, 8 * MIB);
     partition(&image, "label: gpt\nsize=4MiB\n");
-    let device = Loop::new(&image, 512);
+    let device = Loop::with_partitions(&image);
     let partition = fs::File::options()
         .read(true)
         .write(true)
@@ -303,7 +303,7 @@ fn disks_hold_what_lies_on_their_partitions_and_on_files_in_those() {
     let image = dir.path().join("image");
     sparse(&image, 160 * MIB);
     partition(&image, "label: gpt\nsize=16MiB\nsize=130MiB\n");
-    let device = Loop::new(&image, 512);
+    let device = Loop::with_partitions(&image);
     let (first, second) = (device.partition(1), device.partition(2));
     run("mkfs.ext4", ["-q".as_ref(), first.as_os_str()]);
     run("mkfs.btrfs", ["-q".as_ref(), second.as_os_str()]);

@@ -7,6 +7,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use backstay_env::objects::{Key, ObjectError, Objects};
 use backstay_env::real::folder::{Folder, FolderError};
 
+use crate::tools::{Mount, run, sparse};
+
 fn key(name: &str) -> Key {
     Key::new(name).unwrap()
 }
@@ -173,4 +175,101 @@ fn what_is_no_folder_is_refused_by_name() {
         said(Folder::create(&below)),
         format!("{} is not a folder", below.display())
     );
+}
+
+#[test]
+fn a_full_file_system_is_as_it_was_and_works_again_when_space_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    sparse(&image, 16 << 20);
+    run(
+        "mkfs.ext4",
+        ["-q".as_ref(), "-m0".as_ref(), image.as_os_str()],
+    );
+    let mount = Mount::new(&["-o", "loop"], &image, &dir.path().join("mount"));
+    let home = Folder::create(mount.path().join("home")).unwrap();
+    let big = vec![7; 4 << 20];
+    home.put(&key("a/kept"), &[b"kept"]).unwrap();
+    let mut names = (0..).map(|n| key(&format!("a/{n}")));
+    let full = names
+        .find_map(|name| home.put(&name, &[&big]).err().map(|e| (name, e)))
+        .unwrap();
+    assert!(matches!(full.1, ObjectError::NoSpace(_)), "{:?}", full.1);
+    assert!(matches!(
+        home.put_new(&full.0, &[&big]),
+        Err(ObjectError::NoSpace(_))
+    ));
+    assert!(matches!(
+        home.put(&key("a/kept"), &[&big]),
+        Err(ObjectError::NoSpace(_))
+    ));
+    assert_eq!(home.get(&key("a/kept")).unwrap(), b"kept");
+    assert!(matches!(home.get(&full.0), Err(ObjectError::NotFound(_))));
+    assert_eq!(
+        fs::read_dir(home.path().join(".tmp")).unwrap().count(),
+        0,
+        "nothing stays behind"
+    );
+    home.delete(&key("a/0")).unwrap();
+    home.put_new(&full.0, &[&big]).unwrap();
+    assert!(home.get(&full.0).unwrap() == big);
+}
+
+#[test]
+fn a_read_only_file_system_can_be_read_and_refuses_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    sparse(&image, 16 << 20);
+    run("mkfs.ext4", ["-q".as_ref(), image.as_os_str()]);
+    let point = dir.path().join("mount");
+    {
+        let mount = Mount::new(&["-o", "loop"], &image, &point);
+        let home = Folder::create(mount.path().join("home")).unwrap();
+        home.put(&key("a/b"), &[b"x"]).unwrap();
+        fs::write(home.path().join(".tmp/leftover"), b"x").unwrap();
+    }
+    let mount = Mount::new(&["-o", "loop,ro"], &image, &point);
+    let home = Folder::open(mount.path().join("home")).unwrap();
+    assert_eq!(home.get(&key("a/b")).unwrap(), b"x");
+    assert_eq!(home.list(&key("a")).unwrap().len(), 1);
+    for refused in [
+        home.put(&key("a/b"), &[b"y"]),
+        home.put_new(&key("a/c"), &[b"y"]),
+        home.put_new(&key("new/c"), &[b"y"]),
+        home.delete(&key("a/b")),
+    ] {
+        assert!(
+            matches!(refused, Err(ObjectError::Denied { .. })),
+            "{refused:?}"
+        );
+    }
+    let created = Folder::create(mount.path().join("another"));
+    assert!(
+        matches!(created, Err(FolderError::Denied { .. })),
+        "{:?}",
+        created.err()
+    );
+}
+
+/// Every file system that people put a store on: the renames and locks that a folder needs differ.
+#[test]
+fn other_file_systems_do_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for (make, size) in [("mkfs.xfs", 300 << 20), ("mkfs.btrfs", 128 << 20)] {
+        let image = dir.path().join(make);
+        sparse(&image, size);
+        run(make, ["-q".as_ref(), image.as_os_str()]);
+        let mount = Mount::new(&["-o", "loop"], &image, &dir.path().join("mount"));
+        let home = Folder::create(mount.path().join("home")).unwrap();
+        home.put_new(&key("a/b"), &[b"1"]).unwrap();
+        assert!(matches!(
+            home.put_new(&key("a/b"), &[b"2"]),
+            Err(ObjectError::Exists(_))
+        ));
+        home.put(&key("a/b"), &[b"3"]).unwrap();
+        assert_eq!(
+            Folder::open(home.path()).unwrap().get(&key("a/b")).unwrap(),
+            b"3"
+        );
+    }
 }

@@ -2,4 +2,5 @@
 
 mod disk;
 mod folder;
+mod homes;
 mod tools;

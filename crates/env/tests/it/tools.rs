@@ -17,7 +17,7 @@ pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item =
 pub(crate) struct Loop(PathBuf);
 
 impl Loop {
-    /// A device of `file`, with its partitions.
+    /// A device of `file`, without its partitions.
     pub(crate) fn new(file: &Path, sector_size: u32) -> Loop {
         let sector_size = sector_size.to_string();
         let options = [
@@ -29,6 +29,13 @@ impl Loop {
         ];
         let args = options.iter().map(OsStr::new).chain([file.as_os_str()]);
         Loop(PathBuf::from(run("losetup", args).trim()))
+    }
+
+    /// A device of `file`, with its partitions: announced by partx, since a kernel need not know partition tables.
+    pub(crate) fn with_partitions(file: &Path) -> Loop {
+        let device = Loop::new(file, 512);
+        run("partx", [OsStr::new("--add"), device.0.as_os_str()]);
+        device
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -202,11 +202,11 @@ impl<'a> Walk<'a> {
 
     fn below_device(&mut self, device: u64) -> io::Result<()> {
         let folder = folder_of(device);
-        if folder.join("partition").exists() {
-            if let Some(disk) = number(&folder.join(".."))? {
-                self.device(disk);
-            }
-        }
+        let disk = match folder.join("partition").exists() {
+            true => number(&folder.join(".."))?,
+            false => None,
+        };
+        disk.into_iter().for_each(|disk| self.device(disk));
         for slave in read_dir(folder.join("slaves"))? {
             if let Some(slave) = number(&slave)? {
                 self.device(slave);

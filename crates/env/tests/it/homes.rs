@@ -1,0 +1,37 @@
+//! The suite on every kind of home.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use backstay_env::real::folder::Folder;
+use backstay_env::sim::objects::SimObjects;
+use backstay_env::suite;
+
+#[test]
+fn folder() {
+    let dir = tempfile::tempdir().unwrap();
+    suite::objects(|name| Arc::new(Folder::create(dir.path().join(name)).unwrap()));
+}
+
+fn simulated(new: impl Fn() -> SimObjects) {
+    let homes: Mutex<BTreeMap<String, SimObjects>> = Mutex::default();
+    suite::objects(|name| {
+        let mut homes = homes.lock().unwrap();
+        Arc::new(
+            homes
+                .entry(name.to_string())
+                .or_insert_with(&new)
+                .another_process(),
+        )
+    });
+}
+
+#[test]
+fn simulated_local() {
+    simulated(|| SimObjects::seeded(7));
+}
+
+#[test]
+fn simulated_remote() {
+    simulated(|| SimObjects::seeded(7).remote());
+}
