@@ -1,0 +1,350 @@
+//! One ingest: the state between segments.
+//!
+//! Never knows: threads (the pool does), or what is known elsewhere (the sink does).
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use backstay_env::objects::{Key, ObjectError, Objects};
+use backstay_env::random::Random;
+use backstay_env::time::Clock;
+use backstay_format::names;
+use backstay_format::rows::PackRow;
+use backstay_format::units::{ChunkId, ChunkNo, FrameNo, ObjectId, PAGE_SIZE, PackId, StoreId};
+use backstay_seal::Secret;
+use backstay_seal::compress::Compressor;
+use backstay_seal::frame::FrameKey;
+
+use super::pool::{Pool, Urgency, Workers};
+use super::{ChunkAt, IngestError, NewPack, Placed, Scanned, Scanner, Sink};
+use crate::pack::{BlobPlace, FinishedPack, OpenPack, SealedFrame, aged_id};
+
+/// Sizes and numbers that decide speed and space, not correctness.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Threads; 0: everything on the caller's, in the same order every time.
+    pub threads: usize,
+    /// Level of zstd.
+    pub level: i32,
+    /// A frame ends when it has so many pages.
+    pub frame_pages: u32,
+    /// A pack ends when it has so many bytes of plaintext.
+    pub pack_plain: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Tuning { threads, level: 1, frame_pages: 32, pack_plain: 32 << 20 }
+    }
+}
+
+/// Where packs are written, and with what.
+pub struct Ingest {
+    home: Arc<dyn Objects>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    store: StoreId,
+    vault: String,
+    tuning: Tuning,
+    /// Packs that are not written yet, by the order in which they were opened.
+    packs: BTreeMap<usize, OpenPack>,
+    next_pack: usize,
+    pending: Vec<Pending>,
+    pending_pages: u32,
+    /// Chunks placed in packs that are not written yet.
+    own: HashMap<ChunkId, ChunkAt>,
+}
+
+/// A chunk that has a place in a frame that is not complete.
+struct Pending {
+    id: ChunkId,
+    pages: u32,
+    buffer: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+enum Job {
+    Scan(usize),
+    Seal { pack: usize, frame: FrameNo, key: Arc<FrameKey>, chunks: Vec<Pending> },
+    Put { pack: Box<FinishedPack>, object: ObjectId },
+}
+
+enum Done<N, E> {
+    Scanned(usize, Result<Scanned<N>, E>),
+    Sealed(usize, SealedFrame),
+    Put(Box<FinishedPack>, ObjectId, Result<(), ObjectError>),
+}
+
+impl Ingest {
+    /// An ingest into a vault of a store.
+    pub fn new(
+        home: Arc<dyn Objects>,
+        (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+        (store, vault): (StoreId, &str),
+        tuning: Tuning,
+    ) -> Self {
+        Ingest {
+            home,
+            clock,
+            random,
+            store,
+            vault: vault.to_owned(),
+            tuning,
+            packs: BTreeMap::new(),
+            next_pack: 0,
+            pending: Vec::new(),
+            pending_pages: 0,
+            own: HashMap::new(),
+        }
+    }
+
+    /// Scans segments `0..count` and writes what is new in them. Packs that are full are written on the way; the last
+    /// one waits for [`Ingest::finish`].
+    ///
+    /// # Errors
+    /// [`IngestError`]; packs reported as durable stay written, others may be too.
+    pub fn run<S: Scanner>(
+        &mut self,
+        scanner: &S,
+        count: usize,
+        sink: &mut impl Sink<S::Note, S::Error>,
+    ) -> Result<(), IngestError<S::Error>> {
+        let tuning = self.tuning;
+        let (home, vault) = (self.home.clone(), self.vault.clone());
+        let work = |compressor: &mut Compressor, job: Job| match job {
+            Job::Scan(number) => Done::Scanned(number, scanner.scan(number)),
+            Job::Seal { pack, frame, key, chunks } => Done::Sealed(pack, seal(frame, &key, &chunks, compressor)),
+            Job::Put { pack, object } => {
+                let outcome = put(&*home, &vault, &pack, object);
+                Done::Put(pack, object, outcome)
+            }
+        };
+        Pool::run(tuning.threads, || Compressor::new(tuning.level), work, |workers| {
+            Run { ingest: self, workers, in_flight: 0, puts: 0, early: BTreeMap::new() }.go(count, sink)
+        })
+    }
+
+    /// Puts a blob into the open pack.
+    pub fn put_blob(&mut self, blob: &[u8]) -> BlobPlace {
+        assert!(self.pending.is_empty(), "a blob amid the chunks of a frame");
+        self.open_pack();
+        let level = self.tuning.level;
+        let pack = self.packs.get_mut(&(self.next_pack - 1)).expect("just opened");
+        pack.add_blob(blob, &mut Compressor::new(level))
+    }
+
+    /// Whether the open pack has reached its size.
+    pub fn is_full(&self) -> bool {
+        self.packs.values().next_back().is_some_and(|p| p.plain() >= self.tuning.pack_plain)
+    }
+
+    /// Writes the packs that are still open.
+    ///
+    /// # Errors
+    /// [`ObjectError`]; packs written so far are not reported.
+    pub fn finish(&mut self) -> Result<Vec<NewPack>, ObjectError> {
+        assert!(self.pending.is_empty(), "an ingest ended amid a frame");
+        self.own.clear();
+        let open = std::mem::take(&mut self.packs);
+        let mut written = Vec::new();
+        for pack in open.into_values().filter(|p| !p.is_empty()) {
+            let pack = pack.finish(self.store, self.salt());
+            let object = ObjectId(aged_id(&*self.clock, &*self.random));
+            put(&*self.home, &self.vault, &pack, object)?;
+            written.push(new_pack(pack, object));
+        }
+        Ok(written)
+    }
+
+    fn salt(&self) -> [u8; 16] {
+        let mut salt = [0; 16];
+        self.random.fill(&mut salt);
+        salt
+    }
+
+    /// Makes sure that the newest pack can take more.
+    fn open_pack(&mut self) -> usize {
+        let newest = self.next_pack.wrapping_sub(1);
+        let usable = self.packs.get(&newest).is_some_and(|p| p.plain() < self.tuning.pack_plain);
+        if usable {
+            return newest;
+        }
+        let mut secret = Secret([0; 32]);
+        self.random.fill(&mut secret.0);
+        let id = PackId(aged_id(&*self.clock, &*self.random));
+        self.packs.insert(self.next_pack, OpenPack::new(id, secret));
+        self.next_pack += 1;
+        self.next_pack - 1
+    }
+
+    /// Gives a chunk its place; the frame is made when enough are together.
+    fn place(&mut self, id: ChunkId, buffer: &Arc<Vec<u8>>, range: Range<usize>) -> ChunkAt {
+        let number = self.open_pack();
+        let pack = &self.packs[&number];
+        let at = ChunkAt { pack: pack.id(), chunk: ChunkNo(pack.next_chunk().0 + self.pending.len() as u32) };
+        let pages = (range.len() / PAGE_SIZE) as u32;
+        self.pending.push(Pending { id, pages, buffer: buffer.clone(), range });
+        self.pending_pages += pages;
+        self.own.insert(id, at);
+        at
+    }
+
+    /// The job that seals the pending chunks.
+    fn close_frame(&mut self) -> Option<Job> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let number = self.next_pack - 1;
+        let pack = self.packs.get_mut(&number).expect("pending chunks are of the newest pack");
+        let chunks = std::mem::take(&mut self.pending);
+        self.pending_pages = 0;
+        let frame = pack.add_frame(&chunks.iter().map(|c| (c.id, c.pages)).collect::<Vec<_>>());
+        Some(Job::Seal { pack: number, frame, key: pack.key(), chunks })
+    }
+
+    /// Packs that are full and sealed, ready to be written.
+    fn take_full(&mut self) -> Vec<OpenPack> {
+        let most = self.tuning.pack_plain;
+        let newest = self.next_pack.wrapping_sub(1);
+        let pending = !self.pending.is_empty();
+        let full = self.packs.extract_if(.., |n, p| {
+            p.plain() >= most && p.is_sealed() && !(pending && *n == newest)
+        });
+        full.map(|(_, p)| p).collect()
+    }
+}
+
+fn seal(frame: FrameNo, key: &FrameKey, chunks: &[Pending], compressor: &mut Compressor) -> SealedFrame {
+    // Chunks that follow each other in one buffer need no copy.
+    let follow = |w: &[Pending]| Arc::ptr_eq(&w[0].buffer, &w[1].buffer) && w[0].range.end == w[1].range.start;
+    if chunks.windows(2).all(follow) {
+        let range = chunks[0].range.start..chunks[chunks.len() - 1].range.end;
+        return SealedFrame::seal(frame, &chunks[0].buffer[range], key, compressor);
+    }
+    let plain: Vec<u8> = chunks.iter().flat_map(|c| &c.buffer[c.range.clone()]).copied().collect();
+    SealedFrame::seal(frame, &plain, key, compressor)
+}
+
+fn put(home: &dyn Objects, vault: &str, pack: &FinishedPack, object: ObjectId) -> Result<(), ObjectError> {
+    let key = Key::new(names::pack_object(vault, object)).expect("names of pack objects are keys");
+    pack.with_parts(|parts| home.put_new(&key, parts))
+}
+
+fn new_pack(pack: FinishedPack, object: ObjectId) -> NewPack {
+    let row = PackRow {
+        object,
+        offset: 0,
+        len: pack.total_len(),
+        footer: pack.footer_len(),
+        frames: pack.table.frames.len() as u32,
+        chunks: pack.table.chunks.len() as u32,
+    };
+    NewPack { id: pack.id, secret: pack.secret, row, table: pack.table }
+}
+
+/// Packs being written at once: more would only cost memory.
+const MOST_PUTS: usize = 2;
+
+/// The lead of a run.
+struct Run<'a, N, E> {
+    ingest: &'a mut Ingest,
+    workers: &'a mut dyn Workers<Job, Done<N, E>>,
+    in_flight: usize,
+    puts: usize,
+    /// Segments scanned before their turn.
+    early: BTreeMap<usize, Scanned<N>>,
+}
+
+impl<N, E> Run<'_, N, E> {
+    fn go(mut self, count: usize, sink: &mut impl Sink<N, E>) -> Result<(), IngestError<E>> {
+        let window = 2 * self.ingest.tuning.threads + 1;
+        let (mut given, mut taken) = (0, 0);
+        while taken < count || self.in_flight > 0 {
+            while given < count && given < taken + window && self.puts < MOST_PUTS {
+                self.submit(Urgency::Third, Job::Scan(given));
+                given += 1;
+            }
+            let done = self.workers.wait();
+            self.in_flight -= 1;
+            self.handle(done, sink)?;
+            while let Some(scanned) = self.early.remove(&taken) {
+                taken += 1;
+                self.take(scanned, sink)?;
+            }
+            if taken == count {
+                self.close_frame();
+            }
+            self.write_full();
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, done: Done<N, E>, sink: &mut impl Sink<N, E>) -> Result<(), IngestError<E>> {
+        match done {
+            Done::Scanned(number, scanned) => {
+                self.early.insert(number, scanned.map_err(IngestError::Caller)?);
+            }
+            Done::Sealed(pack, frame) => {
+                self.ingest.packs.get_mut(&pack).expect("a pack waits for its frames").put_sealed(frame);
+            }
+            Done::Put(pack, object, outcome) => {
+                self.puts -= 1;
+                outcome.map_err(IngestError::Home)?;
+                // From here on the sink answers for its chunks.
+                let pack = new_pack(*pack, object);
+                for chunk in &pack.table.chunks {
+                    self.ingest.own.remove(&chunk.id);
+                }
+                sink.durable(pack).map_err(IngestError::Caller)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, scanned: Scanned<N>, sink: &mut impl Sink<N, E>) -> Result<(), IngestError<E>> {
+        let mut places = Vec::with_capacity(scanned.chunks.len());
+        for (id, range) in scanned.chunks {
+            let known = match self.ingest.own.get(&id) {
+                Some(at) => Some(*at),
+                None => sink.known(&id).map_err(IngestError::Caller)?,
+            };
+            let at = match known {
+                Some(at) => at,
+                None => self.place(id, &scanned.buffer, range),
+            };
+            places.push(Placed { at, tag: id.tag() });
+        }
+        sink.placed(scanned.note, places).map_err(IngestError::Caller)
+    }
+
+    fn place(&mut self, id: ChunkId, buffer: &Arc<Vec<u8>>, range: Range<usize>) -> ChunkAt {
+        let at = self.ingest.place(id, buffer, range);
+        if self.ingest.pending_pages >= self.ingest.tuning.frame_pages {
+            self.close_frame();
+        }
+        at
+    }
+
+    fn close_frame(&mut self) {
+        if let Some(job) = self.ingest.close_frame() {
+            self.submit(Urgency::Second, job);
+        }
+    }
+
+    fn write_full(&mut self) {
+        for pack in self.ingest.take_full() {
+            let salt = self.ingest.salt();
+            let object = ObjectId(aged_id(&*self.ingest.clock, &*self.ingest.random));
+            let pack = Box::new(pack.finish(self.ingest.store, salt));
+            self.puts += 1;
+            self.submit(Urgency::First, Job::Put { pack, object });
+        }
+    }
+
+    fn submit(&mut self, urgency: Urgency, job: Job) {
+        self.in_flight += 1;
+        self.workers.submit(urgency, job);
+    }
+}
