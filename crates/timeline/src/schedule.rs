@@ -1,0 +1,3 @@
+//! Retention schedules.
+//!
+//! Never knows: points.

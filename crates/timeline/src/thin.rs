@@ -1,0 +1,3 @@
+//! Thinning.
+//!
+//! Never knows: runs.
