@@ -6,8 +6,10 @@ use std::io;
 
 use backstay_env::volume::{Content, Span, Volume};
 
-/// How far ahead a volume is asked at once, in bytes: bounds the memory its answer takes.
-const WINDOW: u64 = 128 << 20;
+/// How far ahead a volume is asked first, in bytes: many clients want just one run.
+const FIRST_WINDOW: u64 = 1 << 20;
+/// How far ahead it is asked at most, in bytes: bounds the memory its answer takes.
+const LAST_WINDOW: u64 = 128 << 20;
 
 /// Describes a first part of `[offset, offset + len)`: at least a byte, at most `limit` spans, neighbours different,
 /// holes only at multiples of `block` (and at the ends of the range).
@@ -23,9 +25,10 @@ pub(super) fn describe(
 ) -> io::Result<Vec<Span>> {
     let end = offset + len;
     let mut merged = Vec::new();
-    let mut at = offset;
+    let (mut at, mut window) = (offset, FIRST_WINDOW);
     while at < end && merged.len() <= limit {
-        let spans = volume.spans(at, (end - at).min(WINDOW))?;
+        let spans = volume.spans(at, (end - at).min(window))?;
+        window = (window * 2).min(LAST_WINDOW);
         let before = at;
         for span in spans {
             if span.offset != at || span.len == 0 || span.len > end - at {

@@ -3,6 +3,8 @@
 //!
 //! Never knows: private parts of the room.
 
+mod mount;
 mod nbd;
 mod nbd_hostile;
+mod trees;
 mod world;
