@@ -1,6 +1,9 @@
-//! btrfs judged by mkfs.btrfs and the kernel. Needs root, btrfs-progs and loop devices.
+//! btrfs judged by mkfs.btrfs, the kernel's mounts and `btrfs check`. Needs root, btrfs-progs and loop devices.
 
+mod allocation;
 mod clean;
 mod compare;
+mod log;
 mod machine;
 mod populate;
+mod random_work;
