@@ -59,10 +59,9 @@ fn options(arguments: &[String]) -> Result<(u64, Vec<String>)> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--minutes" => {
-                minutes = words
-                    .next()
-                    .and_then(|n| n.parse().ok())
-                    .ok_or_else(wrong)?
+                let given = words.next().and_then(|n| n.parse().ok());
+                // libFuzzer takes 0 for "without end".
+                minutes = given.filter(|&given| given > 0).ok_or_else(wrong)?;
             }
             option if option.starts_with('-') => return Err(wrong()),
             target => targets.push(target.to_owned()),
