@@ -19,6 +19,9 @@ mod packs;
 mod reader;
 mod runs;
 
+#[cfg(test)]
+mod golden;
+
 pub mod decode;
 pub mod keys;
 pub mod ledger;

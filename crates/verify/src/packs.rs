@@ -22,7 +22,7 @@ pub(crate) enum PackError {
     NoKey(Id),
     #[error("pack {pack} cannot be read: {text}")]
     Io { pack: Id, text: String },
-    #[error("pack {pack} has no readable footer (first: {first}; second: {second})")]
+    #[error("pack {pack} has no readable footer: the first {first}; the second {second}")]
     Footer {
         pack: Id,
         first: String,
@@ -146,36 +146,34 @@ impl Packs {
     }
 
     fn read_table(&self, pack: Id) -> Result<Table, PackError> {
-        let first = match self.footer(pack, Which::First) {
-            Ok(table) => return Ok(table),
-            Err(e) => e,
-        };
-        self.footer(pack, Which::Second)
-            .map_err(|second| match second {
-                PackError::NoRow(_) | PackError::NoKey(_) => second,
-                _ => PackError::Footer {
+        self.place(pack)?;
+        self.key(pack)?;
+        self.footer(pack, Which::First).or_else(|first| {
+            self.footer(pack, Which::Second)
+                .map_err(|second| PackError::Footer {
                     pack,
-                    first: first.to_string(),
-                    second: second.to_string(),
-                },
-            })
+                    first,
+                    second,
+                })
+        })
     }
 
-    /// One of a pack's two footers.
-    pub(crate) fn footer(&self, pack: Id, which: Which) -> Result<Table, PackError> {
-        let place = self.place(pack)?;
-        let key = self.key(pack)?;
+    /// One of a pack's two footers; or what is wrong with it.
+    pub(crate) fn footer(&self, pack: Id, which: Which) -> Result<Table, String> {
+        let place = self.place(pack).map_err(|e| e.to_string())?;
+        let key = self.key(pack).map_err(|e| e.to_string())?;
         let back = if which == Which::First { 2 } else { 1 };
         let offset = place
             .footer
             .checked_mul(back)
             .and_then(|long| long.checked_add(EDGE));
         let offset = offset.and_then(|long| place.length.checked_sub(long));
-        let fault = |text: String| PackError::Io { pack, text };
-        let offset = offset.ok_or_else(|| fault("it is shorter than its footers".to_owned()))?;
-        let bytes = self.bytes(pack, offset, place.footer)?;
-        let plain = open_footer(key, pack, &bytes).map_err(|e| fault(format!("its footer {e}")))?;
-        table(&plain).map_err(|e| fault(format!("its table is malformed: {e}")))
+        let offset = offset.ok_or("the pack is shorter than its footers")?;
+        let bytes = self
+            .bytes(pack, offset, place.footer)
+            .map_err(|e| e.to_string())?;
+        let plain = open_footer(key, pack, &bytes).map_err(|e| e.to_string())?;
+        table(&plain).map_err(|e| format!("its table is malformed: {e}"))
     }
 
     /// A frame's plaintext, as the table says; chunks in it are not checked.

@@ -58,7 +58,7 @@ fn gaps(source: &Source<'_>, states: &[u64], entries: &[u64], report: &mut Repor
     if newest == 0 {
         return report.find(Kind::Ledger, &source.place, "has no entry");
     }
-    let mut due = older + 1;
+    let mut due = older.saturating_add(1);
     for &number in entries
         .iter()
         .filter(|&&number| number > older)
@@ -169,10 +169,16 @@ fn state(source: &Source<'_>, number: u64, root: &State, report: &mut Report) ->
 
 /// The rows after entry `to`, if all entries to there can be read.
 fn forward(ledger: &Ledger, from: u64, to: u64, mut rows: Rows) -> Option<Rows> {
-    if (ledger.entries.range(from + 1..=to).count() as u64) < to - from {
+    let after = || {
+        ledger
+            .entries
+            .range(from..=to)
+            .filter(|(number, _)| **number > from)
+    };
+    if (after().count() as u64) < to - from {
         return None;
     }
-    for (entry, _) in ledger.entries.range(from + 1..=to).map(|(_, entry)| entry) {
+    for (_, (entry, _)) in after() {
         apply(&mut rows, entry);
     }
     Some(rows)

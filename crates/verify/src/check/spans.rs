@@ -36,9 +36,10 @@ pub(super) fn check(reader: &Reader, report: &mut Report) {
             );
         }
         let point = reader.point(key.machine, key.to);
+        let mut lost = BTreeSet::new();
         for extent in &run.extents {
             report.seen.extents += 1;
-            inside_chunk(reader, key, &run, extent, report);
+            inside_chunk(reader, key, &run, extent, &mut lost, report);
             if let Some(point) = point {
                 inside_disk(key, point, extent, report);
             }
@@ -130,9 +131,26 @@ fn references(key: &SpanKey, span: &Span, run: &Run, rows: &BTreeSet<Id>, report
     }
 }
 
-fn inside_chunk(reader: &Reader, key: &SpanKey, run: &Run, extent: &Extent, report: &mut Report) {
+/// An extent leads to a chunk that has its pages. A pack of which nothing can
+/// be read is named once a run.
+fn inside_chunk(
+    reader: &Reader,
+    key: &SpanKey,
+    run: &Run,
+    extent: &Extent,
+    lost: &mut BTreeSet<Id>,
+    report: &mut Report,
+) {
     let Some(at) = run.pages(extent) else { return };
-    if let Err(e) = reader.packs.identity(&at) {
+    if let Err(e) = reader.packs.table(at.pack) {
+        if lost.insert(at.pack) {
+            report.find(
+                Kind::Run,
+                key,
+                format!("from disk {}, page {}: {e}", extent.disk, extent.page),
+            );
+        }
+    } else if let Err(e) = reader.packs.identity(&at) {
         report.find(
             Kind::Run,
             key,
