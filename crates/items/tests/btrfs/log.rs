@@ -3,13 +3,14 @@
 
 use super::allocation::restored;
 use super::compare::compare_replayed;
-use super::machine::{Image, Random, run};
+use super::machine::{Image, Mount, Random, run};
 use super::populate::text;
 use super::random_work::work;
 use backstay_items::btrfs::Btrfs;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -171,6 +172,45 @@ fn explicit_holes_and_mixed_groups() {
         sparse.write_all_at(b"end", 5_000_000).unwrap();
         sparse.sync_all().unwrap();
     });
+}
+
+/// Copies taken in the middle of the work of several threads: clones of the backing file, which are atomic.
+#[test]
+fn copies_at_any_instant() {
+    let copies: usize = std::env::var("BTRFS_INSTANTS").map_or(6, |s| s.parse().unwrap());
+    let outer = Image::make(2048, "");
+    let outer_mount = outer.mount("noatime");
+    let inner = outer_mount.path().join("inner");
+    File::create(&inner).unwrap().set_len(256 << 20).unwrap();
+    run("mkfs.btrfs", &["-q".as_ref(), inner.as_os_str()]);
+    let mounted = Mount::new(&inner, "noatime,commit=1");
+    let stop = AtomicBool::new(false);
+    let mut with_log = 0;
+    std::thread::scope(|scope| {
+        for seed in 0..3 {
+            let (stop, dir) = (&stop, mounted.path());
+            scope.spawn(move || {
+                let mut random = Random(1000 + seed);
+                while !stop.load(Ordering::Relaxed) {
+                    work(dir, &mut random, 5);
+                }
+            });
+        }
+        for i in 0..copies {
+            sleep(Duration::from_millis(900 + 370 * i as u64 % 1000));
+            let clone = outer_mount.path().join(format!("clone{i}"));
+            let to = File::create(&clone).unwrap();
+            rustix::fs::ioctl_ficlone(&to, File::open(&inner).unwrap()).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    drop(mounted);
+    for i in 0..copies {
+        let copy = Image::copy_of(&outer_mount.path().join(format!("clone{i}")));
+        with_log += u64::from(has_log(&copy));
+        judge(&copy);
+    }
+    eprintln!("{with_log} of {copies} copies had a log");
 }
 
 /// Random work, then copies at the end of it; seeds that ever failed would be listed here.

@@ -58,13 +58,13 @@ impl Image {
 
     /// A copy as a backup would take it: read through the backing file while it may be mounted.
     pub fn copy(&self) -> Image {
+        Image::copy_of(&self.path)
+    }
+
+    pub fn copy_of(file: &Path) -> Image {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
-        let paths: [&OsStr; 3] = [
-            "--sparse=always".as_ref(),
-            self.path.as_ref(),
-            path.as_ref(),
-        ];
+        let paths: [&OsStr; 3] = ["--sparse=always".as_ref(), file.as_ref(), path.as_ref()];
         run("cp", &paths);
         Image { dir, path }
     }
@@ -108,7 +108,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    fn new(image: &Path, options: &str) -> Mount {
+    pub fn new(image: &Path, options: &str) -> Mount {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("loop,{options}");
         let args: [&OsStr; 6] = [

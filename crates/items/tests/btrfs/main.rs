@@ -3,6 +3,7 @@
 mod allocation;
 mod clean;
 mod compare;
+mod hostile;
 mod log;
 mod machine;
 mod populate;
