@@ -7,6 +7,9 @@ use blake2::digest::{Digest, consts::U32};
 /// Bytes that a tree block or superblock keeps for its checksum, whatever the kind.
 pub(super) const CSUM_AREA: usize = 32;
 
+/// A sum, zeros behind it when its kind is shorter.
+pub(super) type Sum = [u8; CSUM_AREA];
+
 /// How a file system sums its blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Checksum {
@@ -37,8 +40,8 @@ impl Checksum {
         }
     }
 
-    /// The sum of `bytes`, zeros behind it.
-    pub(super) fn sum(self, bytes: &[u8]) -> [u8; CSUM_AREA] {
+    /// The sum of `bytes`.
+    pub(super) fn sum(self, bytes: &[u8]) -> Sum {
         let mut out = [0; CSUM_AREA];
         match self {
             Checksum::Crc32c => out[..4].copy_from_slice(&crc32c::crc32c(bytes).to_le_bytes()),
@@ -50,6 +53,15 @@ impl Checksum {
             Checksum::Blake2b => out.copy_from_slice(&blake2::Blake2b::<U32>::digest(bytes)),
         }
         out
+    }
+
+    /// The sums in an item of the checksum tree, one for each sector.
+    pub(super) fn decode_all(self, item: &[u8]) -> impl Iterator<Item = Sum> + '_ {
+        item.chunks_exact(self.len()).map(|stored| {
+            let mut sum = [0; CSUM_AREA];
+            sum[..stored.len()].copy_from_slice(stored);
+            sum
+        })
     }
 
     /// Whether `sum`, which may be longer than [`Checksum::len`], is that of `bytes`.

@@ -2,6 +2,7 @@
 //!
 //! Never knows: files, names, or which subvolume asks. Bounded: remembers at most [`KEPT`] unpacked extents.
 
+use super::checksum::Sum;
 use super::disk::Disk;
 use super::inflate;
 use super::items::{Packing, Stored};
@@ -23,30 +24,26 @@ const PIECE: u64 = 1 << 20;
 #[derive(Default)]
 pub(super) struct Sums {
     pub(super) tree: Option<Pointer>,
-    pub(super) logged: BTreeMap<u64, Vec<u8>>,
+    pub(super) logged: BTreeMap<u64, Sum>,
 }
 
 impl Sums {
     /// Takes in the sums of a log's item.
     pub(super) fn learn(&mut self, disk: &Disk, key: Key, item: &[u8]) {
-        for (i, sum) in item
-            .chunks_exact(disk.superblock.checksum.len())
-            .enumerate()
-        {
+        for (i, sum) in disk.superblock.checksum.decode_all(item).enumerate() {
             let skip = i as u64 * u64::from(disk.superblock.sector);
-            self.logged
-                .insert(key.offset.saturating_add(skip), sum.to_vec());
+            self.logged.insert(key.offset.saturating_add(skip), sum);
         }
     }
 
     /// The sums of the sectors in `[start, start + len)`, both whole sectors; all must be known.
-    fn of(&self, disk: &Disk, start: u64, len: u64) -> Result<Vec<Option<Vec<u8>>>, TreeError> {
+    fn of(&self, disk: &Disk, start: u64, len: u64) -> Result<Vec<Option<Sum>>, TreeError> {
         let sector = u64::from(disk.superblock.sector);
         let mut sums = vec![None; (len / sector) as usize];
         self.stored(disk, start, &mut sums)?;
         for (at, sum) in self.logged.range(start..start.saturating_add(len)) {
             if let Some(slot) = sums.get_mut(((at - start) / sector) as usize) {
-                *slot = Some(sum.clone());
+                *slot = Some(*sum);
             }
         }
         match sums.iter().position(Option::is_none) {
@@ -58,12 +55,7 @@ impl Sums {
         }
     }
 
-    fn stored(
-        &self,
-        disk: &Disk,
-        start: u64,
-        sums: &mut [Option<Vec<u8>>],
-    ) -> Result<(), TreeError> {
+    fn stored(&self, disk: &Disk, start: u64, sums: &mut [Option<Sum>]) -> Result<(), TreeError> {
         let Some(root) = &self.tree else {
             return Ok(());
         };
@@ -74,14 +66,11 @@ impl Sums {
         let from = floor.filter(|key| *key >= lowest).unwrap_or(at(start));
         let end = start.saturating_add(sums.len() as u64 * sector);
         disk.scan(root, from, at(end.saturating_sub(1)), &mut |key, item| {
-            for (i, sum) in item
-                .chunks_exact(disk.superblock.checksum.len())
-                .enumerate()
-            {
+            for (i, sum) in disk.superblock.checksum.decode_all(item).enumerate() {
                 let covered = key.offset.saturating_add(i as u64 * sector);
                 let slot = covered.checked_sub(start).map(|d| (d / sector) as usize);
                 if let Some(slot) = slot.and_then(|s| sums.get_mut(s)) {
-                    *slot = Some(sum.to_vec());
+                    *slot = Some(sum);
                 }
             }
             Ok(Flow::Go)

@@ -2,6 +2,7 @@
 //!
 //! Never knows: what trees mean. Bounded: keeps at most [`CACHE_BYTES`] of tree blocks.
 
+use super::checksum::Sum;
 use super::chunks::Chunks;
 use super::key::Key;
 use super::node::{Node, Pointer};
@@ -152,7 +153,7 @@ impl<'a> Disk<'a> {
         &self,
         logical: u64,
         buf: &mut [u8],
-        sums: &[Option<Vec<u8>>],
+        sums: &[Option<Sum>],
     ) -> Result<(), TreeError> {
         let sector = self.superblock.sector as usize;
         let mut done = 0;
@@ -165,7 +166,7 @@ impl<'a> Disk<'a> {
             let piece = &mut buf[done..done + len];
             let whole = self.volume.read_at(place.copies[0], piece).is_ok();
             for (i, bytes) in piece.chunks_mut(sector).enumerate() {
-                let sum = sums.get(done / sector + i).and_then(Option::as_deref);
+                let sum = sums.get(done / sector + i).and_then(Option::as_ref);
                 let offset = (i * sector) as u64;
                 if !(whole && self.sum_fits(sum, bytes)) {
                     self.mend(
@@ -181,7 +182,7 @@ impl<'a> Disk<'a> {
         Ok(())
     }
 
-    fn sum_fits(&self, sum: Option<&[u8]>, bytes: &[u8]) -> bool {
+    fn sum_fits(&self, sum: Option<&Sum>, bytes: &[u8]) -> bool {
         sum.is_none_or(|sum| self.superblock.checksum.matches(sum, bytes))
     }
 
@@ -189,7 +190,7 @@ impl<'a> Disk<'a> {
         &self,
         logical: u64,
         copies: impl Iterator<Item = u64>,
-        sum: Option<&[u8]>,
+        sum: Option<&Sum>,
         bytes: &mut [u8],
     ) -> Result<(), TreeError> {
         let mut why = damaged(format!("the data at {logical} does not match its checksum"));

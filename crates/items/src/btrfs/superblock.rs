@@ -75,7 +75,7 @@ impl Superblock {
     /// is, and wins among equals: the kernel mounts by it alone, and writes logs' roots to it alone.
     ///
     /// # Errors
-    /// Why the first copy was refused, when no other can be used either.
+    /// Why a whole copy was refused, or what is wrong with the first when none is whole.
     pub(super) fn newest(volume: &dyn Volume) -> Result<Superblock, TreeError> {
         let mut first_error = None;
         let mut best: Option<Superblock> = None;
@@ -85,6 +85,8 @@ impl Superblock {
                     Some(b) if found.fsid != b.fsid || found.generation <= b.generation => {}
                     _ => best = Some(found),
                 },
+                // A whole superblock that this reader refuses: an older one elsewhere must not stand in for it.
+                Err(error @ TreeError::Unsupported(_)) => return Err(error),
                 Err(error) => {
                     first_error.get_or_insert(error);
                 }
@@ -106,7 +108,7 @@ impl Superblock {
             return Err(damaged(format!("copy {copy} of the superblock is missing")));
         }
         let checksum = Checksum::from_number(le16(block, 0xc4))
-            .ok_or_else(|| unsupported(format!("checksum kind {}", le16(block, 0xc4))))?;
+            .ok_or_else(|| damaged(format!("checksum kind {} is unknown", le16(block, 0xc4))))?;
         if !checksum.vouches_for(block) || le64(block, 0x30) != SUPER_AT[copy] {
             return Err(damaged(format!(
                 "copy {copy} of the superblock is not whole"

@@ -328,3 +328,28 @@ fn a_flipped_bit_in_the_superblock_is_healed_by_a_mirror() {
     };
     assert!(error.to_string().contains("superblock"), "{error}");
 }
+
+/// Data that rotted is told in words, and only by the reads that want it.
+#[test]
+fn rotten_data_is_told_in_words() {
+    let image = Image::make(128, "");
+    let mounted = image.mount("noatime");
+    let content = Random(3).bytes(200_000);
+    fs::write(mounted.path().join("file"), &content).unwrap();
+    drop(mounted);
+    let mut bytes = fs::read(&image.path).unwrap();
+    let sector = &content[90_112..94_208];
+    let at = bytes.chunks(4096).position(|c| c == sector).unwrap() * 4096;
+    bytes[at + 17] ^= 4;
+    let tree = Btrfs::open(Arc::new(bytes)).unwrap();
+    let file = tree.lookup(tree.root(), "file".as_ref()).unwrap();
+    let mut buf = vec![0; 50_000];
+    assert_eq!(tree.read(file, 0, &mut buf).unwrap(), 50_000);
+    assert!(buf == content[..50_000]);
+    let error = tree.read(file, 60_000, &mut buf).unwrap_err().to_string();
+    assert!(
+        error.contains("damaged") && error.contains("checksum"),
+        "{error}"
+    );
+    assert_eq!(tree.read(file, 94_208, &mut buf).unwrap(), 50_000);
+}
