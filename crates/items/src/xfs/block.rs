@@ -12,7 +12,7 @@ use crate::tree::TreeError;
 pub(super) struct Layout {
     pub(super) crc: usize,
     pub(super) lsn: usize,
-    uuid: usize,
+    pub(super) uuid: usize,
     place: Option<usize>,
     owner: Owner,
 }

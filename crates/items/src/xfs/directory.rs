@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use super::block::{Claim, DIR_DATA, verify};
 use super::bytes::{Bytes, damaged};
 use super::disk::Disk;
-use super::extents::{Extent, extents_in};
+use super::extents::{Extent, extents_in, part};
 use super::inode::{Format, Inode};
 use super::superblock::Geometry;
 use crate::tree::{NodeKind, TreeError};
@@ -207,7 +207,7 @@ impl<'a> Space<'a> {
     ) -> Result<Self, TreeError> {
         let block = u64::from(geometry.block_size);
         let wanted = range.start / block..range.end / block;
-        let mut extents = extents_in(disk, geometry, directory, wanted.clone())?;
+        let extents = extents_in(disk, geometry, directory, wanted.clone())?;
         // One file system cannot hold more: hostile extents may all name the same blocks.
         let total: u64 = extents.iter().map(|e| e.len).sum();
         if total > geometry.blocks || extents.iter().any(|e| e.unwritten) {
@@ -216,7 +216,10 @@ impl<'a> Space<'a> {
                 directory.number
             )));
         }
-        extents.retain_mut(|e| clip(e, &wanted));
+        let extents = extents
+            .into_iter()
+            .filter_map(|e| part(e, wanted.clone()))
+            .collect();
         let space = Space {
             disk,
             geometry,
@@ -335,45 +338,9 @@ impl<'a> Space<'a> {
     }
 }
 
-/// Keeps the part of an extent inside `wanted`; says whether there is one.
-fn clip(extent: &mut Extent, wanted: &std::ops::Range<u64>) -> bool {
-    let (start, end) = (
-        extent.file_block.max(wanted.start),
-        extent.end().min(wanted.end),
-    );
-    if start >= end {
-        return false;
-    }
-    extent.block += start - extent.file_block;
-    extent.len = end - start;
-    extent.file_block = start;
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn clipping_keeps_blocks_and_places_together() {
-        let mut extent = Extent {
-            file_block: 10,
-            block: 100,
-            len: 10,
-            unwritten: false,
-        };
-        assert!(clip(&mut extent, &(12..15)));
-        assert_eq!(
-            extent,
-            Extent {
-                file_block: 12,
-                block: 102,
-                len: 3,
-                unwritten: false
-            }
-        );
-        assert!(!clip(&mut extent, &(15..20)));
-    }
 
     #[test]
     fn names_no_directory_may_hold_are_refused() {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use backstay_env::volume::{Volume, check_range};
 
 use super::bytes::damaged;
+use super::extents::Remap;
 use super::superblock::Geometry;
 use crate::tree::TreeError;
 
@@ -43,6 +44,8 @@ pub(super) struct Disk<'v> {
     unsealed: BTreeMap<u64, u64>,
     /// Inodes whose tree blocks may still name the owner they had before two files were exchanged.
     changed_owner: BTreeSet<u64>,
+    /// Changes of what lies where in a file that the log announces and the inode does not show yet.
+    remaps: BTreeMap<u64, Vec<Remap>>,
 }
 
 impl<'v> Disk<'v> {
@@ -52,6 +55,7 @@ impl<'v> Disk<'v> {
             replaced: BTreeMap::new(),
             unsealed: BTreeMap::new(),
             changed_owner: BTreeSet::new(),
+            remaps: BTreeMap::new(),
         }
     }
 
@@ -102,6 +106,16 @@ impl<'v> Disk<'v> {
     /// Remembers that blocks of this inode's extent tree may name another owner.
     pub(super) fn note_changed_owner(&mut self, inode: u64) {
         self.changed_owner.insert(inode);
+    }
+
+    /// Remembers a change of what lies where in a file, to be made after those noted before.
+    pub(super) fn note_remap(&mut self, inode: u64, remap: Remap) {
+        self.remaps.entry(inode).or_default().push(remap);
+    }
+
+    /// Changes of what lies where in a file, in order.
+    pub(super) fn remaps(&self, inode: u64) -> &[Remap] {
+        self.remaps.get(&inode).map_or(&[], Vec::as_slice)
     }
 
     /// Whether blocks of this inode's extent tree may rightly name another owner.

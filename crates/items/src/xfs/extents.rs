@@ -46,6 +46,46 @@ impl Extent {
     }
 }
 
+/// A change of what lies where in a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remap {
+    pub(super) extent: Extent,
+    /// Whether the extent is put there, or nothing is.
+    pub(super) mapped: bool,
+}
+
+impl Remap {
+    /// Makes the change in sorted extents.
+    fn apply(&self, extents: Vec<Extent>) -> Vec<Extent> {
+        let change = self.extent;
+        let mut out = Vec::with_capacity(extents.len() + 2);
+        for extent in extents {
+            out.extend(part(extent, 0..change.file_block));
+            out.extend(part(extent, change.end()..u64::MAX));
+        }
+        if self.mapped && change.len > 0 {
+            out.push(change);
+        }
+        out.sort_unstable_by_key(|e| e.file_block);
+        out
+    }
+}
+
+/// The part of an extent inside `wanted`, if any.
+pub(super) fn part(extent: Extent, wanted: Range<u64>) -> Option<Extent> {
+    let (start, end) = (
+        extent.file_block.max(wanted.start),
+        extent.end().min(wanted.end),
+    );
+    let block = extent.block + (start - extent.file_block);
+    (start < end).then(|| Extent {
+        file_block: start,
+        block,
+        len: end - start,
+        ..extent
+    })
+}
+
 /// The extents of `inode` that overlap the file blocks `wanted`.
 ///
 /// # Errors
@@ -73,7 +113,18 @@ pub(super) fn extents_in(
             )));
         }
     }
-    Ok(walk.found)
+    let mut found = walk.found;
+    for remap in disk.remaps(inode.number) {
+        let (place, len) = (remap.extent.block, remap.extent.len);
+        if remap.mapped && geometry.offset(place, len).is_none() {
+            return Err(damaged(format!(
+                "inode {}: the log maps blocks outside the file system",
+                inode.number
+            )));
+        }
+        found = remap.apply(found);
+    }
+    Ok(found)
 }
 
 struct Walk<'a> {
@@ -195,6 +246,36 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remaps_cut_what_was_there() {
+        let extent = |file_block, block, len| Extent {
+            file_block,
+            block,
+            len,
+            unwritten: false,
+        };
+        let before = vec![extent(0, 100, 10), extent(20, 200, 10)];
+        let unmap = Remap {
+            extent: extent(5, 0, 20),
+            mapped: false,
+        };
+        assert_eq!(
+            unmap.apply(before.clone()),
+            [extent(0, 100, 5), extent(25, 205, 5)]
+        );
+        let map = Remap {
+            extent: extent(2, 900, 3),
+            mapped: true,
+        };
+        let after = [
+            extent(0, 100, 2),
+            extent(2, 900, 3),
+            extent(5, 105, 5),
+            extent(20, 200, 10),
+        ];
+        assert_eq!(map.apply(before), after);
+    }
 
     #[test]
     fn an_extent_record_by_hand() {

@@ -28,7 +28,6 @@ pub(super) enum Format {
 /// One inode, checked.
 pub(super) struct Inode {
     pub(super) number: u64,
-    pub(super) mode: u16,
     pub(super) format: Format,
     pub(super) size: u64,
     /// Extents of the data fork.
@@ -88,7 +87,6 @@ impl Inode {
         let realtime = b.be16(90)? & FLAG_REALTIME != 0;
         Ok(Inode {
             number,
-            mode,
             format,
             size,
             extents,

@@ -10,7 +10,6 @@ const MAGIC: u32 = 0x5846_5342;
 /// Everything the superblock has that is looked at here lies in this many bytes.
 pub(super) const MIN_SECTOR: usize = 512;
 
-const VERSION_LOGV2: u16 = 0x0400;
 const VERSION_DIRV2: u16 = 0x2000;
 const VERSION_FOLD_CASE: u16 = 0x4000;
 const VERSION_MORE: u16 = 0x8000;
@@ -20,7 +19,6 @@ const RO_KNOWN: u32 = 0x0f; // finobt, rmapbt, reflink, inobtcount
 const INCOMPAT_FTYPE: u32 = 0x01;
 const INCOMPAT_META_UUID: u32 = 0x04;
 const INCOMPAT_NEEDS_REPAIR: u32 = 0x10;
-const INCOMPAT_NREXT64: u32 = 0x20;
 const INCOMPAT_KNOWN: u32 = 0xff; // up to parent pointers; metadir and zoned are other formats
 const LOG_INCOMPAT_KNOWN: u32 = 0x01; // logged attributes
 
@@ -37,7 +35,6 @@ pub(super) struct Geometry {
     /// First block of the internal log; 0 when the log is on another device.
     pub(super) log_start: u64,
     pub(super) log_blocks: u32,
-    pub(super) log_v2: bool,
     pub(super) root: u64,
     pub(super) ag_blocks: u32,
     pub(super) ag_count: u32,
@@ -49,7 +46,6 @@ pub(super) struct Geometry {
     pub(super) v5: bool,
     pub(super) ftype: bool,
     pub(super) fold_case: bool,
-    pub(super) nrext64: bool,
     pub(super) label: String,
     pub(super) unknown_ro_features: u32,
     pub(super) unknown_log_features: u32,
@@ -103,7 +99,6 @@ impl Geometry {
             user_uuid: uuid,
             log_start: b.be64(48)?,
             log_blocks: b.be32(96)?,
-            log_v2: version & VERSION_LOGV2 != 0,
             root: b.be64(56)?,
             ag_blocks: b.be32(84)?,
             ag_count: b.be32(88)?,
@@ -121,7 +116,6 @@ impl Geometry {
                 features2 & FEATURES2_FTYPE != 0
             },
             fold_case: version & VERSION_FOLD_CASE != 0,
-            nrext64: incompat & INCOMPAT_NREXT64 != 0,
             label: String::from_utf8_lossy(label).into_owned(),
             unknown_ro_features: if v5 { b.be32(212)? & !RO_KNOWN } else { 0 },
             unknown_log_features: if v5 {

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod clean;
+mod log;
 mod populate;
 mod support;
 mod version4;

@@ -1,0 +1,153 @@
+//! Operations that the log announces and later calls done. What was announced last and not done, a mount would
+//! finish; here only what changes the content of files is.
+//!
+//! Never knows: how blocks are kept.
+//! Why the rest may be left: an unfinished free leaves blocks in use that could be free, and unfinished counts of
+//! owners or of references, and attributes, are not read here.
+
+use std::collections::BTreeMap;
+
+use super::transaction::{Item, le32, le64};
+use crate::tree::TreeError;
+use crate::xfs::bytes::damaged;
+use crate::xfs::disk::Disk;
+use crate::xfs::extents::{Extent, Remap};
+
+const MAP: u16 = 0x1244;
+const EXCHANGE: u16 = 0x1248;
+/// Announced, with done as the next number: frees, owners, references, maps, attributes, exchanges.
+const ANNOUNCED: [u16; 6] = [0x1236, 0x1240, 0x1242, MAP, 0x1246, EXCHANGE];
+
+const ATTRIBUTES: u32 = 1 << 31;
+const UNWRITTEN: u32 = 1 << 30;
+const REALTIME: u32 = 1 << 29;
+
+/// What is announced and not done, in the order of the announcements.
+#[derive(Default)]
+pub(super) struct Intents {
+    open: BTreeMap<u64, Announced>,
+    places: BTreeMap<(u16, u64), u64>,
+    count: u64,
+}
+
+enum Announced {
+    /// Nothing that is read here depends on it.
+    Harmless,
+    Map(Vec<(u64, Remap)>),
+    /// Two files whose content is being exchanged.
+    Exchange([u64; 2]),
+}
+
+impl Intents {
+    /// Takes an announcement, or the word that one is done.
+    ///
+    /// # Errors
+    /// `Unsupported` for an item of an unknown kind, `Damaged`.
+    pub(super) fn note(&mut self, item: &Item) -> Result<(), TreeError> {
+        let (kind, head) = (item.kind(), item.region(0));
+        let id = le64(head, 8).ok_or_else(|| damaged("log: an announcement too short"))?;
+        if ANNOUNCED.contains(&kind) {
+            let announced = match kind {
+                MAP => Announced::Map(maps(head)?),
+                EXCHANGE => {
+                    let inodes = le64(head, 16).zip(le64(head, 24));
+                    let (a, b) = inodes.ok_or_else(|| damaged("log: an exchange too short"))?;
+                    Announced::Exchange([a, b])
+                }
+                _ => Announced::Harmless,
+            };
+            self.count += 1;
+            self.places.insert((kind, id), self.count);
+            self.open.insert(self.count, announced);
+            return Ok(());
+        }
+        let announcement = kind.wrapping_sub(1);
+        if !ANNOUNCED.contains(&announcement) {
+            return Err(TreeError::Unsupported(format!(
+                "XFS log items of kind {kind:#x}"
+            )));
+        }
+        if let Some(place) = self.places.remove(&(announcement, id)) {
+            self.open.remove(&place);
+        }
+        Ok(())
+    }
+
+    /// Finishes what changes the content of files.
+    ///
+    /// # Errors
+    /// `Unsupported` for an exchange of two files' content that was under way.
+    pub(super) fn finish(&mut self, disk: &mut Disk<'_>) -> Result<(), TreeError> {
+        for announced in std::mem::take(&mut self.open).into_values() {
+            match announced {
+                Announced::Harmless => {}
+                Announced::Map(maps) => maps
+                    .into_iter()
+                    .for_each(|(inode, map)| disk.note_remap(inode, map)),
+                Announced::Exchange([a, b]) => {
+                    let what = format!(
+                        "an unfinished exchange of the inodes {a} and {b} in the log of XFS"
+                    );
+                    return Err(TreeError::Unsupported(what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The changes of file content in one announcement.
+fn maps(head: &[u8]) -> Result<Vec<(u64, Remap)>, TreeError> {
+    let count = le32(head, 4).unwrap_or(0);
+    let mut out = Vec::new();
+    for i in 0..u64::from(count) {
+        let record = usize::try_from(16 + i * 32)
+            .ok()
+            .and_then(|at| head.get(at..));
+        let parsed = record.and_then(|r| {
+            Some((
+                le64(r, 0)?,
+                le64(r, 8)?,
+                le64(r, 16)?,
+                le32(r, 24)?,
+                le32(r, 28)?,
+            ))
+        });
+        let parsed = parsed.ok_or_else(|| damaged("log: a map announcement too short"))?;
+        let (inode, block, file_block, len, flags) = parsed;
+        if flags & REALTIME != 0 {
+            return Err(TreeError::Unsupported(
+                "XFS realtime maps in the log".into(),
+            ));
+        }
+        let unwritten = flags & UNWRITTEN != 0;
+        let extent = Extent {
+            file_block,
+            block,
+            len: len.into(),
+            unwritten,
+        };
+        if file_block.checked_add(extent.len).is_none() {
+            return Err(damaged("log: a map past the end of any file"));
+        }
+        match (flags & ATTRIBUTES, flags & 0xff) {
+            (0, 1) => out.push((
+                inode,
+                Remap {
+                    extent,
+                    mapped: true,
+                },
+            )),
+            (0, 2) => out.push((
+                inode,
+                Remap {
+                    extent,
+                    mapped: false,
+                },
+            )),
+            (0, other) => return Err(damaged(format!("log: a map announcement of kind {other}"))),
+            _ => {} // attributes are not read
+        }
+    }
+    Ok(out)
+}
