@@ -2,9 +2,7 @@
 //!
 //! Never knows: what the time is used for. It must not be used for order or safety, since a wall clock may jump.
 
-/// A moment: nanoseconds since 1970-01-01T00:00:00Z, negative before it. From 1677 to 2262.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(pub i64);
+pub use backstay_format::units::Timestamp;
 
 /// A wall clock.
 pub trait Clock: Send + Sync {

@@ -1,0 +1,139 @@
+//! The dedup index of a vault, opened when first needed and brought up to what is committed.
+//!
+//! The index may be wrong in one harmless way: it does not know a chunk. Whatever it answers is checked against the ledger:
+//! the pack must be committed and as long as it was when the index covered it.
+//! Never knows: who asks.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use backstay_env::objects::Objects;
+use backstay_env::random::Random;
+use backstay_format::names;
+use backstay_format::rows::{PackRow, RowKey};
+use backstay_format::units::{ChunkId, PackId, StoreId};
+use backstay_store::index::{Index, IndexError, Limits, Writing};
+use backstay_store::ingest::{ChunkAt, NewPack};
+use backstay_store::ledger::View;
+use backstay_store::packs::Packs;
+
+use crate::VaultError;
+use crate::open::{Seams, key};
+use crate::rows::{decoded, row_key};
+
+/// Packs that may wait in memory before the index is written: at the next start so many footers are read again.
+const UNWRITTEN_PACKS: usize = 64;
+
+pub(crate) struct LazyIndex {
+    home: Arc<dyn Objects>,
+    random: Arc<dyn Random>,
+    store: StoreId,
+    prefix: String,
+    open: Option<Index>,
+    /// Packs that may be referred to, and their lengths: those committed, and those this process is about to commit.
+    usable: HashMap<PackId, u64>,
+    /// The ledger's entry that `usable` is of.
+    seen: Option<u64>,
+    unwritten: usize,
+}
+
+impl LazyIndex {
+    pub(crate) fn new(seams: &Seams, store: StoreId, vault: &str) -> Self {
+        LazyIndex {
+            home: seams.index_home.clone(),
+            random: seams.random.clone(),
+            store,
+            prefix: names::index(vault),
+            open: None,
+            usable: HashMap::new(),
+            seen: None,
+            unwritten: 0,
+        }
+    }
+
+    /// Covers what is committed now, and nothing else.
+    pub(crate) fn update(&mut self, view: &View, packs: &Packs) -> Result<(), VaultError> {
+        if self.seen == Some(view.seq()) {
+            return Ok(());
+        }
+        self.usable = committed(view)?;
+        if self.open.is_none() {
+            let prefix = key(&self.prefix);
+            let opened =
+                Index::open(self.home.clone(), prefix, self.store, Limits::default(), self.random.clone());
+            self.open = Some(opened.map_err(index_error)?);
+        }
+        let Some(index) = &mut self.open else { return Ok(()) };
+        let stale: HashSet<Writing> = index.packs().filter(|w| self.usable.get(&w.pack) != Some(&w.stamp)).collect();
+        index.forget(&stale);
+        let writing = |(pack, len): (&PackId, &u64)| Writing { pack: *pack, stamp: *len };
+        let mut missing: Vec<Writing> = self.usable.iter().map(writing).filter(|w| !index.covers(w)).collect();
+        missing.sort_unstable();
+        for writing in missing {
+            // A pack that cannot be read is for the check to report; here it only means fewer matches.
+            let Ok(reader) = packs.open_at(writing.pack, false) else { continue };
+            index.insert_pack(writing, reader.chunks().map(|(n, c)| (n, c.id))).map_err(index_error)?;
+            self.unwritten += 1;
+        }
+        self.seen = Some(view.seq());
+        Ok(())
+    }
+
+    /// What was added is committed, by entry `seq`: if nobody else committed meanwhile, this is up to date.
+    pub(crate) fn committed(&mut self, seq: u64) {
+        let next = self.seen.is_some_and(|seen| seen + 1 == seq);
+        self.seen = next.then_some(seq);
+    }
+
+    /// What was added may never be committed: look at the ledger again before the next use.
+    pub(crate) fn distrust(&mut self) {
+        self.seen = None;
+    }
+
+    /// Where a chunk is that may be referred to, and how long its pack is.
+    pub(crate) fn lookup(&self, id: &ChunkId) -> Option<(ChunkAt, u64)> {
+        let place = self.open.as_ref()?.lookup(id)?;
+        let len = self.usable.get(&place.pack)?;
+        Some((ChunkAt { pack: place.pack, chunk: place.chunk }, *len))
+    }
+
+    /// Adds a pack of this process that is durable and will be committed with whatever refers to it.
+    pub(crate) fn add(&mut self, pack: &NewPack) -> Result<(), VaultError> {
+        self.usable.insert(pack.id, pack.row.len);
+        let Some(index) = &mut self.open else { return Ok(()) };
+        let writing = Writing { pack: pack.id, stamp: pack.row.len };
+        let mut number = 0;
+        let numbered = pack.table.chunks.iter().map(|c| {
+            number += 1;
+            (backstay_format::units::ChunkNo(number - 1), c.id)
+        });
+        index.insert_pack(writing, numbered).map_err(index_error)?;
+        self.unwritten += 1;
+        Ok(())
+    }
+
+    /// Writes what is only in memory, if that is much, and merges runs. Only after what was added was committed.
+    pub(crate) fn settle(&mut self) -> Result<(), VaultError> {
+        let Some(index) = &mut self.open else { return Ok(()) };
+        if self.unwritten >= UNWRITTEN_PACKS {
+            index.flush().map_err(index_error)?;
+            self.unwritten = 0;
+        }
+        while index.merge_step().map_err(index_error)? {}
+        Ok(())
+    }
+}
+
+fn committed(view: &View) -> Result<HashMap<PackId, u64>, VaultError> {
+    let mut packs = HashMap::new();
+    for (key, value) in view.prefix(b"k")? {
+        if let RowKey::Pack(id) = row_key(&key)? {
+            packs.insert(id, decoded("pack", PackRow::decode(&value))?.len);
+        }
+    }
+    Ok(packs)
+}
+
+fn index_error(error: IndexError) -> VaultError {
+    VaultError::Index(error)
+}

@@ -1,0 +1,233 @@
+//! The map of a machine at a point: runs laid over each other, looked up region by region.
+//!
+//! Opening reads the roots of the runs on the way, and nothing else; blocks are read when a region they touch is asked for.
+//! Never knows: chunks' contents.
+
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backstay_format::map::{BlockRef, Body, Extent as Stored, Root, decode_block};
+use backstay_format::rows::SpanId;
+use backstay_format::units::{DiskNo, MachineId, PackId, PointNo};
+use backstay_store::ledger::View;
+use backstay_store::packs::Packs;
+use backstay_timeline::extent::{Extent, overlay};
+use backstay_timeline::path;
+use backstay_timeline::run::resolve;
+use lru::LruCache;
+
+use crate::rows::spans_ending;
+use crate::{Vault, VaultError};
+
+/// Pages of a disk whose extents are laid over each other at once: 256 MiB.
+const REGION: u64 = 1 << 16;
+/// Regions kept in memory.
+const REGIONS: NonZero<usize> = NonZero::new(32).unwrap();
+
+/// A run, opened.
+pub(crate) struct Run {
+    packs: Vec<PackId>,
+    body: RunBody,
+}
+
+enum RunBody {
+    Inline(Vec<Stored>),
+    Blocks(Vec<(BlockRef, Mutex<Option<Arc<Vec<Extent>>>>)>),
+}
+
+impl Run {
+    pub(crate) fn open(view: &View, packs: &Packs, id: SpanId) -> Result<Run, VaultError> {
+        let spans = spans_ending(view, id.machine, id.to)?;
+        let row = spans.into_iter().find(|(s, _)| *s == id).ok_or(VaultError::NoWay)?.1;
+        let root = Root::decode(&packs.blob(row.pack, row.frame)?).map_err(VaultError::Map)?;
+        let body = match root.body {
+            Body::Inline(extents) => RunBody::Inline(extents),
+            Body::Blocks(blocks) => RunBody::Blocks(blocks.into_iter().map(|b| (b, Mutex::default())).collect()),
+        };
+        Ok(Run { packs: root.packs, body })
+    }
+
+    /// The packs that it refers to.
+    pub(crate) fn packs(&self) -> &[PackId] {
+        &self.packs
+    }
+
+    /// The first and the page after the last page of each disk that it mentions may be asked for through this: its extents
+    /// of a disk in a range of pages, whole where they cross its ends.
+    pub(crate) fn extents(&self, packs: &Packs, disk: DiskNo, range: &Range<u64>) -> Result<Vec<Extent>, VaultError> {
+        let inside = |e: &Extent| e.disk == disk && e.page.0 < range.end && e.end().0 > range.start;
+        match &self.body {
+            RunBody::Inline(stored) => {
+                let touched = stored.iter().filter(|e| e.disk == disk && e.page.0 < range.end && e.end().0 > range.start);
+                let touched: Vec<Stored> = touched.copied().collect();
+                Ok(resolve(&touched, &self.packs))
+            }
+            RunBody::Blocks(blocks) => {
+                let mut out = Vec::new();
+                let first = blocks.partition_point(|(b, _)| (b.last.0, b.last.1.0) < (disk, range.start));
+                for (block, cache) in &blocks[first..] {
+                    if (block.first.0, block.first.1.0) >= (disk, range.end) {
+                        break;
+                    }
+                    let extents = self.block(packs, block, cache)?;
+                    out.extend(extents.iter().filter(|e| inside(e)));
+                }
+                Ok(out)
+            }
+        }
+    }
+
+    fn block(
+        &self,
+        packs: &Packs,
+        block: &BlockRef,
+        cache: &Mutex<Option<Arc<Vec<Extent>>>>,
+    ) -> Result<Arc<Vec<Extent>>, VaultError> {
+        let mut cached = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(extents) = &*cached {
+            return Ok(extents.clone());
+        }
+        let blob = packs.blob(self.packs[block.pack as usize], block.frame)?;
+        let stored = decode_block(&blob, self.packs.len() as u32).map_err(VaultError::Map)?;
+        let extents = Arc::new(resolve(&stored, &self.packs));
+        *cached = Some(extents.clone());
+        Ok(extents)
+    }
+
+    /// All its extents, in order, a block at a time.
+    pub(crate) fn for_each_block(
+        &self,
+        packs: &Packs,
+        mut each: impl FnMut(&[Extent]) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        match &self.body {
+            RunBody::Inline(stored) => each(&resolve(stored, &self.packs)),
+            RunBody::Blocks(blocks) => blocks.iter().try_for_each(|(block, _)| {
+                let blob = packs.blob(self.packs[block.pack as usize], block.frame)?;
+                let stored = decode_block(&blob, self.packs.len() as u32).map_err(VaultError::Map)?;
+                each(&resolve(&stored, &self.packs))
+            }),
+        }
+    }
+}
+
+/// What a machine's disks held at a point, or what changed since another.
+pub struct Map {
+    packs: Arc<Packs>,
+    /// Newest first.
+    runs: Vec<Run>,
+    regions: Mutex<LruCache<(DiskNo, u64), Arc<Vec<Extent>>>>,
+}
+
+impl Map {
+    /// Extents of a disk in a range of pages, in order, cut at the range's ends. Pages that none covers are zeros (or, for a
+    /// map of changes, did not change).
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn extents(&self, disk: DiskNo, range: Range<u64>) -> Result<Vec<Extent>, VaultError> {
+        let mut out = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let region = at / REGION;
+            let end = (region + 1).saturating_mul(REGION).min(range.end);
+            let extents = self.region(disk, region)?;
+            let first = extents.partition_point(|e| e.end().0 <= at);
+            let touched = extents[first..].iter().take_while(|e| e.page.0 < end);
+            out.extend(touched.filter_map(|e| e.clip(&(at..end))));
+            at = end;
+        }
+        Ok(out)
+    }
+
+    fn region(&self, disk: DiskNo, region: u64) -> Result<Arc<Vec<Extent>>, VaultError> {
+        let key = (disk, region);
+        if let Some(extents) = self.regions.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(extents.clone());
+        }
+        let range = region * REGION..(region + 1).saturating_mul(REGION);
+        let extents = Arc::new(merge(&self.runs, &self.packs, disk, &range)?);
+        self.regions.lock().unwrap_or_else(PoisonError::into_inner).put(key, extents.clone());
+        Ok(extents)
+    }
+
+    /// How many runs it is made of.
+    pub fn depth(&self) -> usize {
+        self.runs.len()
+    }
+}
+
+/// Lays runs, newest first, over each other in a range of pages of a disk.
+pub(crate) fn merge(
+    runs: &[Run],
+    packs: &Packs,
+    disk: DiskNo,
+    range: &Range<u64>,
+) -> Result<Vec<Extent>, VaultError> {
+    let mut out: Vec<Extent> = Vec::new();
+    for run in runs {
+        let older = run.extents(packs, disk, range)?;
+        let older: Vec<Extent> = older.iter().filter_map(|e| e.clip(range)).collect();
+        out = if out.is_empty() { older } else { overlay(&out, &older) };
+    }
+    Ok(out)
+}
+
+impl Vault {
+    /// What a machine's disks held at a point.
+    ///
+    /// # Errors
+    /// [`VaultError`]; damage names the pack with the part of the map that cannot be read.
+    pub fn map(&self, machine: MachineId, point: PointNo) -> Result<Map, VaultError> {
+        self.changes(machine, PointNo::BEGINNING, point)
+    }
+
+    /// What changed on a machine's disks between two points.
+    ///
+    /// # Errors
+    /// As [`Vault::map`].
+    pub fn changes(&self, machine: MachineId, from: PointNo, to: PointNo) -> Result<Map, VaultError> {
+        let view = self.ledger.view();
+        let runs = open_way(&view, &self.packs, machine, (from, to))?;
+        Ok(Map { packs: self.packs.clone(), runs, regions: Mutex::new(LruCache::new(REGIONS)) })
+    }
+}
+
+/// The runs on the way between two numbers, newest first. Where a summary is damaged, the spans it sums up are taken.
+pub(crate) fn open_way(
+    view: &View,
+    packs: &Packs,
+    machine: MachineId,
+    way: (PointNo, PointNo),
+) -> Result<Vec<Run>, VaultError> {
+    let mut runs = Vec::new();
+    let mut at = way.1;
+    while at > way.0 {
+        let candidates = spans_ending(view, machine, at)?;
+        let mut starts: Vec<PointNo> = candidates.iter().map(|(s, _)| s.from).filter(|f| *f >= way.0).collect();
+        starts.sort_unstable();
+        let mut outcome = Err(VaultError::NoWay);
+        for from in starts {
+            outcome = Run::open(view, packs, SpanId { machine, to: at, from }).map(|run| (run, from));
+            if !matches!(&outcome, Err(error) if error.is_damage()) {
+                break;
+            }
+        }
+        let (run, from) = outcome?;
+        runs.push(run);
+        at = from;
+    }
+    Ok(runs)
+}
+
+/// The numbers on the way, for plans that need no runs.
+pub(crate) fn way(
+    view: &View,
+    machine: MachineId,
+    (from, to): (PointNo, PointNo),
+) -> Result<Option<Vec<(PointNo, PointNo)>>, VaultError> {
+    path::walk((from, to), |at| {
+        Ok(spans_ending(view, machine, at)?.into_iter().map(|(s, _)| s.from).collect())
+    })
+}

@@ -1,0 +1,111 @@
+//! What a capture does with what ingest makes: the run of extents, and packs committed on the way.
+//!
+//! Never knows: how segments were scanned.
+
+use std::collections::HashMap;
+
+use backstay_format::rows::RowKey;
+use backstay_format::units::{ChunkId, PackId};
+use backstay_store::ingest::{ChunkAt, NewPack, Placed, Sink};
+use backstay_store::ledger::View;
+use backstay_timeline::extent::{Content, Extent};
+use backstay_timeline::run::RunBuilder;
+
+use super::progress::Progress;
+use super::scan::{Found, Note};
+use crate::index::LazyIndex;
+use crate::rows::pack_row;
+use crate::{Vault, VaultError};
+
+/// Packs written before they are committed on the way: an interruption costs at most so many.
+const COMMIT_AFTER: usize = 16;
+
+/// Packs of others that a run refers to, and their lengths when they were looked up.
+#[derive(Default)]
+pub(super) struct Referred(HashMap<PackId, u64>);
+
+impl Referred {
+    /// They must be there still, and must not have lost chunks.
+    pub(super) fn check(&self, view: &View) -> Result<(), VaultError> {
+        for (pack, len) in &self.0 {
+            if pack_row(view, *pack)?.is_none_or(|row| row.len != *len) {
+                return Err(VaultError::Overtaken);
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct ProtectSink<'a> {
+    vault: &'a Vault,
+    index: &'a mut LazyIndex,
+    progress: &'a Progress,
+    run: RunBuilder,
+    referred: Referred,
+    uncommitted: Vec<NewPack>,
+}
+
+impl<'a> ProtectSink<'a> {
+    pub(super) fn new(vault: &'a Vault, index: &'a mut LazyIndex, progress: &'a Progress) -> Self {
+        let (run, referred) = (RunBuilder::default(), Referred::default());
+        ProtectSink { vault, index, progress, run, referred, uncommitted: Vec::new() }
+    }
+
+    /// The run, what it refers to, and the packs that are durable but not committed.
+    pub(super) fn finish(self) -> (RunBuilder, Referred, Vec<NewPack>) {
+        (self.run, self.referred, self.uncommitted)
+    }
+
+    pub(super) fn distrust(self) {
+        self.index.distrust();
+    }
+
+    fn commit(&mut self) -> Result<(), VaultError> {
+        let packs = std::mem::take(&mut self.uncommitted);
+        self.vault.commit_keys("protect", &packs)?;
+        let now = self.vault.seams.clock.now();
+        let suspects = |view: &View| {
+            // Until a span refers to it, a pack is reclaim's to look at.
+            let mut changes = Vault::pack_changes(view, &packs)?;
+            changes.extend(packs.iter().map(|p| crate::rows::set(RowKey::Suspect(p.id), Vec::new())));
+            Ok::<_, VaultError>(changes)
+        };
+        let view = self.vault.ledger.commit(("protect", now), suspects)?;
+        self.index.committed(view.seq());
+        Ok(())
+    }
+}
+
+impl Sink<Note, VaultError> for ProtectSink<'_> {
+    fn known(&mut self, id: &ChunkId) -> Result<Option<ChunkAt>, VaultError> {
+        let Some((at, len)) = self.index.lookup(id) else { return Ok(None) };
+        let own = self.uncommitted.iter().any(|p| p.id == at.pack);
+        if !own {
+            self.referred.0.insert(at.pack, len);
+        }
+        Ok(Some(at))
+    }
+
+    fn placed(&mut self, note: Note, places: Vec<Placed>) -> Result<(), VaultError> {
+        let mut places = places.into_iter();
+        for Found { disk, page, pages, what } in note {
+            let content = match what {
+                Some(content) => content,
+                None => {
+                    let placed = places.next().expect("ingest places every chunk");
+                    self.progress.changed(pages);
+                    Content::Data { pack: placed.at.pack, chunk: placed.at.chunk, inside: 0, tag: placed.tag }
+                }
+            };
+            self.run.push(Extent { disk, page, pages, content });
+        }
+        Ok(())
+    }
+
+    fn durable(&mut self, pack: NewPack) -> Result<(), VaultError> {
+        self.progress.stored(pack.row.len);
+        self.index.add(&pack)?;
+        self.uncommitted.push(pack);
+        if self.uncommitted.len() >= COMMIT_AFTER { self.commit() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,77 @@
+//! Writing spans: runs into packs, rows into the ledger.
+//!
+//! Never knows: why a span is written.
+
+use backstay_format::keys::{DataKeyRow, TableKey};
+use backstay_format::ledger::Change;
+use backstay_format::rows::{RowKey, SpanId, SpanRow};
+use backstay_format::units::PackId;
+use backstay_store::ingest::{Ingest, NewPack};
+use backstay_store::ledger::View;
+use backstay_timeline::run::RunBuilder;
+
+use crate::rows::set;
+use crate::{Vault, VaultError};
+
+/// A run that was put into packs.
+pub(crate) struct PutRun {
+    pub(crate) row: SpanRow,
+    /// Every pack that must live as long as the span.
+    pub(crate) packs: Vec<PackId>,
+}
+
+impl PutRun {
+    /// The rows of a span with this run.
+    pub(crate) fn changes(&self, id: SpanId) -> Vec<Change> {
+        let refs = self.packs.iter().map(|pack| set(RowKey::Ref(*pack, id), Vec::new()));
+        refs.chain([set(RowKey::Span(id), self.row.encode())]).collect()
+    }
+}
+
+/// Puts a run's blocks and root into the packs of an ingest.
+pub(crate) fn put_run(ingest: &mut Ingest, run: RunBuilder, level: u32) -> PutRun {
+    let built = run.finish(|block| {
+        let place = ingest.put_blob(block);
+        (place.pack, place.frame)
+    });
+    let root = ingest.put_blob(&built.root);
+    let mut packs = built.packs;
+    packs.push(root.pack);
+    packs.sort_unstable();
+    packs.dedup();
+    let row = SpanRow { pack: root.pack, frame: root.frame, extents: built.extents, pages: built.pages, level };
+    PutRun { row, packs }
+}
+
+impl Vault {
+    pub(crate) fn new_ingest(&self) -> Ingest {
+        let seams = &self.seams;
+        let world = (seams.clock.clone(), seams.random.clone());
+        Ingest::new(seams.home.clone(), world, (self.store, &self.name), self.tuning)
+    }
+
+    /// Commits data keys: always before the packs that they open.
+    pub(crate) fn commit_keys(&self, operation: &str, packs: &[NewPack]) -> Result<(), VaultError> {
+        let (bucket, key) = &self.bucket;
+        let row = |pack: &NewPack| {
+            let sealed_key = key.seal_data_key(pack.id, &pack.secret, self.seams.salt());
+            let value = DataKeyRow { bucket: *bucket, sealed_key }.encode();
+            Change { key: TableKey::DataKey(pack.id).encode(), value: Some(value) }
+        };
+        let changes: Vec<Change> = packs.iter().map(row).collect();
+        let now = self.seams.clock.now();
+        self.table.commit::<VaultError>((operation, now), |_| Ok(changes.clone()))?;
+        self.table.fold_if_due()?;
+        Ok(())
+    }
+
+    /// The rows that commit packs; refuses if one of their objects was banned meanwhile.
+    pub(crate) fn pack_changes(view: &View, packs: &[NewPack]) -> Result<Vec<Change>, VaultError> {
+        for pack in packs {
+            if view.get(&RowKey::Banned(pack.row.object).encode())?.is_some() {
+                return Err(VaultError::Overtaken);
+            }
+        }
+        Ok(packs.iter().map(|p| set(RowKey::Pack(p.id), p.row.encode())).collect())
+    }
+}
