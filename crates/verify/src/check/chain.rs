@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::book::{Link, Rows, Source, apply};
-use crate::ledger::{Entry, State};
+use crate::ledger::{Domain, Entry, State};
 use crate::reader::Reader;
 use crate::report::{Kind, Report};
 
@@ -41,6 +41,9 @@ pub(super) fn check(reader: &Reader, report: &mut Report) {
         gaps(&source, &list("state"), &numbers, report);
         links(&source, &ledger, report);
         replay(&source, &ledger, report);
+        if source.domain == Domain::Ledger {
+            history(&source, &ledger, &list("state"), report);
+        }
     }
     report.seen.rows += reader.key_rows.len() as u64;
 }
@@ -132,6 +135,40 @@ fn replay(source: &Source<'_>, ledger: &Ledger, report: &mut Report) {
         }
         before = rows.map(|rows| (number, rows));
     }
+}
+
+/// Follows the entries from the oldest state that can be read, or from the
+/// beginning, as far as they go on without a gap.
+fn history(source: &Source<'_>, ledger: &Ledger, states: &[u64], report: &mut Report) {
+    let mut start = if ledger.entries.contains_key(&1) {
+        Some((0, Rows::new()))
+    } else {
+        None
+    };
+    for number in states {
+        if start.is_some() {
+            break;
+        }
+        start = ledger.states.get(number).and_then(|root| {
+            let mut missed = 0;
+            let rows = source.state_rows(root, |_, _| missed += 1); // `state` names them
+            if missed == 0 {
+                Some((*number, rows))
+            } else {
+                None
+            }
+        });
+    }
+    let Some((from, rows)) = start else { return };
+    let follow = ledger
+        .entries
+        .range(from..)
+        .filter(|(number, _)| **number > from);
+    let unbroken = follow
+        .zip(1u64..)
+        .take_while(|((number, _), step)| **number - from == *step);
+    let entries = unbroken.map(|((number, (entry, _)), _)| (*number, entry));
+    super::history::check(source, rows, entries, report);
 }
 
 /// Reads all parts of a state, each in both copies.

@@ -4,6 +4,7 @@
 //! trusts none of the others.
 
 mod chain;
+mod history;
 mod packs;
 mod rows;
 mod small;

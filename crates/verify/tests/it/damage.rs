@@ -345,3 +345,35 @@ fn a_store_without_one_of_its_objects_says_which() {
     let _damaged = Damaged::new(&header, |bytes| bytes.fill(0));
     assert!(Reader::open(fixture.vault.path(), NAME, PASSPHRASE).is_err());
 }
+
+#[test]
+fn parts_are_read_each_from_the_copy_in_which_it_is_whole() {
+    let fixture = Fixture::new();
+    let folder = fixture.vault.file(&format!("vault/{NAME}/ledger/parts"));
+    let newest = files(&folder).pop().expect("a parts object");
+    // The first part in the first copy and the last in the second.
+    let _damaged = Damaged::new(&newest, |bytes| {
+        bytes[72 + 20] ^= 1;
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+    });
+    let reader = open(&fixture);
+    assert_eq!(reader.opened().findings, []);
+    assert_eq!(named(&fixture, &reader), 0);
+    assert_eq!(reader.check().exit_status(), 3);
+}
+
+#[test]
+fn an_entry_lost_in_both_copies_is_named_and_nothing_after_it_is_applied() {
+    let fixture = Fixture::new();
+    let newest = files(&fixture.vault.file(&format!("vault/{NAME}/ledger/entry")))
+        .pop()
+        .expect("an entry");
+    let _damaged = Damaged::new(&newest, |bytes| bytes.fill(0));
+    let reader = open(&fixture);
+    assert_eq!(reader.opened().findings.len(), 1);
+    assert_eq!(reader.opened().findings[0].kind, Kind::Lost);
+    // The newest entry is the one that commits the big machine's only point.
+    assert_eq!(reader.points(Id(BIG)).count(), 0);
+    assert_eq!(named_of(&fixture, &reader, &[WEB]), 0);
+}

@@ -370,3 +370,25 @@ fn ledgers() {
         std::fs::write(path, object).expect("the header is written");
     });
 }
+
+#[test]
+fn entries_that_may_not_follow() {
+    check(Kind::Ledger, "to which spans refer", |fixture| {
+        // Deleted too early, though the row is back at the end.
+        let key = [b"k".as_slice(), &[0xb1; 16]];
+        let place = fixture.vault.ledger.rows[key.concat().as_slice()].clone();
+        fixture.vault.commit(false, &[delete(&key)]);
+        fixture.vault.commit(false, &[set(&key, place)]);
+    });
+    check(Kind::Ledger, "which has no row", |fixture| {
+        let key = [b"r".as_slice(), &[0xb7; 16], &span_suffix(&WEB, 4, 3)];
+        fixture.vault.commit(false, &[set(&key, Vec::new())]);
+        fixture.vault.commit(false, &[delete(&key)]);
+    });
+    check(Kind::Ledger, "which is banned", |fixture| {
+        let mut pack = Pack::new([0xb7; 16], [0x37; 32]);
+        pack.blob(false, b"blob");
+        let rows = fixture.vault.object([0xee; 16], &[&pack]); // the fixture bans it
+        fixture.vault.commit(false, &rows);
+    });
+}
