@@ -26,6 +26,13 @@ pub(super) struct Sample {
 /// # Errors
 /// The command fails; its output is in the message.
 pub(super) fn timed(command: &Command) -> Result<Sample> {
+    Ok(timed_output(command)?.0)
+}
+
+/// As [`timed`], with what was printed on standard output.
+/// # Errors
+/// As [`timed`].
+pub(super) fn timed_output(command: &Command) -> Result<(Sample, Vec<u8>)> {
     let report = std::env::temp_dir().join(format!("backstay-bench-{}.time", std::process::id()));
     let mut wrapped = Command::new("/usr/bin/time");
     wrapped.args(["-f", "%U %S %M", "-o"]).arg(&report);
@@ -43,11 +50,14 @@ pub(super) fn timed(command: &Command) -> Result<Sample> {
         wrapped.current_dir(dir);
     }
     let start = Instant::now();
-    run::output(&mut wrapped)?;
+    let printed = run::output(&mut wrapped)?;
     let wall = start.elapsed();
     let said = fs::read_to_string(&report).during(report.display())?;
     fs::remove_file(&report).during(report.display())?;
-    parse(&said, wall).ok_or_else(|| Fail::new(format!("/usr/bin/time said `{}`", said.trim())))
+    let sample = parse(&said, wall);
+    let sample =
+        sample.ok_or_else(|| Fail::new(format!("/usr/bin/time said `{}`", said.trim())))?;
+    Ok((sample, printed))
 }
 
 fn parse(said: &str, wall: Duration) -> Option<Sample> {

@@ -10,6 +10,7 @@ mod data;
 mod disk;
 mod measure;
 mod peers;
+mod programs;
 mod random;
 mod report;
 mod table;
@@ -18,30 +19,52 @@ mod used;
 
 use disk::Depth;
 use peers::{Borg, Casync, Contender, Ours, QemuImg, Restic, Rustic, Zstd};
+use targets::Figure;
 
 /// What may follow `cargo xtask bench`.
 pub(crate) const USAGE: &str = "\
-bench [first|change|restore|memory|all] [--quick] [--rounds N] [--only NAME,NAME]
+bench [first|change|restore|memory|index|timeline|all] [--quick] [--rounds N] [--only NAME,NAME]
     first     the first protect of a disk image
     change    also the protect after 6,500 pages were overwritten
     restore   also the whole restore and the delta restore
     memory    as restore: every run's peak memory is in its table
-    all       everything; the full size writes docs/results.md
+    index     the dedup index with 10^8 chunks
+    timeline  a timeline with 100,000 points
+    all       everything; what is measured at full size is written to docs/results.md
     --quick   a quarter of the data and one round; a look in between, no record
     --only    only these: backstay, restic, borg, rustic, casync, zstd, qemu-img";
 
 struct Options {
-    depth: Depth,
-    all: bool,
+    disk: Option<Depth>,
+    index: bool,
+    timeline: bool,
     quick: bool,
     rounds: usize,
     only: Vec<String>,
 }
 
+impl Options {
+    /// What is measured: `first`, `all` and so on.
+    fn part(&mut self, word: &str) -> Result<()> {
+        let (disk, index, timeline) = match word {
+            "first" => (Some(Depth::First), false, false),
+            "change" => (Some(Depth::Change), false, false),
+            "restore" | "memory" => (Some(Depth::Restore), false, false),
+            "index" => (None, true, false),
+            "timeline" => (None, false, true),
+            "all" => (Some(Depth::Restore), true, true),
+            _ => return Err(wrong(word)),
+        };
+        (self.disk, self.index, self.timeline) = (disk, index, timeline);
+        Ok(())
+    }
+}
+
 fn options(arguments: &[String]) -> Result<Options> {
     let mut options = Options {
-        depth: Depth::Restore,
-        all: true,
+        disk: Some(Depth::Restore),
+        index: true,
+        timeline: true,
         quick: false,
         rounds: 0,
         only: Vec::new(),
@@ -49,10 +72,6 @@ fn options(arguments: &[String]) -> Result<Options> {
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "first" => (options.depth, options.all) = (Depth::First, false),
-            "change" => (options.depth, options.all) = (Depth::Change, false),
-            "restore" | "memory" => (options.depth, options.all) = (Depth::Restore, false),
-            "all" => (options.depth, options.all) = (Depth::Restore, true),
             "--quick" => options.quick = true,
             "--rounds" => {
                 options.rounds = value(words.next(), word)?
@@ -65,7 +84,7 @@ fn options(arguments: &[String]) -> Result<Options> {
                     .map(str::to_owned)
                     .collect()
             }
-            _ => return Err(wrong(word)),
+            part => options.part(part)?,
         }
     }
     if options.rounds == 0 {
@@ -88,6 +107,24 @@ fn wrong(word: &str) -> Fail {
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let options = options(arguments)?;
     setup::install(setup::Set::Bench)?;
+    let mut figures = Vec::new();
+    if let Some(depth) = options.disk {
+        figures.extend(on_disk(&options, depth, arguments)?);
+    }
+    if options.index {
+        let (printed, found) = programs::index(options.quick)?;
+        record("index", &printed.listed(), &found, &options, arguments)?;
+        figures.extend(found);
+    }
+    if options.timeline {
+        let (printed, found) = programs::timeline(options.quick)?;
+        record("timeline", &printed.listed(), &found, &options, arguments)?;
+        figures.extend(found);
+    }
+    targets::all_reached(&figures)
+}
+
+fn on_disk(options: &Options, depth: Depth, arguments: &[String]) -> Result<Vec<Figure>> {
     let contenders = contenders(&options.only)?;
     let sizes = if options.quick {
         data::QUICK
@@ -95,19 +132,36 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         data::FULL
     };
     let data = data::make(sizes)?;
-    let rounds = disk::rounds(&contenders, &data, options.depth, options.rounds)?;
-    let tables = table::tables(&rounds);
-    println!("\n{tables}");
-    let verdicts = targets::judge(&rounds, sizes.changed_pages);
-    println!("{}", targets::shown(&verdicts));
-    if options.all && !options.quick && options.only.is_empty() {
-        report::write(
-            "disk",
-            &format!("{tables}\n{}", targets::shown(&verdicts)),
-            arguments,
-        )?;
+    let rounds = disk::rounds(&contenders, &data, depth, options.rounds)?;
+    let figures = targets::judge(&rounds, sizes.changed_pages);
+    // A part of the rounds is no record of the whole.
+    let whole = depth == Depth::Restore && options.only.is_empty();
+    let section = if whole { "disk" } else { "" };
+    record(
+        section,
+        &table::tables(&rounds),
+        &figures,
+        options,
+        arguments,
+    )?;
+    Ok(figures)
+}
+
+/// Prints, and at full size writes to the section of docs/results.md, if one is named.
+fn record(
+    section: &str,
+    tables: &str,
+    figures: &[Figure],
+    options: &Options,
+    arguments: &[String],
+) -> Result<()> {
+    let text = format!("{tables}\n{}", targets::shown(figures));
+    println!("\n{text}");
+    if options.quick || section.is_empty() {
+        Ok(())
+    } else {
+        report::write(section, &text, arguments)
     }
-    targets::all_reached(&verdicts)
 }
 
 fn contenders(only: &[String]) -> Result<Vec<Box<dyn Contender>>> {

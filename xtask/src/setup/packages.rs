@@ -19,6 +19,10 @@ pub(crate) const TEST: &[Package] = &[
     package("gcc", "builds the C parts of cryptography and compression"),
     package("libc6-dev", "headers for those"),
     package(
+        "g++",
+        "builds what the fuzz targets link, so that they are checked too",
+    ),
+    package(
         "e2fsprogs",
         "ext4: mkfs, e2fsck, dumpe2fs and debugfs make and judge test images",
     ),

@@ -124,5 +124,5 @@ fn cargo_deny() -> Result<()> {
         println!("tidy: cargo-deny is not installed; licences were checked through cargo metadata");
         return Ok(());
     }
-    run::run(run::cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]))
+    run::run(run::cargo().args(["deny", "check", "licenses", "bans", "sources"]))
 }
