@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub mod mount;
 pub mod nbd;
 pub mod restore;
+mod spans;
 
 /// Where this room says what went wrong behind a client's back: one line of plain words a call, without a newline.
 /// Called from many threads at once; must not block for long.

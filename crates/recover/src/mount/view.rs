@@ -11,7 +11,7 @@ use backstay_items::tree::{Entry, FileTime, FileTree, Metadata, NodeId, NodeKind
 
 use super::inode::{Inodes, MAX_TREES, Place, TreeNumber};
 use super::parts::{Disk, OpenTree, Part, bad_name};
-use crate::Log;
+use crate::{Log, spans};
 
 /// Our own tree.
 const OURS: TreeNumber = TreeNumber(0);
@@ -433,20 +433,18 @@ impl View {
         };
         let mut at = offset;
         while at < size {
-            let spans = volume.spans(at, size - at).map_err(|e| {
+            let spans = spans::describe(&*volume, at, size - at).map_err(|e| {
                 self.log.line(&format!(
                     "mount: the holes of a disk from byte {at} are not known: {e}"
                 ));
                 Refusal::Unreadable
             })?;
-            if let Some(found) = spans.iter().find(|s| s.content == content) {
-                return Ok(found.offset);
+            for span in spans {
+                if span.content == content {
+                    return Ok(span.offset);
+                }
+                at += span.len;
             }
-            let end = spans.last().map_or(at, |s| s.offset + s.len);
-            if end <= at {
-                return Err(Refusal::Unreadable); // a volume that describes nothing
-            }
-            at = end;
         }
         if content == Content::Data {
             Err(Refusal::PastTheEnd)

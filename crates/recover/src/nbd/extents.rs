@@ -6,6 +6,8 @@ use std::io;
 
 use backstay_env::volume::{Content, Span, Volume};
 
+use crate::spans;
+
 /// How far ahead a volume is asked first, in bytes: many clients want just one run.
 const FIRST_WINDOW: u64 = 1 << 20;
 /// How far ahead it is asked at most, in bytes: bounds the memory its answer takes.
@@ -15,7 +17,7 @@ const LAST_WINDOW: u64 = 128 << 20;
 /// holes only at multiples of `block` (and at the ends of the range).
 ///
 /// # Errors
-/// As [`Volume::spans`]; `InvalidData` if the volume's answer has gaps.
+/// As [`spans::describe`].
 pub(super) fn describe(
     volume: &dyn Volume,
     offset: u64,
@@ -27,25 +29,11 @@ pub(super) fn describe(
     let mut merged = Vec::new();
     let (mut at, mut window) = (offset, FIRST_WINDOW);
     while at < end && merged.len() <= limit {
-        let spans = volume.spans(at, (end - at).min(window))?;
-        window = (window * 2).min(LAST_WINDOW);
-        let before = at;
-        for span in spans {
-            if span.offset != at || span.len == 0 || span.len > end - at {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the volume's spans have gaps",
-                ));
-            }
+        for span in spans::describe(volume, at, (end - at).min(window))? {
             at += span.len;
             push(&mut merged, span);
         }
-        if at == before {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the volume describes nothing",
-            ));
-        }
+        window = (window * 2).min(LAST_WINDOW);
     }
     let mut aligned = align(&merged, offset, end, block);
     aligned.truncate(limit);

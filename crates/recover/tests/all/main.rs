@@ -6,5 +6,6 @@
 mod mount;
 mod nbd;
 mod nbd_hostile;
+mod restore;
 mod trees;
 mod world;
