@@ -76,7 +76,8 @@ pub(super) fn read_good(
     bad: &mut Vec<Unreadable>,
 ) -> Vec<Range<usize>> {
     let mut good: Vec<Range<usize>> = Vec::new();
-    let mut todo = vec![0..buf.len()]; // the next one last; at most one for each halving
+    // The next one last; at most one for each halving.
+    let mut todo: Vec<Range<usize>> = std::iter::once(0..buf.len()).collect();
     while let Some(part) = todo.pop() {
         match source.read_at(offset + part.start as u64, &mut buf[part.clone()]) {
             Ok(()) => match good.last_mut() {

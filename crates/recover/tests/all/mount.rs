@@ -447,10 +447,15 @@ fn a_file_system_in_an_image_can_be_mounted() {
         .expect("reads");
     let whole = Arc::new(bytes);
     let first = Slice::new(whole.clone(), 1 << 20, 32 << 20).expect("inside");
-    let no_tree = || Err("This test opens no file system.".into());
+    let first: Arc<dyn Volume> = Arc::new(first);
+    let inside = first.clone();
+    let open = move || match backstay_items::ext4::open(inside.clone()) {
+        Ok(tree) => Ok(Arc::from(tree)),
+        Err(e) => Err(e.to_string()),
+    };
     let parts = vec![Part {
-        volume: Some(Arc::new(first)),
-        ..part("p1", no_tree)
+        volume: Some(first),
+        ..part("p1", open)
     }];
     let mounted = Mounted::start(vec![disk("sda", whole, parts)]);
     ok(
@@ -473,6 +478,11 @@ fn a_file_system_in_an_image_can_be_mounted() {
     ok(
         "e2fsck",
         &["-fn", mounted.path("sda/p1.img").to_str().expect("path")],
+    );
+    assert_eq!(
+        described(&mounted.path("sda/p1")),
+        described(&by_kernel.0),
+        "files as Linux shows them"
     );
     drop(by_kernel);
 }
