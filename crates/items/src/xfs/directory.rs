@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::block::{Claim, DIR_DATA, verify};
+use super::block::{Claim, DIR_DATA, Layout, verify};
 use super::bytes::{Bytes, damaged};
 use super::disk::Disk;
 use super::extents::{Extent, extents_in, part};
@@ -186,6 +186,16 @@ pub(super) fn entry_at<'b>(
     Ok((at + size, Some((name, b.be64(at)?, kind))))
 }
 
+/// A directory block as it lies, its parts put together.
+pub(super) struct RawBlock {
+    pub(super) data: Vec<u8>,
+    /// Byte offset of its first part on the volume.
+    offset: u64,
+    /// Whether its checksum is to be believed: a log speaks of the parts of such a block one by one, and what it
+    /// changed in one part nobody summed up.
+    sealed: bool,
+}
+
 /// A part of a directory's address space.
 pub(super) struct Space<'a> {
     disk: &'a Disk<'a>,
@@ -260,14 +270,14 @@ impl<'a> Space<'a> {
         u64::from(self.geometry.dir_block_size / self.geometry.block_size)
     }
 
-    /// The bytes of the directory block at `address`, and where each of its parts lies on the volume.
+    /// The directory block at `address`, unchecked.
     ///
     /// # Errors
     /// `Damaged` when a part of it does not exist; `Io`.
-    pub(super) fn raw(&self, address: u64) -> Result<(Vec<u8>, u64), TreeError> {
+    pub(super) fn raw(&self, address: u64) -> Result<RawBlock, TreeError> {
         let size = u64::from(self.geometry.block_size);
         let mut out = Vec::with_capacity(self.geometry.dir_block_size as usize);
-        let mut first = None;
+        let (mut first, mut sealed) = (None, true);
         let from = address / size;
         for file_block in from..from + self.step() {
             let offset = self.place(file_block);
@@ -276,9 +286,14 @@ impl<'a> Space<'a> {
             let at = out.len();
             out.resize(at + size as usize, 0);
             self.disk.read(offset, &mut out[at..])?;
+            sealed &= !self.disk.is_unsealed(offset, size);
             first.get_or_insert(offset);
         }
-        Ok((out, first.unwrap_or_default()))
+        Ok(RawBlock {
+            data: out,
+            offset: first.unwrap_or_default(),
+            sealed,
+        })
     }
 
     fn place(&self, file_block: u64) -> Option<u64> {
@@ -296,8 +311,9 @@ impl<'a> Space<'a> {
     /// # Errors
     /// `Damaged`, `Io`.
     pub(super) fn read(&self, address: u64) -> Result<Vec<u8>, TreeError> {
-        let (data, offset) = self.raw(address)?;
-        self.check(DIR_DATA, "directory block", &data, offset)?;
+        let raw = self.raw(address)?;
+        self.check(DIR_DATA, "directory block", &raw)?;
+        let data = raw.data;
         let magic = Bytes::new(&data, "directory block").be32(0)?;
         let known = if self.geometry.v5 {
             [BLOCK_V5, DATA_V5]
@@ -319,22 +335,24 @@ impl<'a> Space<'a> {
     /// `Damaged`.
     pub(super) fn check(
         &self,
-        layout: super::block::Layout,
+        layout: Layout,
         what: &'static str,
-        data: &[u8],
-        offset: u64,
+        raw: &RawBlock,
     ) -> Result<(), TreeError> {
-        verify(
-            self.disk,
-            self.geometry,
-            layout,
-            &Claim {
-                what,
-                offset,
-                owner: Some(self.owner),
-                data,
-            },
-        )
+        let RawBlock {
+            ref data,
+            offset,
+            sealed,
+        } = *raw;
+        let owner = Some(self.owner);
+        let claim = Claim {
+            what,
+            offset,
+            owner,
+            sealed,
+            data,
+        };
+        verify(self.geometry, layout, &claim)
     }
 }
 

@@ -213,13 +213,13 @@ impl Walk<'_> {
         let data = self.disk.read_vec(offset, geometry.block_size as usize)?;
         let owner = (!self.disk.owner_may_differ(self.owner)).then_some(self.owner);
         verify(
-            self.disk,
             geometry,
             LONG_BTREE,
             &Claim {
                 what: "extent tree block",
                 offset,
                 owner,
+                sealed: true,
                 data: &data,
             },
         )?;

@@ -121,13 +121,13 @@ impl<'a> Group<'a> {
         let what = "free-space header";
         let offset = sector_offset(geometry, ag, 1)?;
         verify(
-            disk,
             geometry,
             AGF,
             &Claim {
                 what,
                 offset,
                 owner: None,
+                sealed: true,
                 data: &data,
             },
         )?;
@@ -218,13 +218,13 @@ impl<'a> Group<'a> {
         let what = "list of spare blocks";
         let offset = sector_offset(self.geometry, self.ag, 3)?;
         verify(
-            self.disk,
             self.geometry,
             AGFL,
             &Claim {
                 what,
                 offset,
                 owner: None,
+                sealed: true,
                 data: &data,
             },
         )?;
@@ -326,13 +326,13 @@ impl<'a> Group<'a> {
         let what = "free-space tree block";
         let owner = Some(u64::from(self.ag));
         verify(
-            self.disk,
             self.geometry,
             SHORT_BTREE,
             &Claim {
                 what,
                 offset,
                 owner,
+                sealed: true,
                 data: &data,
             },
         )?;

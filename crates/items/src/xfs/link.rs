@@ -56,7 +56,7 @@ fn remote(
         let offset =
             offset.ok_or_else(|| damaged(format!("symbolic link {}: too long", link.number)))?;
         let data = disk.read_vec(offset, extent.len as usize * block)?;
-        let part = part(disk, geometry, link.number, offset, target.len(), &data)?;
+        let part = part(geometry, link.number, offset, target.len(), &data)?;
         target.extend_from_slice(&part[..part.len().min(size - target.len())]);
     }
     Ok(target)
@@ -64,7 +64,6 @@ fn remote(
 
 /// The part of a target in one run of blocks.
 fn part<'d>(
-    disk: &Disk<'_>,
     geometry: &Geometry,
     owner: u64,
     offset: u64,
@@ -75,13 +74,13 @@ fn part<'d>(
         return Ok(data);
     }
     verify(
-        disk,
         geometry,
         REMOTE,
         &Claim {
             what: "symbolic link block",
             offset,
             owner: Some(owner),
+            sealed: true,
             data,
         },
     )?;

@@ -108,8 +108,9 @@ fn read_index(
     block: u32,
 ) -> Result<(Kind, Vec<u8>), TreeError> {
     let address = u64::from(block) * u64::from(geometry.block_size);
-    let (data, offset) = index.raw(address)?;
-    index.check(DIR_INDEX, "directory index block", &data, offset)?;
+    let raw = index.raw(address)?;
+    index.check(DIR_INDEX, "directory index block", &raw)?;
+    let data = raw.data;
     let magic = Bytes::new(&data, "directory index").be16(8)?;
     let kind = match (geometry.v5, magic) {
         (true, 0x3df1 | 0x3dff) | (false, 0xd2f1 | 0xd2ff) => Kind::Leaf,

@@ -100,7 +100,7 @@ fn copied_while_mounted() {
         .unwrap();
     let copy = image.copy();
     assert!(is_dirty(&copy));
-    check(&copy, 500);
+    check(&copy, 400);
 }
 
 #[test]
@@ -112,9 +112,11 @@ fn copied_while_frozen() {
     run("fsfreeze", &["-f", at]);
     let copy = image.copy();
     run("fsfreeze", &["-u", at]);
-    check(&copy, 800);
+    check(&copy, 600);
 }
 
+/// The kernel cannot be the judge here: Linux 6.18 itself refuses to replay directory blocks that lie in several
+/// places ("Bad dir data magic"). All changes are in the log, so the names are known.
 #[test]
 fn fragmented_directory_blocks() {
     let image = Image::make(
@@ -133,9 +135,26 @@ fn fragmented_directory_blocks() {
     shut_down(mount, true);
     assert!(is_dirty(&image));
     let tree = image.open();
-    let copy = image.copy();
-    let mount = copy.mount("rw,noatime,nouuid");
-    assert!(compare(&tree, &mount.at) > 7_000);
+    let large = tree.lookup(tree.root(), "large".as_ref()).unwrap();
+    let mut found: Vec<_> = tree
+        .entries(large)
+        .unwrap()
+        .into_iter()
+        .map(|e| e.name)
+        .collect();
+    found.sort();
+    let kept = |i: &usize| *i >= 6_000 || i % 7 != 0;
+    let mut expected: Vec<std::ffi::OsString> = vec!["file".into()];
+    expected.extend(
+        (0..8_000)
+            .filter(kept)
+            .map(|i| format!("another name of it, {i}").into()),
+    );
+    expected.sort();
+    assert_eq!(found, expected);
+    for name in &expected {
+        tree.lookup(large, name).unwrap();
+    }
 }
 
 #[test]
@@ -244,7 +263,7 @@ fn crashes_with_wide_inodes_and_counts() {
 }
 
 /// Byte range of the log.
-fn log_range(image: &Image) -> (u64, u64) {
+pub(crate) fn log_range(image: &Image) -> (u64, u64) {
     let path = image.path.to_str().unwrap();
     let out = run(
         "xfs_db",

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod clean;
+mod fuzz;
 mod log;
 mod populate;
 mod support;

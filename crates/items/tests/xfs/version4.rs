@@ -8,7 +8,7 @@ use backstay_items::tree::{FileTree, NodeId, NodeKind};
 use crate::support::{Image, Random, content, run};
 
 /// A source tree and the list that tells `mkfs.xfs` of it.
-fn source(dir: &Path, names: usize) -> String {
+pub(crate) fn source(dir: &Path, names: usize) -> String {
     let mut random = Random(11);
     let files = [("small", 10), ("block", 4096), ("large", 900_000)];
     let mut list = String::from("/nothing\n0 0\nd--755 0 0\n");

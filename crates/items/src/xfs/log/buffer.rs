@@ -65,6 +65,11 @@ impl<'i> Described<'i> {
         self.flags & INODES != 0
     }
 
+    /// Whether this is the first superblock.
+    pub(super) fn is_superblock(&self) -> bool {
+        self.place.block == 0
+    }
+
     fn has(&self, chunk: usize) -> bool {
         self.map
             .get(chunk / 8)
@@ -98,7 +103,7 @@ impl<'i> Described<'i> {
     }
 }
 
-impl Replay<'_> {
+impl Replay {
     /// Changes a block as an item says, unless the block is freed later or already newer.
     pub(super) fn apply_buffer(
         &mut self,
@@ -114,7 +119,7 @@ impl Replay<'_> {
             return Ok(());
         }
         let mut data = described.place.read(disk)?;
-        if age(self.geometry, &data)
+        if age(&self.geometry, &data)
             .is_some_and(|lsn| lsn != 0 && lsn != u64::MAX && lsn >= self.lsn)
         {
             return Ok(());
@@ -133,8 +138,20 @@ impl Replay<'_> {
             }
         }
         disk.replace(described.place.block, &data);
-        let seal = seal_of(self.geometry, described.flags >> TYPE_SHIFT, &data);
+        if described.is_superblock() {
+            self.resize(data.clone())?;
+        }
+        let seal = seal_of(&self.geometry, described.flags >> TYPE_SHIFT, &data);
         self.touched.insert(described.place, seal);
+        Ok(())
+    }
+
+    /// Takes the size of the file system from a superblock just replayed.
+    fn resize(&mut self, mut superblock: Vec<u8>) -> Result<(), TreeError> {
+        if self.geometry.v5 {
+            put_checksum(&mut superblock, block::SUPERBLOCK.crc);
+        }
+        self.geometry = Geometry::parse(&superblock)?;
         Ok(())
     }
 
@@ -227,16 +244,17 @@ fn age(geometry: &Geometry, data: &[u8]) -> Option<u64> {
 
 /// How to renew the checksum of a block, by the kind that the log says it is and what it now begins with.
 fn seal_of(geometry: &Geometry, kind: u16, data: &[u8]) -> Seal {
-    const UNKNOWN: u16 = 0;
     const REMOTE_ATTRIBUTE: u16 = 17;
     if !geometry.v5 {
         return Seal::None;
     }
-    match (kind, layout_of(data)) {
-        (UNKNOWN, _) => Seal::Broken,
-        (_, Some(layout)) => Seal::Block(layout),
-        (REMOTE_ATTRIBUTE, None) => Seal::Block(block::REMOTE),
-        (_, None) if data.starts_with(&INODE_MAGIC.to_be_bytes()) => Seal::None,
-        (_, None) => Seal::Broken,
+    // A directory block in several places is logged part by part; its checksum is over the whole.
+    let is_part = matches!(kind, 10..=15) && data.len() < geometry.dir_block_size as usize;
+    match layout_of(data) {
+        _ if is_part => Seal::Broken,
+        Some(layout) => Seal::Block(layout),
+        None if kind == REMOTE_ATTRIBUTE => Seal::Block(block::REMOTE),
+        None if data.starts_with(&INODE_MAGIC.to_be_bytes()) => Seal::None,
+        None => Seal::Broken,
     }
 }

@@ -53,7 +53,7 @@ impl Described {
     }
 }
 
-impl Replay<'_> {
+impl Replay {
     /// Changes an inode as an item says, unless its block is freed later or it is already newer.
     pub(super) fn apply_inode(
         &mut self,
@@ -82,8 +82,8 @@ impl Replay<'_> {
         if self.is_newer(inode, core) {
             return Ok(());
         }
-        put_core(self.geometry, inode, core, self.lsn).ok_or_else(|| wrong("impossible core"))?;
-        put_forks(self.geometry, inode, &described, item)?;
+        put_core(&self.geometry, inode, core, self.lsn).ok_or_else(|| wrong("impossible core"))?;
+        put_forks(&self.geometry, inode, &described, item)?;
         if self.geometry.v5 {
             put_checksum(inode, CRC_FIELD);
         }
@@ -110,7 +110,7 @@ impl Replay<'_> {
         disk: &mut Disk<'_>,
         item: &Item,
     ) -> Result<(), TreeError> {
-        let geometry = self.geometry;
+        let geometry = &self.geometry;
         let b = Bytes::new(item.region(0), "log: new inodes");
         let (ag, block, count) = (b.be32(4)?, b.be32(8)?, b.be32(12)?);
         let (size, len, generation) = (b.be32(16)?, b.be32(20)?, b.be32(24)?);

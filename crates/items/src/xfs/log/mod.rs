@@ -37,7 +37,7 @@ pub(super) fn replay(disk: &mut Disk<'_>, geometry: &Geometry) -> Result<(), Tre
         let what = format!("a log to replay on XFS with unknown features {unknown:#x}");
         return Err(TreeError::Unsupported(what));
     }
-    let mut replay = Replay::new(geometry);
+    let mut replay = Replay::new(geometry.clone());
     each_transaction(disk, &area, ends, |_, transaction| {
         replay.note_cancelled(&transaction)
     })?;
@@ -108,8 +108,9 @@ impl Place {
 }
 
 /// A replay under way.
-pub(super) struct Replay<'g> {
-    geometry: &'g Geometry,
+pub(super) struct Replay {
+    /// As the superblock says that was replayed last: the file system may have grown.
+    geometry: Geometry,
     /// Pieces of metadata that were freed, and how many frees are still to come. What the log says of them before
     /// must not touch them: they may hold a file's data by now.
     cancelled: BTreeMap<Place, u32>,
@@ -120,8 +121,8 @@ pub(super) struct Replay<'g> {
     intents: Intents,
 }
 
-impl<'g> Replay<'g> {
-    fn new(geometry: &'g Geometry) -> Self {
+impl Replay {
+    fn new(geometry: Geometry) -> Self {
         let (cancelled, touched) = (BTreeMap::new(), BTreeMap::new());
         Replay {
             geometry,
@@ -160,7 +161,7 @@ impl<'g> Replay<'g> {
         }
     }
 
-    /// Applies one transaction: buffers, then all else, then buffers of inodes, then frees.
+    /// Applies one transaction: the superblock, buffers, then all else, then buffers of inodes, then frees.
     fn apply(&mut self, disk: &mut Disk<'_>, transaction: &Transaction) -> Result<(), TreeError> {
         if transaction.lsn != self.lsn {
             self.seal(disk)?;
@@ -188,14 +189,16 @@ impl<'g> Replay<'g> {
     }
 }
 
+/// In what order the items of a transaction are applied.
 fn rank(item: &Item) -> Result<u8, TreeError> {
     Ok(match item.kind() {
-        kind::INODE_CREATE => 0,
+        kind::INODE_CREATE => 1,
         kind::BUFFER => match buffer::Described::parse(item)? {
-            described if described.is_cancel() => 3,
-            described if described.is_inodes() => 2,
-            _ => 0,
+            described if described.is_cancel() => 4,
+            described if described.is_inodes() => 3,
+            described if described.is_superblock() => 0,
+            _ => 1,
         },
-        _ => 1,
+        _ => 2,
     })
 }
