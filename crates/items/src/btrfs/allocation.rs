@@ -26,7 +26,8 @@ const EXTENT_IS_TREE_BLOCK: u64 = 2;
 const EXTENT_LEN: usize = 24;
 
 /// The bytes of the volume that the file system on it uses: superblocks, boot area, and both copies of every extent,
-/// those of a log that is not yet replayed included. Whatever is doubtful makes it all of the volume.
+/// those of a log that is not yet replayed included. Whatever is doubtful makes it all of the volume. The volume must
+/// not change while it is asked, and the answer is for those bytes only, not for what is written later.
 pub fn allocated(volume: &dyn Volume) -> Allocation {
     match believed(volume) {
         Ok(used) => Allocation {

@@ -62,16 +62,19 @@ impl Sums {
         let sector = u64::from(disk.superblock.sector);
         let (lowest, _) = Key::all_of(tree::CSUM_OBJECT, kind::EXTENT_CSUM);
         let at = |offset| Key::new(tree::CSUM_OBJECT, kind::EXTENT_CSUM, offset);
-        let floor = disk.floor(root, at(start))?.map(|(key, _)| key);
+        let floor = disk.floor(root, at(start))?;
         let from = floor.filter(|key| *key >= lowest).unwrap_or(at(start));
         let end = start.saturating_add(sums.len() as u64 * sector);
+        let checksum = disk.superblock.checksum;
         disk.scan(root, from, at(end.saturating_sub(1)), &mut |key, item| {
-            for (i, sum) in disk.superblock.checksum.decode_all(item).enumerate() {
-                let covered = key.offset.saturating_add(i as u64 * sector);
-                let slot = covered.checked_sub(start).map(|d| (d / sector) as usize);
-                if let Some(slot) = slot.and_then(|s| sums.get_mut(s)) {
-                    *slot = Some(sum);
-                }
+            // Sums of sectors before `start`, and the place of the first one after them.
+            let before = start.saturating_sub(key.offset) / sector;
+            let skip = usize::try_from(before).map(|n| n.saturating_mul(checksum.len()));
+            let rest = skip.ok().and_then(|n| item.get(n..)).unwrap_or_default();
+            let place = key.offset.saturating_sub(start) / sector;
+            let slots = sums.iter_mut().skip(place as usize);
+            for (slot, sum) in slots.zip(checksum.decode_all(rest)) {
+                *slot = Some(sum);
             }
             Ok(Flow::Go)
         })?;

@@ -155,7 +155,7 @@ impl Btrfs {
         let view = self.view(subvolume);
         let at = |offset| Key::new(inode, kind::EXTENT_DATA, offset);
         let first = view.floor(at(0), at(offset))?;
-        let from = first.map_or(at(offset), |(key, _)| key);
+        let from = first.unwrap_or(at(offset));
         view.scan(from, at(last), &mut |key, item| {
             self.copy_extent((key, item), summed, offset, out)?;
             Ok(Flow::Go)

@@ -139,7 +139,16 @@ impl<'d> Replay<'d> {
             .range(from..=to)
             .map(|(key, item)| (key.offset, le64(item, 0)))
             .collect();
+        // Ranges may overlap; no entry is looked at twice.
+        let mut next = Some(0);
         for (first, last) in ranges {
+            let Some(first) = next.map(|next| first.max(next)) else {
+                break;
+            };
+            if first > last {
+                continue;
+            }
+            next = last.checked_add(1);
             for (key, entry) in self.entries(dir, first, last)? {
                 let logged = self.log.get(&key).map(|item| DirEntry::decode_all(item));
                 let logged = logged.transpose()?.unwrap_or_default();
@@ -328,7 +337,7 @@ impl<'d> Replay<'d> {
         let at = |offset| Key::new(inode, kind::EXTENT_DATA, offset);
         let mut found = Vec::new();
         let before = self.view().floor(at(0), at(start))?;
-        let from = before.map_or(at(start), |(key, _)| key);
+        let from = before.unwrap_or(at(start));
         self.view().scan(from, at(end - 1), &mut |key, item| {
             found.push((key, item.to_vec()));
             Ok(Flow::Go)
@@ -446,15 +455,38 @@ impl Replay<'_> {
         ];
         for key in places {
             let mut item = self.view().get(key)?.unwrap_or_default();
+            if key.kind == kind::DIR_INDEX && !item.is_empty() {
+                return Err(damaged("a log with two names at one place of a directory"));
+            }
             entry.encode(&mut item);
-            self.put(key, item);
+            self.put_bounded(key, item)?;
         }
         let key = Key::new(inode, kind::INODE_REF, name.parent);
         let mut item = self.view().get(key)?.unwrap_or_default();
         name.encode(kind::INODE_REF, &mut item);
-        self.put(key, item);
         self.resize.insert(name.parent);
         self.recount.insert(inode);
+        match item.len() > self.disk.superblock.node as usize {
+            true => self.link_extended(inode, name),
+            false => self.put_bounded(key, item),
+        }
+    }
+
+    /// The reference of a name for which the inode's common item has no room.
+    fn link_extended(&mut self, inode: u64, name: &NameRef) -> Result<(), TreeError> {
+        let hash = extref_hash(name.parent, &name.name);
+        let key = Key::new(inode, kind::INODE_EXTREF, hash);
+        let mut item = self.view().get(key)?.unwrap_or_default();
+        name.encode(kind::INODE_EXTREF, &mut item);
+        self.put_bounded(key, item)
+    }
+
+    /// Stores an item that must fit a tree block: without end, each name would cost as much as all before it.
+    fn put_bounded(&mut self, key: Key, item: Vec<u8>) -> Result<(), TreeError> {
+        if item.len() > self.disk.superblock.node as usize {
+            return Err(unsupported("a log with too many names of one hash"));
+        }
+        self.put(key, item);
         Ok(())
     }
 

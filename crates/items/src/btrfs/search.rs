@@ -61,20 +61,15 @@ impl Disk<'_> {
         Ok(found)
     }
 
-    /// The last item with a key up to and with `key`.
-    pub(super) fn floor(
-        &self,
-        root: &Pointer,
-        key: Key,
-    ) -> Result<Option<(Key, Vec<u8>)>, TreeError> {
+    /// The last key in the tree up to and with `key`.
+    pub(super) fn floor(&self, root: &Pointer, key: Key) -> Result<Option<Key>, TreeError> {
         let mut at = *root;
         loop {
             let node = self.node(&at)?;
             match node.body() {
                 Body::Leaf(items) => {
                     let after = items.partition_point(|(k, _)| *k <= key);
-                    let last = items[..after].last();
-                    return Ok(last.map(|(k, range)| (*k, node.item(range).to_vec())));
+                    return Ok(items[..after].last().map(|(k, _)| *k));
                 }
                 Body::Inner(children) => {
                     let after = children.partition_point(|c| c.first <= Some(key));

@@ -58,29 +58,22 @@ impl View<'_> {
     }
 
     /// As [`Disk::floor`], but not below `lowest`.
-    pub(super) fn floor(&self, lowest: Key, key: Key) -> Result<Option<(Key, Vec<u8>)>, TreeError> {
+    pub(super) fn floor(&self, lowest: Key, key: Key) -> Result<Option<Key>, TreeError> {
         let mut added = self.changes.range(lowest.min(key)..=key).rev();
-        let added = added.find_map(|(at, new)| Some((*at, new.clone()?)));
-        let mut below = key;
-        loop {
-            let kept = self.disk.floor(&self.root, below)?;
-            let kept = kept.filter(|(at, _)| *at >= lowest);
-            return Ok(match kept {
-                // Changed or gone: look further down. As many times as there are changes, at most.
-                Some((at, _)) if self.changes.contains_key(&at) => match predecessor(at) {
-                    Some(next) => {
-                        below = next;
-                        continue;
-                    }
-                    None => added,
-                },
-                kept => match (kept, added) {
-                    (Some(kept), Some(added)) if added.0 > kept.0 => Some(added),
-                    (Some(kept), _) => Some(kept),
-                    (None, added) => added,
-                },
-            });
+        let added = added.find_map(|(at, new)| new.as_ref().map(|_| *at));
+        let mut below = Some(key);
+        // Keys that are changed or gone are passed over: as many times as there are changes, at most.
+        while let Some(start) = below {
+            let kept = self.disk.floor(&self.root, start)?;
+            let Some(kept) = kept.filter(|at| *at >= lowest) else {
+                break;
+            };
+            if !self.changes.contains_key(&kept) {
+                return Ok(added.max(Some(kept)));
+            }
+            below = predecessor(kept);
         }
+        Ok(added)
     }
 }
 

@@ -230,7 +230,8 @@ fn random_work_then_a_copy() {
         let compress = ["", ",compress=lzo"][random.below(2) as usize];
         let image = Image::make(256, mkfs);
         let mounted = image.mount(&format!("{PATIENT}{compress}"));
-        work(mounted.path(), &mut random, 150);
+        let before = [150, 0, 150, 1500][random.below(4) as usize];
+        work(mounted.path(), &mut random, before);
         run("sync", &["-f".as_ref(), mounted.path().as_os_str()]);
         let steps = 5 + random.below(60) as usize;
         work(mounted.path(), &mut random, steps);

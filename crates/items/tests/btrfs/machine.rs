@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Runs a command; panics with its output when it fails.
@@ -130,17 +132,23 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let mut umount = Command::new("umount");
-        let done = umount.arg(self.dir.path()).status();
-        if !done.is_ok_and(|s| s.success()) {
-            let lazy = Command::new("umount")
-                .arg("-l")
+        // A process that another test is just starting may hold a file of ours open until it runs its program.
+        for _ in 0..100 {
+            let done = Command::new("umount")
+                .arg("-q")
                 .arg(self.dir.path())
                 .status();
-            eprintln!(
-                "{} had to be unmounted lazily: {lazy:?}",
-                self.dir.path().display()
-            );
+            if done.is_ok_and(|s| s.success()) {
+                return;
+            }
+            sleep(Duration::from_millis(50));
+        }
+        let path = self.dir.path();
+        let lazy = Command::new("umount").arg("-l").arg(path).status();
+        let outcome = format!("{} was busy; unmounted lazily: {lazy:?}", path.display());
+        match std::thread::panicking() {
+            true => eprintln!("{outcome}"),
+            false => panic!("{outcome}"),
         }
     }
 }

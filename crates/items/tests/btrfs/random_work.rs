@@ -47,6 +47,8 @@ fn any(dir: &Path, random: &mut Random) -> PathBuf {
     let parent = nested(dir, random);
     match random.below(4) {
         0 => parent.join(format!("d{}", random.below(3))),
+        // Few names, so that they are used again; and many, so that directories take several blocks.
+        1 => parent.join(format!("a somewhat longer name {}", random.below(400))),
         _ => parent.join(format!("f{}", random.below(9))),
     }
 }
