@@ -8,7 +8,7 @@ use backstay_items::btrfs::{Btrfs, allocated};
 use std::os::unix::fs::FileExt;
 
 /// A new image with nothing but the used ranges of another. The file system must have been believed.
-pub fn restored(image: &Image) -> Image {
+pub(crate) fn restored(image: &Image) -> Image {
     let volume = image.volume();
     let allocation = allocated(&*volume);
     assert_eq!((allocation.kind, allocation.doubt), ("btrfs", None));

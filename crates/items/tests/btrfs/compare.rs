@@ -11,10 +11,10 @@ use std::path::Path;
 const STAND_IN: u64 = 2;
 
 #[derive(Default)]
-pub struct Compared {
-    pub files: u64,
-    pub directories: u64,
-    pub bytes: u64,
+pub(crate) struct Compared {
+    pub(crate) files: u64,
+    pub(crate) directories: u64,
+    pub(crate) bytes: u64,
     nodes: HashMap<(u64, u64), NodeId>,
     inodes: HashMap<NodeId, (u64, u64)>,
     /// Times from then on were set by the mount that judges (replay touches what it unlinks): not compared.
@@ -22,14 +22,14 @@ pub struct Compared {
 }
 
 /// Compares everything under `dir` with `tree`; panics at the first difference.
-pub fn compare(tree: &dyn FileTree, dir: &Path) -> Compared {
+pub(crate) fn compare(tree: &dyn FileTree, dir: &Path) -> Compared {
     let mut compared = Compared::default();
     compared.node(tree, tree.root(), dir);
     compared
 }
 
 /// As [`compare`], where the mount replayed a log at `mounted_at`, in seconds.
-pub fn compare_replayed(tree: &dyn FileTree, dir: &Path, mounted_at: i64) -> Compared {
+pub(crate) fn compare_replayed(tree: &dyn FileTree, dir: &Path, mounted_at: i64) -> Compared {
     let mut compared = Compared {
         mounted_at: Some(mounted_at),
         ..Compared::default()

@@ -17,21 +17,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// No commit but by our word.
 const PATIENT: &str = "noatime,commit=3000";
 
-pub fn has_log(image: &Image) -> bool {
+pub(crate) fn has_log(image: &Image) -> bool {
     let dump = image.dump(&["dump-super"]);
     let line = dump.lines().find_map(|l| l.strip_prefix("log_root\t"));
     line.expect("dump-super names the log root").trim() != "0"
 }
 
 /// Compares a copy, and its restored used ranges, with what the kernel makes of another copy.
-pub fn judge(copy: &Image) {
+pub(crate) fn judge(copy: &Image) {
     let restored = restored(copy);
     restored.check();
     judge_by_mount(copy, &restored);
 }
 
 /// Compares a copy with what the kernel makes of the restored one.
-pub fn judge_by_mount(copy: &Image, restored: &Image) {
+pub(crate) fn judge_by_mount(copy: &Image, restored: &Image) {
     let tree = Btrfs::open(copy.volume()).unwrap_or_else(|e| panic!("{e}"));
     // The mount's own doings must be told by their times from what came before.
     sleep(Duration::from_millis(1100));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Runs a command; panics with its output when it fails.
-pub fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
+pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let mut command = Command::new(program);
     command.args(args);
     let out = command
@@ -26,20 +26,20 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
 }
 
 /// Runs a shell script in a directory.
-pub fn shell(dir: &Path, script: &str) -> String {
+pub(crate) fn shell(dir: &Path, script: &str) -> String {
     let script = format!("set -e; cd '{}'; {script}", dir.display());
     run("bash", &["-c", &script])
 }
 
 /// An image file in a directory of its own.
-pub struct Image {
-    dir: TempDir,
-    pub path: PathBuf,
+pub(crate) struct Image {
+    _dir: TempDir,
+    pub(crate) path: PathBuf,
 }
 
 impl Image {
     /// A file system made by mkfs.btrfs with `options`.
-    pub fn make(mib: u64, options: &str) -> Image {
+    pub(crate) fn make(mib: u64, options: &str) -> Image {
         let image = Image::empty(mib << 20);
         let path = image.path.display();
         let line = format!("mkfs.btrfs -q -f {options} '{path}'");
@@ -47,41 +47,41 @@ impl Image {
         image
     }
 
-    pub fn empty(len: u64) -> Image {
+    pub(crate) fn empty(len: u64) -> Image {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
         File::create(&path).unwrap().set_len(len).unwrap();
-        Image { dir, path }
+        Image { _dir: dir, path }
     }
 
-    pub fn mount(&self, options: &str) -> Mount {
+    pub(crate) fn mount(&self, options: &str) -> Mount {
         Mount::new(&self.path, options)
     }
 
     /// A copy as a backup would take it: read through the backing file while it may be mounted.
-    pub fn copy(&self) -> Image {
+    pub(crate) fn copy(&self) -> Image {
         Image::copy_of(&self.path)
     }
 
-    pub fn copy_of(file: &Path) -> Image {
+    pub(crate) fn copy_of(file: &Path) -> Image {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
         let paths: [&OsStr; 3] = ["--sparse=always".as_ref(), file.as_ref(), path.as_ref()];
         run("cp", &paths);
-        Image { dir, path }
+        Image { _dir: dir, path }
     }
 
-    pub fn volume(&self) -> Arc<dyn Volume> {
+    pub(crate) fn volume(&self) -> Arc<dyn Volume> {
         Arc::new(FileVolume::open(&self.path))
     }
 
-    pub fn file(&self) -> File {
+    pub(crate) fn file(&self) -> File {
         let mut options = std::fs::OpenOptions::new();
         options.read(true).write(true).open(&self.path).unwrap()
     }
 
     /// `btrfs check` must find nothing.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         run(
             "btrfs",
             &[
@@ -92,25 +92,21 @@ impl Image {
         );
     }
 
-    pub fn dump(&self, args: &[&str]) -> String {
+    pub(crate) fn dump(&self, args: &[&str]) -> String {
         let mut all: Vec<&OsStr> = vec!["inspect-internal".as_ref()];
         all.extend(args.iter().map(OsStr::new));
         all.push(self.path.as_ref());
         run("btrfs", &all)
     }
-
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
 }
 
 /// A mounted image; unmounted when dropped.
-pub struct Mount {
+pub(crate) struct Mount {
     dir: TempDir,
 }
 
 impl Mount {
-    pub fn new(image: &Path, options: &str) -> Mount {
+    pub(crate) fn new(image: &Path, options: &str) -> Mount {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("loop,{options}");
         let args: [&OsStr; 6] = [
@@ -125,7 +121,7 @@ impl Mount {
         Mount { dir }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 }
@@ -154,13 +150,13 @@ impl Drop for Mount {
 }
 
 /// A file as a volume.
-pub struct FileVolume {
+pub(crate) struct FileVolume {
     file: File,
     size: u64,
 }
 
 impl FileVolume {
-    pub fn open(path: &Path) -> FileVolume {
+    pub(crate) fn open(path: &Path) -> FileVolume {
         let file = File::open(path).unwrap();
         let size = file.metadata().unwrap().len();
         FileVolume { file, size }
@@ -179,10 +175,10 @@ impl Volume for FileVolume {
 }
 
 /// Numbers that look random and are the same for the same seed.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -190,11 +186,11 @@ impl Random {
         z ^ z >> 31
     }
 
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len.div_ceil(8))
             .flat_map(|_| self.next().to_le_bytes())
             .take(len)

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 /// Files of every kind and shape, links, reflinks, subvolumes and snapshots.
-pub fn everything(dir: &Path, seed: u64) {
+pub(crate) fn everything(dir: &Path, seed: u64) {
     contents(dir, seed);
     names(dir);
     nodes(dir);
@@ -39,7 +39,7 @@ fn contents(dir: &Path, seed: u64) {
     fs::write(dir.join("mixed"), mixed).unwrap();
 }
 
-pub fn text(len: usize) -> Vec<u8> {
+pub(crate) fn text(len: usize) -> Vec<u8> {
     let lines = (0..).flat_map(|i: u64| format!("line {i} of {}\n", i * i % 97).into_bytes());
     lines.take(len).collect()
 }

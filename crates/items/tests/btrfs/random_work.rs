@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Does `count` random things under `dir`. Most may fail (no such file, exists already): that is part of it.
-pub fn work(dir: &Path, random: &mut Random, count: usize) {
+pub(crate) fn work(dir: &Path, random: &mut Random, count: usize) {
     for _ in 0..count {
         let step = random.below(100);
         // The kernel's word is the judge of what happened; which steps failed does not matter.
@@ -125,7 +125,8 @@ fn attributes(dir: &Path, random: &mut Random) -> io::Result<()> {
 
 /// A file that never had a name, and may get one.
 fn temporary(dir: &Path, random: &mut Random) -> io::Result<()> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR;
+    // Not inherited: another test may start a long-lived process at this moment.
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(dir, flags, Mode::from_raw_mode(0o600))?);
     file.write_all_at(&random.bytes(9000), 0)?;
     maybe_sync(&file, random)?;
