@@ -46,7 +46,6 @@ pub(super) fn fix_up(block: &mut [u8], magic: &[u8; 4], what: &str) -> Result<()
 
 /// A file's record, or an extension of one.
 pub(super) struct Record {
-    pub(super) number: u64,
     bytes: Vec<u8>,
     attributes: Vec<std::ops::Range<usize>>,
 }
@@ -56,11 +55,7 @@ impl Record {
         fix_up(&mut bytes, b"FILE", &format!("record {number}"))?;
         let attributes = attributes(&bytes)
             .ok_or_else(|| damaged(format!("record {number}: an attribute is not inside it")))?;
-        Ok(Record {
-            number,
-            bytes,
-            attributes,
-        })
+        Ok(Record { bytes, attributes })
     }
 
     pub(super) fn in_use(&self) -> bool {
@@ -69,10 +64,6 @@ impl Record {
 
     pub(super) fn is_directory(&self) -> bool {
         le16(&self.bytes, 0x16) & 2 != 0
-    }
-
-    pub(super) fn sequence(&self) -> u16 {
-        le16(&self.bytes, 0x10)
     }
 
     /// The number of the record that this one extends; 0 when it stands for itself.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::sync::Arc;
 
 /// Runs a program that must succeed; answers what it printed.
@@ -104,13 +104,45 @@ impl Image {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (path, options) = (self.path(), format!("loop,{options}"));
         run("mount", &["-o", &options, text(&path), text(folder.path())]);
-        Mount { folder }
+        Mount {
+            folder,
+            daemon: None,
+        }
+    }
+}
+
+impl Image {
+    /// Mounts the image with ntfs-3g, in user space.
+    pub(crate) fn mount_ntfs(&self, options: &str) -> Mount {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (path, options) = (self.path(), format!("{options},no_detach"));
+        let args = ["-o", &options, text(&path), text(folder.path())];
+        let daemon = Command::new("ntfs-3g").args(args).spawn();
+        let mount = Mount {
+            daemon: Some(daemon.expect("ntfs-3g")),
+            folder,
+        };
+        let is_mounted = || {
+            let out = output("mountpoint", &["-q", text(mount.path())]);
+            out.status.success()
+        };
+        assert!(patiently(is_mounted), "ntfs-3g did not mount");
+        mount
     }
 }
 
 /// A mounted file system.
 pub(crate) struct Mount {
-    pub(crate) folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    /// The process that serves it.
+    daemon: Option<Child>,
+}
+
+/// Waits for something that comes about by itself; `false` when it did not for a long time.
+fn patiently(done: impl Fn() -> bool) -> bool {
+    let step = std::time::Duration::from_millis(20);
+    let mut waits = (0..1500).map(|_| std::thread::sleep(step));
+    done() || waits.any(|()| done())
 }
 
 impl Mount {
@@ -121,10 +153,19 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let out = output("umount", &[text(self.folder.path())]);
-        if !out.status.success() && !std::thread::panicking() {
-            panic!("umount: {}", String::from_utf8_lossy(&out.stderr));
+        // A process that serves files may hold them a moment after their last close.
+        let gone = || {
+            output("umount", &[text(self.folder.path())])
+                .status
+                .success()
+        };
+        let gone = patiently(gone);
+        if let Some(daemon) = &mut self.daemon {
+            // It writes what it holds before it ends.
+            let ended = daemon.wait().is_ok_and(|status| status.success());
+            assert!(ended || std::thread::panicking(), "ntfs-3g failed");
         }
+        assert!(gone || std::thread::panicking(), "umount failed");
     }
 }
 
