@@ -42,7 +42,7 @@ impl Catalog {
             Row::Span(key, span) => drop(self.spans.insert(key, span)),
             Row::Pack(id, place) => drop(self.packs.insert(id, place)),
             Row::Refers(pack, span) => drop(self.refers.insert((pack, span))),
-            Row::Garbage(pack) => drop(self.garbage.insert(pack)),
+            Row::Garbage(pack, _) => drop(self.garbage.insert(pack)),
             Row::Banned(object, _) => drop(self.banned.insert(object)),
             Row::Setting(_) => {}
         }

@@ -138,8 +138,9 @@ pub enum Row {
     Pack(Id, PackPlace),
     /// `r`: the pack that the span's run refers to or lies in.
     Refers(Id, SpanKey),
-    /// `g`: a pack that reclaim looks at.
-    Garbage(Id),
+    /// `g`: a pack that reclaim is to look at; `true` if a capture that has
+    /// not ended committed it on the way.
+    Garbage(Id, bool),
     /// `x`: an object that was never committed, and since when.
     Banned(Id, i64),
     /// `c`: a setting's name.
@@ -164,7 +165,7 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<Row, Malformed> {
         b's' => Row::Span(span_key(&mut name)?, span(&mut input)?),
         b'k' => Row::Pack(name.id()?, place(&mut input)?),
         b'r' => Row::Refers(name.id()?, span_key(&mut name)?),
-        b'g' => Row::Garbage(name.id()?),
+        b'g' => Row::Garbage(name.id()?, on_the_way(&mut input)?),
         b'x' => Row::Banned(name.id()?, input.i64()?),
         b'c' => {
             input.rest();
@@ -180,6 +181,14 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<Row, Malformed> {
     name.end()?;
     input.end()?;
     Ok(row)
+}
+
+/// The value of a row `g`: nothing, or one byte 1.
+fn on_the_way(input: &mut Input<'_>) -> Result<bool, Malformed> {
+    if input.left() == 0 {
+        return Ok(false);
+    }
+    input.version().map(|()| true)
 }
 
 fn rest_as_text(input: &mut Input<'_>) -> Result<String, Malformed> {

@@ -59,9 +59,14 @@ fn rows_that_are_not_rows() {
     check(
         Kind::Row,
         "follow the last field",
-        row(b"g1234567890123456", b"\x01"),
+        row(b"g1234567890123456", b"\x01\x00"),
     );
     check(Kind::Row, "version is 2", row(b"csetting", b"\x02"));
+    check(
+        Kind::Row,
+        "version is 2",
+        row(b"g1234567890123456", b"\x02"),
+    );
     check(
         Kind::Row,
         "not UTF-8",

@@ -178,6 +178,7 @@ impl Fixture {
         let dropped = [
             ([b"p".as_slice(), &WEB, &2u64.to_be_bytes()].concat(), None),
             ([b"g".as_slice(), &two.id].concat(), Some(Vec::new())),
+            ([b"g".as_slice(), &[0xb1; 16]].concat(), Some(vec![1])),
             (b"cweekly".to_vec(), Some(vec![1, 2, 3])),
             (
                 [b"x".as_slice(), &[0xee; 16]].concat(),
