@@ -17,7 +17,7 @@ use crate::tree::TreeError;
 pub(super) const BASIC_BLOCK: u64 = 512;
 
 /// Basic blocks in the largest piece of metadata that the log describes as one.
-pub(super) const LONGEST_BUFFER: u64 = 256;
+pub(super) const LONGEST_BUFFER: u64 = 128;
 
 /// A borrowed volume as a volume.
 pub(super) struct Borrowed<'v>(pub(super) &'v dyn Volume);
@@ -95,12 +95,21 @@ impl<'v> Disk<'v> {
         Ok(buf)
     }
 
-    /// Replaces whole basic blocks from `block`, in memory only. A last part of a block is left alone.
-    pub(super) fn replace(&mut self, block: u64, data: &[u8]) {
-        let (chunks, _) = data.as_chunks::<{ BASIC_BLOCK as usize }>();
-        for (block, chunk) in (block..).zip(chunks) {
-            self.replaced.insert(block, Box::new(*chunk));
+    /// Replaces basic blocks from `block`, in memory only; keeps those that differ from what is there, `old`, which
+    /// is as long as `data`. A last part of a block is left alone.
+    pub(super) fn replace(&mut self, block: u64, old: &[u8], data: &[u8]) {
+        let (old, _) = old.as_chunks::<{ BASIC_BLOCK as usize }>();
+        let (data, _) = data.as_chunks();
+        for ((block, old), data) in (block..).zip(old).zip(data) {
+            if old != data {
+                self.replaced.insert(block, Box::new(*data));
+            }
         }
+    }
+
+    /// Bytes held in memory in place of those of the volume.
+    pub(super) fn replaced_bytes(&self) -> u64 {
+        self.replaced.len() as u64 * BASIC_BLOCK
     }
 
     /// Remembers that blocks of this inode's extent tree may name another owner.
@@ -180,7 +189,9 @@ mod tests {
     #[test]
     fn replaced_blocks_show_through_reads_at_any_offset() {
         let mut disk = Disk::new(Box::new(vec![1u8; 4096]));
-        disk.replace(2, &[2u8; 1024]);
+        disk.replace(2, &[1u8; 1024], &[2u8; 1024]);
+        disk.replace(6, &[1u8; 1024], &[1u8; 1024]);
+        assert_eq!(disk.replaced_bytes(), 1024);
         let mut want = vec![1u8; 4096];
         want[1024..2048].fill(2);
         for (from, to) in [

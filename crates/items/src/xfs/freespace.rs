@@ -186,8 +186,8 @@ impl<'a> Group<'a> {
     fn check_taken(&self, free: &[Range<u32>]) -> Result<(), TreeError> {
         let geometry = self.geometry;
         let headers = (4 * u32::from(geometry.sector_size)).div_ceil(geometry.block_size);
-        let mut taken = vec![0..headers];
-        taken.extend(self.roots.map(|root| root..root.saturating_add(1)));
+        let mut taken: Vec<Range<u32>> = self.roots.map(|root| root..root.saturating_add(1)).into();
+        taken.push(0..headers);
         let log = (geometry.split(geometry.log_start), geometry.log_blocks);
         let root = (
             geometry.split(geometry.root >> geometry.inodes_per_block_log),
@@ -372,8 +372,7 @@ mod tests {
         let free = Ranges::from_unsorted(vec![5..10, 20..30]);
         let used: Vec<_> = complement(&free, 30).iter().collect();
         assert_eq!(used, [0..5, 10..20]);
-        let used: Vec<_> = complement(&Ranges::new(), 7).iter().collect();
-        assert_eq!(used, [0..7]);
+        assert_eq!(complement(&Ranges::new(), 7).total(), 7);
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn fragmented_directory_blocks() {
         .map(|e| e.name)
         .collect();
     found.sort();
-    let kept = |i: &usize| *i >= 6_000 || i % 7 != 0;
+    let kept = |i: &usize| *i >= 6_000 || !i.is_multiple_of(7);
     let mut expected: Vec<std::ffi::OsString> = vec!["file".into()];
     expected.extend(
         (0..8_000)
@@ -230,7 +230,7 @@ fn stir(at: &Path, random: &mut Random, count: usize) {
 }
 
 /// Crashes over and over, each time from where the kernel's replay of the last crash ended.
-fn crash_often(seed: u64, rounds: usize, options: &[&str]) {
+pub(crate) fn crash_often(seed: u64, rounds: usize, options: &[&str]) {
     let mut random = Random(seed);
     let mut image = Image::make(160, options);
     for round in 0..rounds {

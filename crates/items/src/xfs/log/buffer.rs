@@ -118,7 +118,8 @@ impl Replay {
         if self.is_cancelled(described.place) || described.flags & QUOTA != 0 {
             return Ok(());
         }
-        let mut data = described.place.read(disk)?;
+        let old = described.place.read(disk)?;
+        let mut data = old.clone();
         if age(&self.geometry, &data)
             .is_some_and(|lsn| lsn != 0 && lsn != u64::MAX && lsn >= self.lsn)
         {
@@ -127,7 +128,7 @@ impl Replay {
         let changes = described.changes(item)?;
         if described.is_inodes() {
             self.change_unlinked(&mut data, &changes)?;
-            disk.replace(described.place.block, &data);
+            disk.replace(described.place.block, &old, &data);
             return Ok(());
         }
         for (at, bytes) in changes {
@@ -137,7 +138,7 @@ impl Replay {
                 ));
             }
         }
-        disk.replace(described.place.block, &data);
+        disk.replace(described.place.block, &old, &data);
         if described.is_superblock() {
             self.resize(data.clone())?;
         }
@@ -191,10 +192,11 @@ impl Replay {
                 Seal::None => {}
                 Seal::Broken => disk.note_unsealed(place.block..place.block + u64::from(place.len)),
                 Seal::Block(layout) => {
-                    let mut data = place.read(disk)?;
+                    let old = place.read(disk)?;
+                    let mut data = old.clone();
                     put(&mut data, layout.lsn, &self.lsn.to_be_bytes());
                     put_checksum(&mut data, layout.crc);
-                    disk.replace(place.block, &data);
+                    disk.replace(place.block, &old, &data);
                 }
             }
         }

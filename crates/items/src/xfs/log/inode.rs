@@ -2,8 +2,6 @@
 //!
 //! Never knows: what the inode's extents hold.
 
-use std::ops::Range;
-
 use super::transaction::{Item, le16, le32, le64};
 use super::{Place, Replay};
 use crate::tree::TreeError;
@@ -20,7 +18,35 @@ const ATTRIBUTE_ROOT: u32 = 0x100;
 const NEW_OWNER: u32 = 0x200 | 0x400;
 
 const FLAG2_BIGTIME: u64 = 0x08;
+/// Places and lengths of the numbers in a core, but for times and what differs between versions.
+const NUMBERS: [(usize, usize); 17] = [
+    (0, 2),  // magic
+    (2, 2),  // mode
+    (6, 2),  // links, in version 1
+    (8, 4),  // owner
+    (12, 4), // group
+    (16, 4), // links
+    (20, 2), // project, low half
+    (22, 2), // project, high half
+    (56, 8), // size
+    (64, 8), // blocks
+    (72, 4), // extent size hint
+    (76, 4), // extents, or those of the attributes where the count above is wide
+    (80, 2), // extents of the attributes
+    (84, 4), // data migration
+    (88, 2), // data migration
+    (90, 2), // flags
+    (92, 4), // generation
+];
+/// Change count, flags, extent size hint for copies, own number.
+const NUMBERS_V3: [(usize, usize); 4] = [(104, 8), (120, 8), (128, 4), (152, 8)];
+/// Access, modification, change: seconds and nanoseconds.
+const SPLIT_TIMES: [(usize, usize); 6] = [(32, 4), (36, 4), (40, 4), (44, 4), (48, 4), (52, 4)];
+/// The same as one number each.
+const BIG_TIMES: [(usize, usize); 3] = [(32, 8), (40, 8), (48, 8)];
 const OLD_CORE: usize = 96;
+/// Bytes in the largest chunk of inodes: 64 of 2 KiB.
+const MOST_INODES: u64 = 128 << 10;
 const CORE: usize = 176;
 
 /// The description at the head of an inode item.
@@ -70,7 +96,8 @@ impl Replay {
         if described.fields & NEW_OWNER != 0 {
             disk.note_changed_owner(described.inode);
         }
-        let mut data = described.place.read(disk)?;
+        let old = described.place.read(disk)?;
+        let mut data = old.clone();
         let size = usize::from(self.geometry.inode_size);
         let end = described.offset.checked_add(size);
         let inode = end.and_then(|end| data.get_mut(described.offset..end));
@@ -87,7 +114,7 @@ impl Replay {
         if self.geometry.v5 {
             put_checksum(inode, CRC_FIELD);
         }
-        disk.replace(described.place.block, &data);
+        disk.replace(described.place.block, &old, &data);
         Ok(())
     }
 
@@ -117,7 +144,8 @@ impl Replay {
         let bytes = u64::from(count) * u64::from(size);
         let offset = geometry.ag_offset(ag, block.into(), len.into());
         let fits = size == u32::from(geometry.inode_size)
-            && (1..=4096).contains(&count)
+            && count > 0
+            && bytes <= MOST_INODES
             && bytes == u64::from(len) * u64::from(geometry.block_size);
         let offset = offset.filter(|_| fits && geometry.v5);
         let offset = offset.ok_or_else(|| damaged("log: impossible new inodes"))?;
@@ -141,7 +169,8 @@ impl Replay {
         for number in number..number + u64::from(count) {
             data.extend(free_inode(geometry, number, generation));
         }
-        disk.replace(blocks.start, &data);
+        let old = disk.read_vec(offset, data.len())?;
+        disk.replace(blocks.start, &old, &data);
         Ok(())
     }
 }
@@ -171,32 +200,15 @@ fn put_core(geometry: &Geometry, inode: &mut [u8], core: &[u8], lsn: u64) -> Opt
         return None;
     }
     let mut out = core[..OLD_CORE].to_vec();
-    swap(
-        &mut out,
-        &[
-            0..2,
-            2..4,
-            6..8,
-            8..12,
-            12..16,
-            16..20,
-            20..22,
-            22..24,
-            76..80,
-            80..82,
-        ],
-    );
+    swap(&mut out, &NUMBERS);
     // Version 3 may have a wide count of extents here, older ones a count of writes at its end.
-    swap(&mut out, if version == 3 { &[24..32] } else { &[30..32] });
-    let times: &[Range<usize>] = match flags2 & FLAG2_BIGTIME {
-        0 => &[32..36, 36..40, 40..44, 44..48, 48..52, 52..56],
-        _ => &[32..40, 40..48, 48..56],
+    swap(&mut out, if version == 3 { &[(24, 8)] } else { &[(30, 2)] });
+    let times: &[_] = if flags2 & FLAG2_BIGTIME == 0 {
+        &SPLIT_TIMES
+    } else {
+        &BIG_TIMES
     };
     swap(&mut out, times);
-    swap(
-        &mut out,
-        &[56..64, 64..72, 72..76, 84..88, 88..90, 90..92, 92..96],
-    );
     put(inode, 0, &out);
     if version == 3 {
         put_core_v3(inode, &core[..CORE], flags2, lsn);
@@ -207,18 +219,21 @@ fn put_core(geometry: &Geometry, inode: &mut [u8], core: &[u8], lsn: u64) -> Opt
 /// The part of the core that version 3 added. The list of unlinked inodes is not the core's.
 fn put_core_v3(inode: &mut [u8], core: &[u8], flags2: u64, lsn: u64) {
     let mut out = core.to_vec();
-    swap(&mut out, &[104..112, 120..128, 128..132, 152..160]);
-    match flags2 & FLAG2_BIGTIME {
-        0 => swap(&mut out, &[144..148, 148..152]),
-        _ => swap(&mut out, &[144..152]),
-    }
+    swap(&mut out, &NUMBERS_V3);
+    let created: &[(usize, usize)] = if flags2 & FLAG2_BIGTIME == 0 {
+        &[(144, 4), (148, 4)]
+    } else {
+        &[(144, 8)]
+    };
+    swap(&mut out, created);
     put(&mut out, 112, &lsn.to_be_bytes());
     put(inode, 104, &out[104..CORE]);
 }
 
-fn swap(bytes: &mut [u8], fields: &[Range<usize>]) {
-    for field in fields {
-        bytes[field.clone()].reverse();
+/// Turns the order of bytes of fields, each given by its place and length.
+fn swap(bytes: &mut [u8], fields: &[(usize, usize)]) {
+    for (at, len) in fields {
+        bytes[*at..at + len].reverse();
     }
 }
 

@@ -151,3 +151,71 @@ fn maps(head: &[u8]) -> Result<Vec<(u64, Remap)>, TreeError> {
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An item of `kind` with one region: its head, an id, and what follows.
+    fn item(kind: u16, count: u32, id: u64, rest: &[u64]) -> Item {
+        let mut head = kind.to_le_bytes().to_vec();
+        head.extend([1, 0]);
+        head.extend(count.to_le_bytes());
+        head.extend(id.to_le_bytes());
+        rest.iter().for_each(|word| head.extend(word.to_le_bytes()));
+        Item::of_one_region(head)
+    }
+
+    fn disk() -> Disk<'static> {
+        Disk::new(Box::new(Vec::new()))
+    }
+
+    #[test]
+    fn what_is_announced_and_not_done_is_finished_in_order() {
+        let (map, unmap) = (1u64 << 32, 2u64 << 32);
+        let mut intents = Intents::default();
+        // inode, block, file block, length with flags above
+        intents
+            .note(&item(MAP, 1, 7, &[130, 0, 20, 5 | unmap]))
+            .unwrap();
+        intents
+            .note(&item(MAP, 1, 8, &[130, 900, 22, 1 | map]))
+            .unwrap();
+        intents
+            .note(&item(MAP, 1, 9, &[131, 900, 22, 1 | map]))
+            .unwrap();
+        intents.note(&item(MAP + 1, 0, 9, &[])).unwrap();
+        intents.note(&item(0x1236, 0, 7, &[])).unwrap();
+        let mut disk = disk();
+        intents.finish(&mut disk).unwrap();
+        let found: Vec<_> = disk
+            .remaps(130)
+            .iter()
+            .map(|r| (r.mapped, r.extent.file_block, r.extent.len))
+            .collect();
+        assert_eq!(found, [(false, 20, 5), (true, 22, 1)]);
+        assert!(disk.remaps(131).is_empty());
+    }
+
+    #[test]
+    fn what_is_unknown_or_cannot_be_finished_is_refused() {
+        let mut intents = Intents::default();
+        assert!(matches!(
+            intents.note(&item(0x1299, 0, 1, &[])),
+            Err(TreeError::Unsupported(_))
+        ));
+        assert!(matches!(
+            intents.note(&item(MAP, 2, 1, &[0; 4])),
+            Err(TreeError::Damaged(_))
+        ));
+        intents.note(&item(EXCHANGE, 0, 1, &[130, 131])).unwrap();
+        assert!(matches!(
+            intents.finish(&mut disk()),
+            Err(TreeError::Unsupported(_))
+        ));
+        let mut intents = Intents::default();
+        intents.note(&item(EXCHANGE, 0, 1, &[130, 131])).unwrap();
+        intents.note(&item(EXCHANGE + 1, 0, 1, &[])).unwrap();
+        intents.finish(&mut disk()).unwrap();
+    }
+}

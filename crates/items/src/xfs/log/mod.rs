@@ -37,12 +37,18 @@ pub(super) fn replay(disk: &mut Disk<'_>, geometry: &Geometry) -> Result<(), Tre
         let what = format!("a log to replay on XFS with unknown features {unknown:#x}");
         return Err(TreeError::Unsupported(what));
     }
+    // New inodes and checksums take more room than what the log says of them; this much more only a hostile log.
+    let most = (64 << 20) + ends.blocks * BASIC_BLOCK * 64;
     let mut replay = Replay::new(geometry.clone());
     each_transaction(disk, &area, ends, |_, transaction| {
         replay.note_cancelled(&transaction)
     })?;
     each_transaction(disk, &area, ends, |disk, transaction| {
-        replay.apply(disk, &transaction)
+        replay.apply(disk, &transaction)?;
+        match disk.replaced_bytes() > most {
+            true => Err(damaged("log: it changes far more than it holds")),
+            false => Ok(()),
+        }
     })?;
     replay.seal(disk)?;
     replay.intents.finish(disk)

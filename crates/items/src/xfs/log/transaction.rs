@@ -29,6 +29,14 @@ pub(super) struct Item {
 }
 
 impl Item {
+    #[cfg(test)]
+    pub(super) fn of_one_region(region: Vec<u8>) -> Item {
+        Item {
+            total: 1,
+            regions: vec![region],
+        }
+    }
+
     /// The number that says what kind of item this is.
     pub(super) fn kind(&self) -> u16 {
         le16(self.region(0), 0).unwrap_or(0)
