@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use backstay_env::objects::Key;
+use backstay_env::objects::{Key, Objects};
 use backstay_env::real::folder::Folder;
 use backstay_env::sim::random::{Dice, SimRandom};
 use backstay_format::units::{ChunkId, ChunkNo, PackId, StoreId};
@@ -53,7 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "first lookups         {:>12.1} s (until filters are loaded and files in the page cache)",
         start.elapsed().as_secs_f64()
     );
-    lookups(&index, options.chunks, options.lookups);
+    yardstick(folder.path(), options.lookups)?;
+    lookups(&index, options.chunks, options.lookups)?;
     stats(&index);
     println!("peak memory           {:>12} KiB in all", peak()?);
     Ok(())
@@ -148,42 +149,72 @@ fn warm(index: &Index, chunks: u64, lookups: u64) {
     }
 }
 
-fn lookups(index: &Index, chunks: u64, lookups: u64) {
-    let ids = |first: u64, below: u64| {
-        let mut dice = Dice::seeded(first);
-        (0..lookups)
-            .map(move |_| id(first + dice.below(below)))
-            .collect::<Vec<_>>()
-    };
-    let (hits, misses) = (ids(0, chunks), ids(1 << 40, 1 << 40));
-    let mixed: Vec<ChunkId> = hits
-        .iter()
-        .zip(&misses)
-        .enumerate()
-        .map(|(n, (h, m))| if n % 2 == 0 { *h } else { *m })
-        .collect();
-    for (name, ids, found) in [
-        ("hits", &hits, lookups),
-        ("misses", &misses, 0),
-        ("half hits", &mixed, lookups.div_ceil(2)),
-    ] {
-        rate(name, ids, found, || {
-            ids.iter().filter(|id| index.lookup(id).is_some()).count()
-        });
-        for size in [1000, 10_000] {
-            let name = format!("{name}, {size} at once");
-            let batch = |ids: &[ChunkId]| index.lookup_many(ids).iter().flatten().count();
-            rate(&name, ids, found, || ids.chunks(size).map(batch).sum());
-        }
+/// What the home and the machine can do: reading random blocks of the same objects, and nothing else.
+fn yardstick(folder: &std::path::Path, reads: u64) -> Result<(), Box<dyn Error>> {
+    let home = Folder::open(folder)?;
+    let prefix = Key::new("index").ok_or("not a key")?;
+    let listed = home.list(&prefix)?;
+    let objects = listed.iter().map(|object| home.open(&object.key));
+    let objects = objects.collect::<Result<Vec<_>, _>>()?;
+    let blocks: Vec<u64> = objects.iter().map(|object| object.size() / 4096).collect();
+    let (mut dice, mut block) = (Dice::seeded(3), [0; 4096]);
+    let (start, before) = (Instant::now(), processor_seconds()?);
+    for _ in 0..reads {
+        // Objects differ in size only where there is little in them.
+        let object = dice.below(objects.len() as u64) as usize;
+        let offset = dice.below(blocks[object].max(1)) * 4096;
+        objects[object].read_at(offset, &mut block)?;
+        black_box(&block);
     }
+    let wall = reads as f64 / start.elapsed().as_secs_f64();
+    let own = reads as f64 / (processor_seconds()? - before);
+    println!(
+        "yardstick: block reads   {wall:>9.0} reads/s,   {own:>9.0} a second of processor time"
+    );
+    Ok(())
 }
 
-fn rate(name: &str, ids: &[ChunkId], expected: u64, run: impl Fn() -> usize) {
-    let start = Instant::now();
+fn lookups(index: &Index, chunks: u64, lookups: u64) -> Result<(), Box<dyn Error>> {
+    let mut dice = Dice::seeded(9);
+    let mut hit = || id(dice.below(chunks));
+    let hits: Vec<ChunkId> = (0..lookups).map(|_| hit()).collect();
+    each("hits", index, &hits, lookups)?;
+    drop(hits);
+    let misses: Vec<ChunkId> = (1 << 40..).map(id).take(lookups as usize).collect();
+    each("misses", index, &misses, 0)?;
+    drop(misses);
+    let other = |n: u64| if n % 2 == 0 { hit() } else { id(n + (1 << 41)) };
+    let mixed: Vec<ChunkId> = (0..lookups).map(other).collect();
+    each("half hits", index, &mixed, lookups.div_ceil(2))
+}
+
+/// One by one, and many at once.
+fn each(name: &str, index: &Index, ids: &[ChunkId], found: u64) -> Result<(), Box<dyn Error>> {
+    let single = || ids.iter().filter(|id| index.lookup(id).is_some()).count();
+    rate(name, ids.len(), found, single)?;
+    for size in [1000, 10_000] {
+        let batch = |ids: &[ChunkId]| index.lookup_many(ids).iter().flatten().count();
+        let name = format!("{name}, {size} at once");
+        rate(&name, ids.len(), found, || {
+            ids.chunks(size).map(batch).sum()
+        })?;
+    }
+    Ok(())
+}
+
+fn rate(
+    name: &str,
+    lookups: usize,
+    expected: u64,
+    run: impl Fn() -> usize,
+) -> Result<(), Box<dyn Error>> {
+    let (start, before) = (Instant::now(), processor_seconds()?);
     let found = run() as u64;
-    let seconds = start.elapsed().as_secs_f64();
+    let (seconds, processor) = (start.elapsed().as_secs_f64(), processor_seconds()? - before);
     assert_eq!(found, expected, "{name}: the index is wrong");
-    println!("{name:<24} {:>9.0} lookups/s", ids.len() as f64 / seconds);
+    let (wall, own) = (lookups as f64 / seconds, lookups as f64 / processor);
+    println!("{name:<24} {wall:>9.0} lookups/s, {own:>9.0} a second of processor time");
+    Ok(())
 }
 
 fn stats(index: &Index) {

@@ -71,7 +71,7 @@ impl Default for Limits {
         Limits {
             memtable: 450_000, // a little less than a hash table takes before it grows
             part: 1 << 20,
-            fan_out: 6,
+            fan_out: 4,
             runs: 64,
         }
     }

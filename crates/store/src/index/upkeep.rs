@@ -231,12 +231,6 @@ impl Index {
                 };
             }
         };
-        // What was forgotten since the merge began is in it, but in none of these.
-        let stale = |(_, writing): &(u32, super::Writing)| {
-            !inputs.iter().any(|input| input.covers(writing))
-        };
-        let stale: Vec<_> = merged.live_packs().filter(stale).collect();
-        stale.iter().for_each(|(_, writing)| merged.forget(writing));
         for input in inputs {
             self.runs.retain(|run| run.id != input.id);
             self.doomed.insert(input.id, input.found());
