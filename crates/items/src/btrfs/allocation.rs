@@ -60,9 +60,7 @@ fn believed(volume: &dyn Volume) -> Result<Ranges, TreeError> {
     let disk = Disk::open(Box::new(Borrowed(volume)))?;
     let s = &disk.superblock;
     if s.copy != 0 {
-        return Err(damaged(
-            "the first superblock is not whole or not the newest",
-        ));
+        return Err(damaged("the first superblock is not whole"));
     }
     if s.unknown_ro != 0 {
         return Err(unsupported(format!(

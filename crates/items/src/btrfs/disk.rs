@@ -44,7 +44,7 @@ pub(super) struct Disk<'a> {
 impl<'a> Disk<'a> {
     /// Reads the superblock and the chunk tree.
     pub(super) fn open(volume: Box<dyn Volume + 'a>) -> Result<Disk<'a>, TreeError> {
-        let superblock = Superblock::newest(&*volume)?;
+        let superblock = Superblock::choose(&*volume)?;
         let chunks = Chunks::bootstrap(&superblock)?;
         let mut disk = Disk {
             volume,

@@ -59,7 +59,6 @@ pub(super) struct Superblock {
     pub(super) block_group_tree: bool,
     /// Read-only features that this reader does not know: no harm to files, but allocation cannot be judged.
     pub(super) unknown_ro: u64,
-    fsid: [u8; 16],
 }
 
 /// Whether the volume begins like a btrfs file system, whole or not.
@@ -71,29 +70,21 @@ pub fn detect(volume: &dyn Volume) -> bool {
 }
 
 impl Superblock {
-    /// The newest whole superblock among the copies of one file system. The first copy decides which file system it
-    /// is, and wins among equals: the kernel mounts by it alone, and writes logs' roots to it alone.
+    /// The first copy if it is whole: the kernel mounts by it alone, and writes the roots of logs to it alone. Else
+    /// the newest whole one of the others. A commit caught half way may have reached a later copy before the first;
+    /// then the state before it is whole still, and is what a mount shows.
     ///
     /// # Errors
     /// Why a whole copy was refused, or what is wrong with the first when none is whole.
-    pub(super) fn newest(volume: &dyn Volume) -> Result<Superblock, TreeError> {
-        let mut first_error = None;
-        let mut best: Option<Superblock> = None;
-        for copy in 0..SUPER_AT.len() {
-            match Superblock::read(volume, copy) {
-                Ok(found) => match &best {
-                    Some(b) if found.fsid != b.fsid || found.generation <= b.generation => {}
-                    _ => best = Some(found),
-                },
-                // A whole superblock that this reader refuses: an older one elsewhere must not stand in for it.
-                Err(error @ TreeError::Unsupported(_)) => return Err(error),
-                Err(error) => {
-                    first_error.get_or_insert(error);
-                }
-            }
-        }
-        let none = || damaged("it has no superblock");
-        best.ok_or_else(|| first_error.unwrap_or_else(none))
+    pub(super) fn choose(volume: &dyn Volume) -> Result<Superblock, TreeError> {
+        let why = match Superblock::read(volume, 0) {
+            Ok(first) => return Ok(first),
+            // Whole, but refused: an older one elsewhere must not stand in for it.
+            Err(refused @ TreeError::Unsupported(_)) => return Err(refused),
+            Err(why) => why,
+        };
+        let others = (1..SUPER_AT.len()).filter_map(|copy| Superblock::read(volume, copy).ok());
+        others.max_by_key(|s| s.generation).ok_or(why)
     }
 
     fn read(volume: &dyn Volume, copy: usize) -> Result<Superblock, TreeError> {
@@ -143,7 +134,6 @@ impl Superblock {
             sys_chunks: sys_chunks(block)?,
             block_group_tree: compat_ro & COMPAT_RO_BLOCK_GROUP_TREE != 0,
             unknown_ro: compat_ro & !COMPAT_RO_KNOWN,
-            fsid,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Damaged and malicious images: never a panic, a hang, a large allocation, or a wrong answer that looks right.
 
-use super::machine::{Image, Random, run, shell};
+use super::machine::{Image, Nest, Random, run, shell};
 use super::populate::text;
 use backstay_env::volume::{Volume, check_range};
 use backstay_items::btrfs::{Btrfs, allocated};
@@ -53,7 +53,7 @@ fn small(mkfs: &str, mount: &str) -> Image {
         _ if mkfs.contains("-d dup") => 240,
         _ => 128,
     };
-    let image = Image::make(mib, mkfs);
+    let image = Nest::make(mib, mkfs);
     let mounted = image.mount(&format!("noatime,commit=3000,{mount}"));
     let dir = mounted.path();
     shell(

@@ -3,7 +3,7 @@
 
 use super::allocation::restored;
 use super::compare::compare_replayed;
-use super::machine::{Image, Mount, Random, run};
+use super::machine::{Image, Nest, Random, run};
 use super::populate::text;
 use super::random_work::work;
 use backstay_items::btrfs::Btrfs;
@@ -42,7 +42,7 @@ pub(crate) fn judge_by_mount(copy: &Image, restored: &Image) {
 
 /// `prepare`, commit, `act` (which fsyncs), copy while mounted, judge.
 fn logged(options: (&str, &str), prepare: impl Fn(&Path), act: impl Fn(&Path)) {
-    let image = Image::make(256, options.0);
+    let image = Nest::make(256, options.0);
     let mounted = image.mount(&format!("{PATIENT},{}", options.1));
     prepare(mounted.path());
     run("sync", &["-f".as_ref(), mounted.path().as_os_str()]);
@@ -183,12 +183,8 @@ fn explicit_holes_and_mixed_groups() {
 #[test]
 fn copies_at_any_instant() {
     let copies: usize = std::env::var("BTRFS_INSTANTS").map_or(6, |s| s.parse().unwrap());
-    let outer = Image::make(2048, "");
-    let outer_mount = outer.mount("noatime");
-    let inner = outer_mount.path().join("inner");
-    File::create(&inner).unwrap().set_len(256 << 20).unwrap();
-    run("mkfs.btrfs", &["-q".as_ref(), inner.as_os_str()]);
-    let mounted = Mount::new(&inner, "noatime,commit=1");
+    let nest = Nest::make(256, "");
+    let mounted = nest.mount("noatime,commit=1");
     let stop = AtomicBool::new(false);
     let mut with_log = 0;
     std::thread::scope(|scope| {
@@ -203,15 +199,13 @@ fn copies_at_any_instant() {
         }
         for i in 0..copies {
             sleep(Duration::from_millis(900 + 370 * i as u64 % 1000));
-            let clone = outer_mount.path().join(format!("clone{i}"));
-            let to = File::create(&clone).unwrap();
-            rustix::fs::ioctl_ficlone(&to, File::open(&inner).unwrap()).unwrap();
+            nest.clone_as(&format!("clone{i}"));
         }
         stop.store(true, Ordering::Relaxed);
     });
     drop(mounted);
     for i in 0..copies {
-        let copy = Image::copy_of(&outer_mount.path().join(format!("clone{i}")));
+        let copy = nest.take(&format!("clone{i}"));
         with_log += u64::from(has_log(&copy));
         judge(&copy);
     }
@@ -228,7 +222,7 @@ fn random_work_then_a_copy() {
         let mut random = Random(seed);
         let mkfs = ["", "-n 4096", "--mixed", "-m single -O ^no-holes"][random.below(4) as usize];
         let compress = ["", ",compress=lzo"][random.below(2) as usize];
-        let image = Image::make(256, mkfs);
+        let image = Nest::make(256, mkfs);
         let mounted = image.mount(&format!("{PATIENT}{compress}"));
         let before = [150, 0, 150, 1500][random.below(4) as usize];
         work(mounted.path(), &mut random, before);

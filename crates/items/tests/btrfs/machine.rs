@@ -58,11 +58,6 @@ impl Image {
         Mount::new(&self.path, options)
     }
 
-    /// A copy as a backup would take it: read through the backing file while it may be mounted.
-    pub(crate) fn copy(&self) -> Image {
-        Image::copy_of(&self.path)
-    }
-
     pub(crate) fn copy_of(file: &Path) -> Image {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
@@ -97,6 +92,49 @@ impl Image {
         all.extend(args.iter().map(OsStr::new));
         all.push(self.path.as_ref());
         run("btrfs", &all)
+    }
+}
+
+/// An image inside a mounted file system that can clone files: copies of it are of one instant, whatever is at work.
+pub(crate) struct Nest {
+    inner: PathBuf,
+    outer: Mount,
+    _image: Image,
+}
+
+impl Nest {
+    pub(crate) fn make(mib: u64, options: &str) -> Nest {
+        let image = Image::make(2048, "");
+        let outer = image.mount("noatime");
+        let inner = outer.path().join("inner");
+        File::create(&inner).unwrap().set_len(mib << 20).unwrap();
+        let line = format!("mkfs.btrfs -q -f {options} '{}'", inner.display());
+        run("bash", &["-c", &line]);
+        Nest {
+            inner,
+            outer,
+            _image: image,
+        }
+    }
+
+    pub(crate) fn mount(&self, options: &str) -> Mount {
+        Mount::new(&self.inner, options)
+    }
+
+    /// Fixes the instant; [`Nest::take`] gets it out.
+    pub(crate) fn clone_as(&self, name: &str) {
+        let to = File::create(self.outer.path().join(name)).unwrap();
+        rustix::fs::ioctl_ficlone(&to, File::open(&self.inner).unwrap()).unwrap();
+    }
+
+    pub(crate) fn take(&self, name: &str) -> Image {
+        Image::copy_of(&self.outer.path().join(name))
+    }
+
+    /// A copy as of now.
+    pub(crate) fn copy(&self) -> Image {
+        self.clone_as("clone");
+        self.take("clone")
     }
 }
 
