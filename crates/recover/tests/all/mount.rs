@@ -216,7 +216,7 @@ fn make_originals(dir: &Path) {
 /// All that a restore of files would need, by one line a file.
 fn described(dir: &Path) -> String {
     let format = "%P %y %s %m %U %G %n %l %T@ %C@ %A@\n";
-    let script = "cd \"$1\" && find . ! -name . -printf \"$2\" | sort && find . -type b -o -type c | xargs stat -c '%n %t:%T'";
+    let script = "cd \"$1\" && find . ! -name . -printf \"$2\" | sort && find . -type b -o -type c | xargs stat -c '%n %t:%T' | sort";
     let dir = dir.to_str().expect("path");
     let all = ok("sh", &["-c", script, "sh", dir, format]);
     // Looking changes the originals' times of access, but for files.
