@@ -92,3 +92,30 @@ impl Interrupt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attached(file: &Path) -> Result<String> {
+        run::text(run::as_root("losetup")?.arg("--associated").arg(file))
+    }
+
+    #[test]
+    fn nothing_stays_behind() -> Result<()> {
+        let dir = tempfile::tempdir().during("a folder")?;
+        let (file, folder) = (dir.path().join("disk.img"), dir.path().join("mounted"));
+        let image = std::fs::File::create(&file).during("an image")?;
+        image.set_len(16 << 20).during("an image")?;
+        run::output(run::program("mkfs.ext4").arg("-q").arg(&file))?;
+        {
+            let disk = Loop::attach(&file)?;
+            let _mount = Mount::new(disk.device(), &folder, "ro")?;
+            assert!(attached(&file)?.contains(disk.device()));
+            assert!(folder.join("lost+found").is_dir());
+        }
+        assert_eq!(attached(&file)?, "");
+        assert!(!folder.join("lost+found").exists());
+        Ok(())
+    }
+}
