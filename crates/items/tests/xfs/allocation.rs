@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use backstay_env::volume::Volume;
 use backstay_items::allocation::{Allocation, Ranges};
-use backstay_items::xfs::allocated;
+use backstay_items::xfs::{Xfs, allocated};
 
 use crate::populate::everything;
 use crate::support::{FileVolume, Image, Random, compare, run};
@@ -194,4 +194,24 @@ fn a_damaged_version_4_without_checksums_is_found_by_its_sums() {
     ] {
         set(command);
     }
+}
+
+#[test]
+fn other_devices_are_doubted_and_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("other");
+    File::create(&other).unwrap().set_len(64 << 20).unwrap();
+    let log = format!("logdev={},size=32m", other.display());
+    let image = Image::make(64, &["-l", &log]);
+    let refused = Xfs::open(FileVolume::open(&image.path)).err().unwrap();
+    assert!(refused.to_string().contains("another device"), "{refused}");
+    let found = allocated(&*FileVolume::open(&image.path));
+    assert_eq!(found.used.total(), 64 << 20);
+    assert!(found.doubt.unwrap().contains("another device"));
+
+    let realtime = format!("rtdev={}", other.display());
+    let image = Image::make(64, &["-r", &realtime]);
+    let found = allocated(&*FileVolume::open(&image.path));
+    assert_eq!(found.used.total(), 64 << 20);
+    assert!(found.doubt.unwrap().contains("realtime"));
 }

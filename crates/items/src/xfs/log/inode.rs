@@ -79,6 +79,23 @@ impl Described {
     }
 }
 
+impl Described {
+    /// The basic blocks that the inode, of `size` bytes, lies in, and its first byte in them.
+    fn surroundings(&self, size: usize) -> Option<(Place, usize)> {
+        let unit = BASIC_BLOCK as usize;
+        let (first, end) = (
+            self.offset / unit,
+            self.offset.checked_add(size)?.div_ceil(unit),
+        );
+        if end > self.place.len as usize {
+            return None;
+        }
+        let block = self.place.block.checked_add(first as u64)?;
+        let len = u32::try_from(end - first).ok()?;
+        Some((Place { block, len }, self.offset % unit))
+    }
+}
+
 impl Replay {
     /// Changes an inode as an item says, unless its block is freed later or it is already newer.
     pub(super) fn apply_inode(
@@ -96,12 +113,13 @@ impl Replay {
         if described.fields & NEW_OWNER != 0 {
             disk.note_changed_owner(described.inode);
         }
-        let old = described.place.read(disk)?;
-        let mut data = old.clone();
         let size = usize::from(self.geometry.inode_size);
-        let end = described.offset.checked_add(size);
-        let inode = end.and_then(|end| data.get_mut(described.offset..end));
-        let inode = inode.ok_or_else(|| wrong("it lies outside its block"))?;
+        let (place, start) = described
+            .surroundings(size)
+            .ok_or_else(|| wrong("it lies outside its block"))?;
+        let old = place.read(disk)?;
+        let mut data = old.clone();
+        let inode = &mut data[start..start + size];
         let core = item.region(1);
         if !inode.starts_with(&MAGIC.to_be_bytes()) || !core.starts_with(&MAGIC.to_le_bytes()) {
             return Err(wrong("no inode there"));
@@ -114,7 +132,7 @@ impl Replay {
         if self.geometry.v5 {
             put_checksum(inode, CRC_FIELD);
         }
-        disk.replace(described.place.block, &old, &data);
+        disk.replace(place.block, &old, &data);
         Ok(())
     }
 
@@ -301,6 +319,33 @@ fn put_root(geometry: &Geometry, place: &mut [u8], root: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inode_is_found_in_the_blocks_around_it() {
+        let check = |offset, size, want: Option<(u64, u32, usize)>| {
+            let place = Place {
+                block: 100,
+                len: 16,
+            };
+            let described = Described {
+                fields: 0,
+                inode: 1,
+                device: 0,
+                place,
+                offset,
+            };
+            let found = described.surroundings(size);
+            assert_eq!(
+                found.map(|(place, start)| (place.block, place.len, start)),
+                want
+            );
+        };
+        check(0, 512, Some((100, 1, 0)));
+        check(768, 256, Some((101, 1, 256)));
+        check(6144, 2048, Some((112, 4, 0)));
+        check(7680, 1024, None);
+        check(usize::MAX, 256, None);
+    }
 
     #[test]
     fn descriptions_of_both_lengths() {
