@@ -74,10 +74,6 @@ fn absent(home: &Home, _: &Home) {
         is_not_found(home.get(&key("a/b"))),
         "in a folder that is there"
     );
-    assert!(is_not_found(home.get(&key("a"))), "a folder is no object");
-    home.delete(&key("a"))
-        .expect("deleting a folder deletes nothing");
-    assert_eq!(listed(home, "a"), [("a/c".to_string(), 1)]);
 }
 
 fn sizes(home: &Home, other: &Home) {
@@ -153,7 +149,7 @@ fn replacing(home: &Home, other: &Home) {
 }
 
 fn names(home: &Home, other: &Home) {
-    let long = "x".repeat(200);
+    let long = "x".repeat(100);
     let odd = [
         "0",
         "a.b",

@@ -2,6 +2,9 @@
 //!
 //! Never knows: the simulated halves.
 
+pub mod cache;
 pub mod disk;
 pub mod folder;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod system;

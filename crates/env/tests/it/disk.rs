@@ -285,7 +285,10 @@ fn a_mounted_disk_is_never_opened_for_writing() {
     assert!(matches!(refused, DiskError::InUse(_)), "{refused:?}");
     disk::open(device.path()).unwrap();
     let point = fs::canonicalize(mount.path()).unwrap();
-    assert_eq!(disk::mounts(device.path()).unwrap(), [point.clone()]);
+    assert_eq!(
+        disk::mounts(device.path()).unwrap(),
+        std::slice::from_ref(&point)
+    );
     assert_eq!(
         disk::mounts(&image).unwrap(),
         [point],

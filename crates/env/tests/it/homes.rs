@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use backstay_env::real::cache::Cached;
 use backstay_env::real::folder::Folder;
 use backstay_env::sim::objects::SimObjects;
 use backstay_env::suite;
@@ -34,4 +35,18 @@ fn simulated_local() {
 #[test]
 fn simulated_remote() {
     simulated(|| SimObjects::seeded(7).remote());
+}
+
+#[test]
+fn cached() {
+    let dir = tempfile::tempdir().unwrap();
+    let homes: Mutex<BTreeMap<String, SimObjects>> = Mutex::default();
+    suite::objects(|name| {
+        let mut homes = homes.lock().unwrap();
+        let home = homes
+            .entry(name.to_string())
+            .or_insert_with(|| SimObjects::seeded(7).remote())
+            .another_process();
+        Arc::new(Cached::new(Arc::new(home), dir.path(), name, 64 << 20, |_| true).unwrap())
+    });
 }

@@ -3,4 +3,6 @@
 mod disk;
 mod folder;
 mod homes;
+#[cfg(feature = "s3")]
+mod s3;
 mod tools;
