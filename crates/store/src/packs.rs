@@ -150,6 +150,11 @@ impl Packs {
         PackReader::open(pack, &row, object, &key)
     }
 
+    /// Forgets what it knows of a pack that was written anew.
+    pub fn forget(&self, pack: PackId) {
+        lock(&self.open).pop(&pack);
+    }
+
     /// Names chunks of this vault.
     pub fn namer(&self) -> &ChunkNamer {
         &self.namer

@@ -16,7 +16,7 @@ use backstay_store::pack::ReadError;
 use backstay_store::packs::PackCatalogue;
 
 /// The catalogue of a vault.
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     ledger: Arc<Ledger>,
     table: Arc<Ledger>,
     keys: VaultKeys,

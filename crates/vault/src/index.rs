@@ -4,7 +4,7 @@
 //! the pack must be committed and as long as it was when the index covered it.
 //! Never knows: who asks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use backstay_env::objects::Objects;
@@ -20,6 +20,7 @@ use backstay_store::packs::Packs;
 use crate::VaultError;
 use crate::open::{Seams, key};
 use crate::rows::{decoded, row_key};
+use crate::upkeep::is_small;
 
 /// Packs that may wait in memory before the index is written: at the next start so many footers are read again.
 const UNWRITTEN_PACKS: usize = 64;
@@ -35,6 +36,8 @@ pub(crate) struct LazyIndex {
     /// The ledger's entry that `usable` is of.
     seen: Option<u64>,
     unwritten: usize,
+    /// Small packs alone in their objects, as far as this process knows.
+    small: BTreeSet<PackId>,
 }
 
 impl LazyIndex {
@@ -48,7 +51,18 @@ impl LazyIndex {
             usable: HashMap::new(),
             seen: None,
             unwritten: 0,
+            small: BTreeSet::new(),
         }
+    }
+
+    /// Small packs alone in their objects, as far as this process knows.
+    pub(crate) fn small_packs(&self) -> &BTreeSet<PackId> {
+        &self.small
+    }
+
+    /// As [`LazyIndex::small_packs`]; they are the caller's to bundle.
+    pub(crate) fn take_small_packs(&mut self) -> BTreeSet<PackId> {
+        std::mem::take(&mut self.small)
     }
 
     /// Covers what is committed now, and nothing else.
@@ -56,7 +70,7 @@ impl LazyIndex {
         if self.seen == Some(view.seq()) {
             return Ok(());
         }
-        self.usable = committed(view)?;
+        (self.usable, self.small) = committed(view)?;
         if self.open.is_none() {
             let prefix = key(&self.prefix);
             let opened =
@@ -100,6 +114,9 @@ impl LazyIndex {
     /// Adds a pack of this process that is durable and will be committed with whatever refers to it.
     pub(crate) fn add(&mut self, pack: &NewPack) -> Result<(), VaultError> {
         self.usable.insert(pack.id, pack.row.len);
+        if is_small(&pack.row) {
+            self.small.insert(pack.id);
+        }
         let Some(index) = &mut self.open else { return Ok(()) };
         let writing = Writing { pack: pack.id, stamp: pack.row.len };
         let mut number = 0;
@@ -124,14 +141,19 @@ impl LazyIndex {
     }
 }
 
-fn committed(view: &View) -> Result<HashMap<PackId, u64>, VaultError> {
-    let mut packs = HashMap::new();
+/// Lengths of the packs that are committed, and the small ones among them.
+fn committed(view: &View) -> Result<(HashMap<PackId, u64>, BTreeSet<PackId>), VaultError> {
+    let (mut packs, mut small) = (HashMap::new(), BTreeSet::new());
     for (key, value) in view.prefix(b"k")? {
         if let RowKey::Pack(id) = row_key(&key)? {
-            packs.insert(id, decoded("pack", PackRow::decode(&value))?.len);
+            let row = decoded("pack", PackRow::decode(&value))?;
+            packs.insert(id, row.len);
+            if is_small(&row) {
+                small.insert(id);
+            }
         }
     }
-    Ok(packs)
+    Ok((packs, small))
 }
 
 fn index_error(error: IndexError) -> VaultError {

@@ -2,13 +2,15 @@
 //!
 //! This room joins `store` (chunks, packs, a ledger of opaque rows) and `timeline` (what rows mean, as pure functions): the
 //! command line needs the two together without a server, and a server needs the same. It has a writing half
-//! ([`protect`], [`forget`], [`reclaim`]) and a reading half ([`map`], [`disk`]); recovery is given the reading half.
+//! ([`protect`], [`forget`], [`upkeep`]) and a reading half ([`map`], [`disk`]); recovery is given the reading half.
 //!
 //! Never knows: people, processes, file systems, or where a disk's bytes come from and go to.
 
-pub mod catalogue;
+mod catalogue;
+pub mod check;
 pub mod disk;
 mod error;
+pub mod forget;
 mod index;
 pub mod map;
 mod open;
@@ -16,6 +18,7 @@ pub mod protect;
 pub mod rows;
 pub mod slots;
 mod spans;
+pub mod upkeep;
 
 pub use error::VaultError;
 pub use open::{Opened, Seams, Vault};

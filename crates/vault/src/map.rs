@@ -3,17 +3,17 @@
 //! Opening reads the roots of the runs on the way, and nothing else; blocks are read when a region they touch is asked for.
 //! Never knows: chunks' contents.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_format::map::{BlockRef, Body, Extent as Stored, Root, decode_block};
 use backstay_format::rows::SpanId;
-use backstay_format::units::{DiskNo, MachineId, PackId, PointNo};
+use backstay_format::units::{DiskNo, FrameNo, MachineId, PackId, PointNo};
 use backstay_store::ledger::View;
 use backstay_store::packs::Packs;
 use backstay_timeline::extent::{Extent, overlay};
-use backstay_timeline::path;
 use backstay_timeline::run::resolve;
 use lru::LruCache;
 
@@ -33,8 +33,11 @@ pub(crate) struct Run {
 
 enum RunBody {
     Inline(Vec<Stored>),
-    Blocks(Vec<(BlockRef, Mutex<Option<Arc<Vec<Extent>>>>)>),
+    Blocks { refs: Vec<BlockRef>, cache: Mutex<LruCache<usize, Arc<Vec<Extent>>>> },
 }
+
+/// Blocks of a run kept in memory: regions are mostly asked for in order.
+const BLOCKS: NonZero<usize> = NonZero::new(2).unwrap();
 
 impl Run {
     pub(crate) fn open(view: &View, packs: &Packs, id: SpanId) -> Result<Run, VaultError> {
@@ -43,7 +46,7 @@ impl Run {
         let root = Root::decode(&packs.blob(row.pack, row.frame)?).map_err(VaultError::Map)?;
         let body = match root.body {
             Body::Inline(extents) => RunBody::Inline(extents),
-            Body::Blocks(blocks) => RunBody::Blocks(blocks.into_iter().map(|b| (b, Mutex::default())).collect()),
+            Body::Blocks(refs) => RunBody::Blocks { refs, cache: Mutex::new(LruCache::new(BLOCKS)) },
         };
         Ok(Run { packs: root.packs, body })
     }
@@ -53,45 +56,47 @@ impl Run {
         &self.packs
     }
 
-    /// The first and the page after the last page of each disk that it mentions may be asked for through this: its extents
-    /// of a disk in a range of pages, whole where they cross its ends.
+    /// The frames with its blocks: the first of each two.
+    pub(crate) fn block_frames(&self) -> Vec<(PackId, FrameNo)> {
+        match &self.body {
+            RunBody::Inline(_) => Vec::new(),
+            RunBody::Blocks { refs, .. } => refs.iter().map(|b| (self.packs[b.pack as usize], b.frame)).collect(),
+        }
+    }
+
+    /// Its extents of a disk that touch a range of pages; they may reach over the range's ends.
     pub(crate) fn extents(&self, packs: &Packs, disk: DiskNo, range: &Range<u64>) -> Result<Vec<Extent>, VaultError> {
-        let inside = |e: &Extent| e.disk == disk && e.page.0 < range.end && e.end().0 > range.start;
+        let touches = |page: u64, end: u64| page < range.end && end > range.start;
         match &self.body {
             RunBody::Inline(stored) => {
-                let touched = stored.iter().filter(|e| e.disk == disk && e.page.0 < range.end && e.end().0 > range.start);
-                let touched: Vec<Stored> = touched.copied().collect();
-                Ok(resolve(&touched, &self.packs))
+                let touched = stored.iter().filter(|e| e.disk == disk && touches(e.page.0, e.end().0));
+                Ok(resolve(&touched.copied().collect::<Vec<_>>(), &self.packs))
             }
-            RunBody::Blocks(blocks) => {
+            RunBody::Blocks { refs, .. } => {
                 let mut out = Vec::new();
-                let first = blocks.partition_point(|(b, _)| (b.last.0, b.last.1.0) < (disk, range.start));
-                for (block, cache) in &blocks[first..] {
+                let first = refs.partition_point(|b| (b.last.0, b.last.1.0) < (disk, range.start));
+                for (index, block) in refs.iter().enumerate().skip(first) {
                     if (block.first.0, block.first.1.0) >= (disk, range.end) {
                         break;
                     }
-                    let extents = self.block(packs, block, cache)?;
-                    out.extend(extents.iter().filter(|e| inside(e)));
+                    let extents = self.block(packs, index)?;
+                    out.extend(extents.iter().filter(|e| e.disk == disk && touches(e.page.0, e.end().0)));
                 }
                 Ok(out)
             }
         }
     }
 
-    fn block(
-        &self,
-        packs: &Packs,
-        block: &BlockRef,
-        cache: &Mutex<Option<Arc<Vec<Extent>>>>,
-    ) -> Result<Arc<Vec<Extent>>, VaultError> {
-        let mut cached = cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(extents) = &*cached {
+    fn block(&self, packs: &Packs, index: usize) -> Result<Arc<Vec<Extent>>, VaultError> {
+        let RunBody::Blocks { refs, cache } = &self.body else { return Ok(Arc::default()) };
+        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(extents) = cache.get(&index) {
             return Ok(extents.clone());
         }
-        let blob = packs.blob(self.packs[block.pack as usize], block.frame)?;
+        let blob = packs.blob(self.packs[refs[index].pack as usize], refs[index].frame)?;
         let stored = decode_block(&blob, self.packs.len() as u32).map_err(VaultError::Map)?;
         let extents = Arc::new(resolve(&stored, &self.packs));
-        *cached = Some(extents.clone());
+        cache.put(index, extents.clone());
         Ok(extents)
     }
 
@@ -103,13 +108,34 @@ impl Run {
     ) -> Result<(), VaultError> {
         match &self.body {
             RunBody::Inline(stored) => each(&resolve(stored, &self.packs)),
-            RunBody::Blocks(blocks) => blocks.iter().try_for_each(|(block, _)| {
-                let blob = packs.blob(self.packs[block.pack as usize], block.frame)?;
-                let stored = decode_block(&blob, self.packs.len() as u32).map_err(VaultError::Map)?;
-                each(&resolve(&stored, &self.packs))
-            }),
+            RunBody::Blocks { refs, .. } => (0..refs.len()).try_for_each(|index| each(&*self.block(packs, index)?)),
         }
     }
+
+    /// The regions that it may have extents in.
+    pub(crate) fn regions(&self, packs: &Packs, into: &mut BTreeSet<(DiskNo, u64)>) -> Result<(), VaultError> {
+        let mut add = |disk: DiskNo, first: u64, last: u64| {
+            into.extend((first / REGION..=last / REGION).map(|region| (disk, region)));
+        };
+        match &self.body {
+            RunBody::Inline(stored) => stored.iter().for_each(|e| add(e.disk, e.page.0, e.end().0 - 1)),
+            RunBody::Blocks { refs, .. } => {
+                for (index, block) in refs.iter().enumerate() {
+                    if block.first.0 == block.last.0 {
+                        add(block.first.0, block.first.1.0, block.last.1.0);
+                    } else {
+                        self.block(packs, index)?.iter().for_each(|e| add(e.disk, e.page.0, e.end().0 - 1));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pages of a region.
+pub(crate) fn region_pages(region: u64) -> Range<u64> {
+    region * REGION..(region + 1).saturating_mul(REGION)
 }
 
 /// What a machine's disks held at a point, or what changed since another.
@@ -146,8 +172,7 @@ impl Map {
         if let Some(extents) = self.regions.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(extents.clone());
         }
-        let range = region * REGION..(region + 1).saturating_mul(REGION);
-        let extents = Arc::new(merge(&self.runs, &self.packs, disk, &range)?);
+        let extents = Arc::new(merge(&self.runs, &self.packs, disk, &region_pages(region))?);
         self.regions.lock().unwrap_or_else(PoisonError::into_inner).put(key, extents.clone());
         Ok(extents)
     }
@@ -219,15 +244,4 @@ pub(crate) fn open_way(
         at = from;
     }
     Ok(runs)
-}
-
-/// The numbers on the way, for plans that need no runs.
-pub(crate) fn way(
-    view: &View,
-    machine: MachineId,
-    (from, to): (PointNo, PointNo),
-) -> Result<Option<Vec<(PointNo, PointNo)>>, VaultError> {
-    path::walk((from, to), |at| {
-        Ok(spans_ending(view, machine, at)?.into_iter().map(|(s, _)| s.from).collect())
-    })
 }

@@ -62,9 +62,11 @@ pub struct Vault {
     pub(crate) bucket: (BucketId, BucketKey),
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) table: Arc<Ledger>,
+    pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) packs: Arc<Packs>,
     pub(crate) index: Mutex<LazyIndex>,
     pub(crate) tuning: Tuning,
+    pub(crate) slot: Option<u16>,
 }
 
 /// A vault, and what of its ledger could not be read, if anything.
@@ -132,8 +134,10 @@ impl Vault {
     /// As [`Vault::open`], but for damage that leaves something to read.
     pub fn open_before_damage(seams: Seams, vault: &str, passphrase: &[u8]) -> Result<Opened, VaultError> {
         let (store, _) = read_header(&*seams.home)?.ok_or(VaultError::NoStore)?;
-        let (id, root) = open_slots(&*seams.home, store, vault, passphrase)?;
-        Self::open_with_keys(seams, (store, id), vault, root)
+        let (slot, id, root) = open_slots(&*seams.home, store, vault, passphrase)?;
+        let mut opened = Self::open_with_keys(seams, (store, id), vault, root)?;
+        opened.vault.slot = Some(slot);
+        Ok(opened)
     }
 
     /// Opens a vault with its root keys, such as from paper.
@@ -151,9 +155,9 @@ impl Vault {
         let (ledger, ledger_damage) = ledger_before_damage(&seams, (store, id), &names::ledger(vault, "ledger"), &keys.ledger)?;
         let (table, ledger) = (Arc::new(table), Arc::new(ledger));
         let bucket = find_bucket(&table, &keys)?;
-        let catalogue = Catalogue::new(ledger.clone(), table.clone(), keys.clone());
+        let catalogue = Arc::new(Catalogue::new(ledger.clone(), table.clone(), keys.clone()));
         let home = (seams.home.clone(), vault);
-        let packs = Packs::new(home, ChunkNamer::new(&keys.chunk), Arc::new(catalogue), CacheSizes::default());
+        let packs = Packs::new(home, ChunkNamer::new(&keys.chunk), catalogue.clone(), CacheSizes::default());
         let index = Mutex::new(LazyIndex::new(&seams, store, vault));
         let damage = ledger_damage.or(table_damage).map(VaultError::from);
         let vault = Vault {
@@ -166,9 +170,11 @@ impl Vault {
             bucket,
             ledger,
             table,
+            catalogue,
             packs: Arc::new(packs),
             index,
             tuning: Tuning::default(),
+            slot: None,
         };
         Ok(Opened { vault, damage })
     }
@@ -178,6 +184,11 @@ impl Vault {
     pub fn with_tuning(mut self, tuning: Tuning) -> Self {
         self.tuning = tuning;
         self
+    }
+
+    /// The key slot that opened it; `None` if its keys were given.
+    pub fn opened_slot(&self) -> Option<u16> {
+        self.slot
     }
 
     /// The store's id.
@@ -301,18 +312,18 @@ fn open_slots(
     store: StoreId,
     vault: &str,
     passphrase: &[u8],
-) -> Result<(VaultId, RootKeys), VaultError> {
+) -> Result<(u16, VaultId, RootKeys), VaultError> {
     let slots = read_slots(home, store, vault)?;
     if slots.is_empty() {
         return Err(VaultError::NoVault(vault.to_owned()));
     }
     let count = slots.len();
     let mut damaged = None;
-    for (_, slot) in slots {
+    for (number, slot) in slots {
         match slot {
             Ok(slot) => {
                 if let Ok(root) = passphrase::open_slot(store, &slot, passphrase) {
-                    return Ok((slot.vault, root));
+                    return Ok((number, slot.vault, root));
                 }
             }
             Err(error) => damaged = Some(error),

@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 use crate::open::{key, put_twin, read_slots};
 use crate::{Vault, VaultError};
 
+pub use backstay_seal::passphrase::COST;
+
 /// A key slot, without its secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotInfo {

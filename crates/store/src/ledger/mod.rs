@@ -104,6 +104,8 @@ pub struct Ledger {
     io: Arc<io::LedgerIo>,
     random: Arc<dyn Random>,
     view: Mutex<Arc<View>>,
+    /// Held by the one thread that commits; the view can be read meanwhile, also by whoever decides on the changes.
+    committing: Mutex<()>,
 }
 
 const ATTEMPTS: u32 = 200;
@@ -139,6 +141,7 @@ impl Ledger {
                 io,
                 random,
                 view: Mutex::new(Arc::new(view)),
+                committing: Mutex::default(),
             },
             damage,
         ))
@@ -170,29 +173,32 @@ impl Ledger {
         (operation, time): (&str, Timestamp),
         mut decide: impl FnMut(&View) -> Result<Vec<Change>, E>,
     ) -> Result<Arc<View>, CommitError<E>> {
-        let mut current = self.lock();
-        self.catch_up(&mut current)?;
+        let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..ATTEMPTS {
+            let current = self.refresh()?;
             let changes = decide(&current).map_err(CommitError::Refused)?;
             if changes.is_empty() {
-                return Ok(current.clone());
+                return Ok(current);
             }
-            let entry = Entry {
-                previous: current.last(),
-                time,
-                operation: operation.to_owned(),
-                changes,
-            };
-            match self.io.put_entry(current.seq() + 1, &entry, self.salt()) {
-                Ok(digest) => {
-                    Arc::make_mut(&mut current).apply(entry.changes, digest);
-                    return Ok(current.clone());
-                }
-                Err(LedgerError::Home(ObjectError::Exists(_))) => self.catch_up(&mut current)?,
+            let seq = current.seq() + 1;
+            let entry = Entry { previous: current.last(), time, operation: operation.to_owned(), changes };
+            drop(current);
+            match self.io.put_entry(seq, &entry, self.salt()) {
+                Ok(digest) => return Ok(self.applied(seq, entry.changes, digest)),
+                Err(LedgerError::Home(ObjectError::Exists(_))) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(LedgerError::Contended(ATTEMPTS).into())
+    }
+
+    /// The view after our own entry, which another thread may have read already.
+    fn applied(&self, seq: u64, changes: Vec<Change>, digest: Digest) -> Arc<View> {
+        let mut current = self.lock();
+        if current.seq() + 1 == seq {
+            Arc::make_mut(&mut current).apply(changes, digest);
+        }
+        current.clone()
     }
 
     /// Writes a state if enough entries have come since the last one, and deletes what that makes superfluous.

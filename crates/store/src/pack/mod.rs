@@ -3,9 +3,13 @@
 //! Never knows: which chunks are wanted, or where keys are kept.
 
 mod build;
+mod ends;
 mod read;
+mod shrink;
 
+pub use ends::check_ends;
 pub use build::{BlobPlace, FinishedPack, OpenPack, SealedFrame};
+pub use shrink::{Shrunk, shrink};
 pub use read::{PackReader, ReadError, parse_table};
 
 use backstay_env::random::Random;

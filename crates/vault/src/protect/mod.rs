@@ -18,18 +18,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use backstay_env::volume::Volume;
 use backstay_format::names::is_machine_name;
 use backstay_format::rows::{Consistency, DiskAt, MachineRow, PointRow, RowKey, SpanId};
-use backstay_format::units::{DiskNo, MachineId, PointNo, Timestamp, pages_in};
+use backstay_format::units::{DiskNo, MachineId, PackId, PointNo, Timestamp, pages_in};
 use backstay_store::ingest::{IngestError, NewPack};
 use backstay_store::ledger::View;
 
 use crate::map::Map;
-use crate::rows::{Machine, Point, find_machine, newest_boundary, set};
-use crate::spans::put_run;
+use crate::rows::{Machine, Point, delete, find_machine, newest_boundary, set};
+use crate::spans::{PutRun, put_run};
 use crate::{Vault, VaultError};
 
 pub use progress::{Counters, Progress};
 use scan::{Plan, RescanScanner};
-use sink::ProtectSink;
+use sink::{Outcome, ProtectSink, Referred};
 
 /// A disk to capture.
 pub struct Source<'a> {
@@ -121,13 +121,13 @@ impl Vault {
             sink.distrust();
             return Err(error);
         }
-        let (run, referred, mut packs) = sink.finish();
+        let Outcome { run, referred, mut packs, drafts } = sink.finish();
         let run = put_run(&mut ingest, run, 0);
         packs.extend(ingest.finish()?);
         let time = Times { started, shown: self.seams.clock.now() };
         let counters = capture.progress.counters();
         let row = point_row(capture, &disks, time, &scanner, &counters, &packs);
-        let made = self.publish(capture.machine, &base, &disks, row, (&run, &referred, &packs));
+        let made = self.publish(capture.machine, &base, &disks, row, (&run, &referred, &packs, &drafts));
         if made.is_err() {
             index.distrust();
         }
@@ -146,7 +146,7 @@ impl Vault {
         base: &Base,
         disks: &[DiskNo],
         row: PointRow,
-        (run, referred, packs): (&crate::spans::PutRun, &sink::Referred, &[NewPack]),
+        (run, referred, packs, drafts): (&PutRun, &Referred, &[NewPack], &[PackId]),
     ) -> Result<(Made, u64), VaultError> {
         self.commit_keys("protect", packs)?;
         let mut made = None;
@@ -158,6 +158,7 @@ impl Vault {
             let id = SpanId { machine: machine.id, to: number, from: base.boundary };
             let mut changes = Vault::pack_changes(view, packs)?;
             changes.extend(run.changes(id));
+            changes.extend(drafts.iter().map(|pack| delete(RowKey::Suspect(*pack))));
             let row = PointRow { committed: now, ..row.clone() };
             changes.push(set(RowKey::Point(machine.id, number), row.encode()));
             let next = MachineRow { next_point: PointNo(number.0 + 1), ..machine.row.clone() };

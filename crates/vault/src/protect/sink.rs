@@ -14,7 +14,7 @@ use backstay_timeline::run::RunBuilder;
 use super::progress::Progress;
 use super::scan::{Found, Note};
 use crate::index::LazyIndex;
-use crate::rows::pack_row;
+use crate::rows::{DRAFT, pack_row};
 use crate::{Vault, VaultError};
 
 /// Packs written before they are committed on the way: an interruption costs at most so many.
@@ -43,17 +43,27 @@ pub(super) struct ProtectSink<'a> {
     run: RunBuilder,
     referred: Referred,
     uncommitted: Vec<NewPack>,
+    drafts: Vec<PackId>,
+}
+
+/// What is left to commit at the end.
+pub(super) struct Outcome {
+    pub(super) run: RunBuilder,
+    pub(super) referred: Referred,
+    /// Durable, but not committed.
+    pub(super) packs: Vec<NewPack>,
+    /// Committed on the way.
+    pub(super) drafts: Vec<PackId>,
 }
 
 impl<'a> ProtectSink<'a> {
     pub(super) fn new(vault: &'a Vault, index: &'a mut LazyIndex, progress: &'a Progress) -> Self {
         let (run, referred) = (RunBuilder::default(), Referred::default());
-        ProtectSink { vault, index, progress, run, referred, uncommitted: Vec::new() }
+        ProtectSink { vault, index, progress, run, referred, uncommitted: Vec::new(), drafts: Vec::new() }
     }
 
-    /// The run, what it refers to, and the packs that are durable but not committed.
-    pub(super) fn finish(self) -> (RunBuilder, Referred, Vec<NewPack>) {
-        (self.run, self.referred, self.uncommitted)
+    pub(super) fn finish(self) -> Outcome {
+        Outcome { run: self.run, referred: self.referred, packs: self.uncommitted, drafts: self.drafts }
     }
 
     pub(super) fn distrust(self) {
@@ -65,13 +75,14 @@ impl<'a> ProtectSink<'a> {
         self.vault.commit_keys("protect", &packs)?;
         let now = self.vault.seams.clock.now();
         let suspects = |view: &View| {
-            // Until a span refers to it, a pack is reclaim's to look at.
+            // Should this capture never end, reclaim must look at them.
             let mut changes = Vault::pack_changes(view, &packs)?;
-            changes.extend(packs.iter().map(|p| crate::rows::set(RowKey::Suspect(p.id), Vec::new())));
+            changes.extend(packs.iter().map(|p| crate::rows::set(RowKey::Suspect(p.id), DRAFT.to_vec())));
             Ok::<_, VaultError>(changes)
         };
         let view = self.vault.ledger.commit(("protect", now), suspects)?;
         self.index.committed(view.seq());
+        self.drafts.extend(packs.iter().map(|p| p.id));
         Ok(())
     }
 }

@@ -1,79 +1,9 @@
 //! Points come back bit for bit, at the cost of what changed.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-use backstay_env::real::folder::Folder;
-use backstay_env::real::system::{SystemClock, SystemRandom};
-use backstay_env::volume::Volume;
-use backstay_format::keys::Argon2Cost;
-use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
-use backstay_vault::protect::{Capture, Made, Progress, Source, Verdict};
-use backstay_vault::{Seams, Vault, VaultError};
+use backstay_vault::{Vault, VaultError};
 
-struct World {
-    _dir: tempfile::TempDir,
-    seams: Seams,
-}
-
-const CHEAP: Argon2Cost = Argon2Cost { memory_kib: 32, passes: 1, lanes: 1 };
-
-impl World {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let home = Arc::new(Folder::create(dir.path().join("store")).unwrap());
-        let seams = Seams {
-            home: home.clone(),
-            index_home: home,
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom),
-        };
-        Vault::create_with(&seams, "main", b"secret", CHEAP).unwrap();
-        World { _dir: dir, seams }
-    }
-
-    fn open(&self) -> Vault {
-        Vault::open(self.seams.clone(), "main", b"secret").unwrap()
-    }
-}
-
-fn protect(vault: &Vault, disk: &Vec<u8>) -> Made {
-    try_protect(vault, disk, vec![0..disk.len() as u64]).unwrap()
-}
-
-fn try_protect(vault: &Vault, disk: &Vec<u8>, used: Vec<std::ops::Range<u64>>) -> Result<Made, VaultError> {
-    let verdict = || Verdict { consistency: Consistency::Still, stamps: vec![] };
-    let source =
-        Source { name: "sda".into(), origin: "memory".into(), volume: disk, used, excluded: Vec::new() };
-    vault.protect(&Capture {
-        machine: "alpha",
-        sources: vec![source],
-        note: String::new(),
-        verdict: &verdict,
-        cancel: &AtomicBool::new(false),
-        progress: &Progress::default(),
-    })
-}
-
-fn read(vault: &Vault, number: PointNo) -> Vec<u8> {
-    let machine = vault.machine("alpha").unwrap();
-    let point = vault.point(&machine, number).unwrap();
-    let disk = vault.disk(&machine, &point, None).unwrap();
-    let mut bytes = vec![0; disk.size() as usize];
-    disk.read_at(0, &mut bytes).unwrap();
-    bytes
-}
-
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut out = vec![0; len];
-    let mut state = seed | 1;
-    for byte in &mut out {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        *byte = (state >> 56) as u8;
-    }
-    out
-}
+use crate::world::{World, noise, protect, read, try_protect};
 
 #[test]
 fn every_point_comes_back_and_a_changed_page_costs_a_page() {

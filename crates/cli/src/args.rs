@@ -1,0 +1,273 @@
+//! The command line: a contract. Names and meanings of commands and options are not changed, only added to.
+//!
+//! Never knows: what the commands do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keeps disks recoverable at any moment: deduplicated, compressed, encrypted, and every byte checked when it comes back.
+#[derive(Debug, Parser)]
+#[command(name = "backstay", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "TIME is RFC 3339, `2026-11-22 10:00:05` (local), `90s ago`, `5 minutes ago` or `latest`.
+MACHINE may be MACHINE:DISK or MACHINE:DISK:PARTITION.
+Exit status: 0 done, 1 failed, 2 usage, 3 damaged data found, 4 refused.")]
+pub(crate) struct Cli {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The store: a folder, or s3://bucket/prefix.
+    #[arg(long, global = true, env = "BACKSTAY_STORE", value_name = "DIR|URL")]
+    pub store: Option<String>,
+    /// A file whose first line is the passphrase; else it is asked for.
+    #[arg(long, global = true, env = "BACKSTAY_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// The vault in the store.
+    #[arg(long, global = true, default_value = "main", value_name = "NAME")]
+    pub vault: String,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// A machine, disk or partition at a moment.
+#[derive(Debug, Args)]
+pub(crate) struct At {
+    /// MACHINE, MACHINE:DISK or MACHINE:DISK:PARTITION.
+    pub machine: String,
+    /// The moment: the newest point not later than it is taken.
+    #[arg(long, default_value = "latest", value_name = "TIME")]
+    pub at: String,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a store with a first vault.
+    Init {
+        /// Where: a folder that is empty or not there yet, or s3://bucket/prefix.
+        location: String,
+    },
+    /// Capture block devices or image files.
+    Protect(Protect),
+    /// List the machines.
+    Machines,
+    /// List a machine's points.
+    Points {
+        /// The machine.
+        machine: String,
+    },
+    /// Show one point: its disks and what is on them.
+    Show(At),
+    /// Write a disk back to a device or file.
+    Restore(Restore),
+    /// Show disks and files of a point in a folder, until interrupted or unmounted.
+    Mount {
+        /// What to show.
+        #[command(flatten)]
+        at: At,
+        /// An empty folder.
+        dir: PathBuf,
+        /// Let other users in, as far as the files' permissions do.
+        #[arg(long)]
+        allow_other: bool,
+    },
+    /// Serve a disk over the network (NBD), read-only, until interrupted.
+    Serve {
+        /// What to serve.
+        #[command(flatten)]
+        at: At,
+        /// HOST:PORT, or unix:PATH.
+        #[arg(long, default_value = "127.0.0.1:10809", value_name = "ADDR")]
+        listen: String,
+        /// Serve other hosts without encryption: whoever reaches the port reads everything.
+        #[arg(long)]
+        allow_plain: bool,
+    },
+    /// Look for files in a point, and get them out.
+    Files {
+        /// What to do.
+        #[command(subcommand)]
+        command: Files,
+    },
+    /// Check the store: everything that says where data is; with --read-data the data as well.
+    Check {
+        /// Read and check every byte of every pack.
+        #[arg(long)]
+        read_data: bool,
+    },
+    /// Drop points by a schedule, or by name. Prints its plan first.
+    Forget(Forget),
+    /// Give back the space of what nothing needs. Prints its plan first.
+    Reclaim {
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+        /// Only print the plan.
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+    },
+    /// Passphrases of the vault, and its keys on paper.
+    Key {
+        /// What to do.
+        #[command(subcommand)]
+        command: Key,
+    },
+    /// Print a shell's completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder.
+    Man {
+        /// The folder.
+        dir: PathBuf,
+    },
+}
+
+/// `protect`.
+#[derive(Debug, Args)]
+pub(crate) struct Protect {
+    /// Block devices or image files, all of one machine.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<PathBuf>,
+    /// The machine's name; else this host's.
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+    /// Make one point and end.
+    #[arg(long, conflicts_with = "every")]
+    pub once: bool,
+    /// Make a point so often.
+    #[arg(long, default_value = "10s", value_name = "TIME")]
+    pub every: String,
+    /// Read everything, also what no file system uses.
+    #[arg(long)]
+    pub all_blocks: bool,
+    /// A note to keep with the points.
+    #[arg(long, default_value = "")]
+    pub note: String,
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// What to restore.
+    #[command(flatten)]
+    pub at: At,
+    /// The block device or file to write.
+    #[arg(long, value_name = "TARGET")]
+    pub to: PathBuf,
+    /// Write only what differs from what the target holds.
+    #[arg(long)]
+    pub delta: bool,
+    /// Read everything back and compare.
+    #[arg(long)]
+    pub verify: bool,
+    /// Overwrite without asking.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `files`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Files {
+    /// List a folder.
+    Ls {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+        /// The folder in the file system.
+        #[arg(default_value = "/")]
+        path: String,
+    },
+    /// Find names that contain a text, or match a pattern with * and ?.
+    Find {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+        /// The text or pattern.
+        pattern: String,
+    },
+    /// Copy a file or folder out.
+    Get {
+        /// Where.
+        #[command(flatten)]
+        at: At,
+        /// The file or folder in the file system.
+        path: String,
+        /// Where to put it: a folder, or a name that is not there yet.
+        #[arg(long, default_value = ".", value_name = "TARGET")]
+        to: PathBuf,
+    },
+}
+
+/// `forget`.
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// The machine.
+    pub machine: String,
+    /// Keep all points for so long, such as 24h.
+    #[arg(long, value_name = "TIME")]
+    pub keep_all: Option<String>,
+    /// Then one a minute, for so long.
+    #[arg(long, value_name = "TIME")]
+    pub keep_minutely: Option<String>,
+    /// Then one an hour.
+    #[arg(long, value_name = "TIME")]
+    pub keep_hourly: Option<String>,
+    /// Then one a day.
+    #[arg(long, value_name = "TIME")]
+    pub keep_daily: Option<String>,
+    /// Then one a month.
+    #[arg(long, value_name = "TIME")]
+    pub keep_monthly: Option<String>,
+    /// Then one a year.
+    #[arg(long, value_name = "TIME")]
+    pub keep_yearly: Option<String>,
+    /// Drop these points, by number.
+    #[arg(long, value_name = "NUMBER", num_args = 1.., conflicts_with_all = ["keep_all", "keep_minutely", "keep_hourly", "keep_daily", "keep_monthly", "keep_yearly"])]
+    pub point: Vec<u64>,
+    /// Do it without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// Only print the plan.
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+}
+
+/// `key`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// List the key slots.
+    List,
+    /// Add a passphrase; the others stay.
+    Add {
+        /// A file whose first line is the new passphrase; else it is asked for.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+        /// Whose it is.
+        #[arg(long, default_value = "")]
+        label: String,
+    },
+    /// Replace the passphrase that opens the vault now.
+    Change {
+        /// A file whose first line is the new passphrase; else it is asked for.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+    /// Remove a key slot by its number.
+    Remove {
+        /// The slot.
+        slot: u16,
+    },
+    /// Print the keys, to be kept on paper: whoever has them needs no passphrase.
+    Paper,
+}

@@ -1,0 +1,92 @@
+//! `backstay forget`.
+//!
+//! Never knows: how points are dropped.
+
+use std::collections::BTreeSet;
+
+use backstay_format::units::{PointNo, Timestamp};
+use backstay_timeline::schedule::{Period, Schedule};
+use backstay_timeline::thin::thin;
+use backstay_vault::forget::ForgetPlan;
+use serde_json::json;
+
+use crate::args::{Common, Forget};
+use crate::failure::Failure;
+use crate::{moment, output, spec, store};
+
+use super::integrity::go_ahead;
+
+pub(super) fn run(common: &Common, args: &Forget) -> Result<(), Failure> {
+    let schedule = schedule(args)?;
+    if schedule.is_empty() && args.point.is_empty() {
+        return Err(Failure::usage("say what to keep (--keep-all 24h --keep-hourly 7d ...) or which points to drop (--point NUMBER)"));
+    }
+    let vault = store::open(common)?;
+    let machine = vault.machine(&spec::Spec::parse(&args.machine)?.machine)?;
+    let points: Vec<(PointNo, Timestamp)> =
+        vault.points(machine.id)?.iter().map(|p| (p.number, p.row.time)).collect();
+    let drop = if args.point.is_empty() {
+        let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        thin(&points, &schedule, Timestamp(now))
+    } else {
+        named(&args.point, &points)?
+    };
+    let plan = vault.plan_forget(&machine, &drop)?;
+    show(common, &plan)?;
+    if plan.drop.is_empty() || !go_ahead(args.yes, args.dry_run, "these points will be gone for good")? {
+        return Ok(());
+    }
+    vault.forget(&plan)?;
+    if !common.json {
+        println!("dropped {} points; `backstay reclaim` gives their space back", plan.drop.len());
+    }
+    Ok(())
+}
+
+fn schedule(args: &Forget) -> Result<Schedule, Failure> {
+    let length = |text: &Option<String>| -> Result<i64, Failure> {
+        match text {
+        None => Ok(0),
+        Some(text) => {
+            let nanos = moment::duration(text)?.as_nanos();
+            Ok(i64::try_from(nanos).unwrap_or(i64::MAX))
+        }
+        }
+    };
+    let mut tiers = Vec::new();
+    for (period, text) in [
+        (Period::Minute, &args.keep_minutely),
+        (Period::Hour, &args.keep_hourly),
+        (Period::Day, &args.keep_daily),
+        (Period::Month, &args.keep_monthly),
+        (Period::Year, &args.keep_yearly),
+    ] {
+        match length(text)? {
+            0 => {}
+            nanos => tiers.push((period, nanos)),
+        }
+    }
+    Ok(Schedule { all: length(&args.keep_all)?, tiers })
+}
+
+fn named(numbers: &[u64], points: &[(PointNo, Timestamp)]) -> Result<BTreeSet<PointNo>, Failure> {
+    let known: BTreeSet<PointNo> = points.iter().map(|(n, _)| *n).collect();
+    let wanted: BTreeSet<PointNo> = numbers.iter().map(|n| PointNo(*n)).collect();
+    match wanted.difference(&known).next() {
+        Some(missing) => Err(Failure::usage(format!("there is no point {}; `backstay points` lists them", missing.0))),
+        None => Ok(wanted),
+    }
+}
+
+fn show(common: &Common, plan: &ForgetPlan) -> Result<(), Failure> {
+    if common.json {
+        let points: Vec<_> =
+            plan.drop.iter().map(|p| json!({ "point": p.number.0, "time": moment::rfc3339(p.row.time) })).collect();
+        return output::json(&json!({ "machine": plan.machine.row.name, "drop": points, "keep": plan.keep }));
+    }
+    for point in &plan.drop {
+        println!("drop point {} of {}", point.number.0, moment::show(point.row.time));
+    }
+    println!("plan for {}: drop {}, keep {}", plan.machine.row.name, plan.drop.len(), plan.keep);
+    Ok(())
+}

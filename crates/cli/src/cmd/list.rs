@@ -1,0 +1,136 @@
+//! `backstay machines`, `points` and `show`.
+//!
+//! Never knows: how rows are kept.
+
+use backstay_format::rows::{Consistency, PointRow};
+use backstay_items::disk::allocated;
+use backstay_vault::rows::Point;
+use serde_json::{Value, json};
+
+use crate::args::{At, Common};
+use crate::failure::Failure;
+use crate::output::{self, size};
+use crate::{moment, spec, store};
+
+pub(super) fn machines(common: &Common) -> Result<(), Failure> {
+    let vault = store::open(common)?;
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    for machine in vault.machines()? {
+        let points = vault.points(machine.id)?;
+        let newest = points.last().map(|p| p.row.time);
+        let bytes = points.last().map_or(0, |p| p.row.disks.iter().map(|d| d.size).sum());
+        values.push(json!({
+            "machine": machine.row.name,
+            "id": machine.id.to_string(),
+            "points": points.len(),
+            "newest": newest.map(moment::rfc3339),
+            "disk_bytes": bytes,
+        }));
+        let newest = newest.map_or("none".to_owned(), moment::show);
+        rows.push(vec![machine.row.name, points.len().to_string(), newest, size(bytes)]);
+    }
+    if common.json {
+        return output::json(&values);
+    }
+    output::table(&["MACHINE", "POINTS", "NEWEST", "DISKS"], rows, "no machine is protected yet: `backstay protect` does that");
+    Ok(())
+}
+
+pub(super) fn points(common: &Common, machine: &str) -> Result<(), Failure> {
+    let vault = store::open(common)?;
+    let name = spec::Spec::parse(machine)?.machine;
+    let machine = vault.machine(&name)?;
+    let points = vault.points(machine.id)?;
+    if common.json {
+        return output::json(&points.iter().map(point_json).collect::<Vec<_>>());
+    }
+    let row = |p: &Point| {
+        vec![
+            p.number.0.to_string(),
+            moment::show(p.row.time),
+            state(&p.row),
+            size(p.row.changed * 4096),
+            size(p.row.stored),
+            p.row.note.clone(),
+        ]
+    };
+    let rows = points.iter().map(row).collect();
+    output::table(&["POINT", "TIME", "STATE", "CHANGED", "STORED", "NOTE"], rows, "no points");
+    Ok(())
+}
+
+/// What a point can be trusted for, in a word or two.
+fn state(row: &PointRow) -> String {
+    let unreadable: u64 = row.disks.iter().map(|d| d.unreadable).sum();
+    let base = match row.consistency {
+        Consistency::Still => "consistent",
+        Consistency::Fuzzy => "fuzzy",
+    };
+    if unreadable == 0 { base.to_owned() } else { format!("{base}, {unreadable} pages unreadable") }
+}
+
+fn point_json(point: &Point) -> Value {
+    let row = &point.row;
+    let disk = |d: &backstay_format::rows::DiskAt| {
+        json!({
+            "disk": d.name,
+            "source": d.source,
+            "bytes": d.size,
+            "sector_bytes": d.sector,
+            "unreadable_pages": d.unreadable,
+            "absent_pages": d.absent,
+        })
+    };
+    json!({
+        "point": point.number.0,
+        "time": moment::rfc3339(row.time),
+        "started": moment::rfc3339(row.started),
+        "committed": moment::rfc3339(row.committed),
+        "consistent": row.consistency == Consistency::Still,
+        "note": row.note,
+        "read_bytes": row.read,
+        "changed_pages": row.changed,
+        "stored_bytes": row.stored,
+        "disks": row.disks.iter().map(disk).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn show(common: &Common, at: &At) -> Result<(), Failure> {
+    let vault = store::open(common)?;
+    let found = spec::find(&vault, at)?;
+    let mut rows = Vec::new();
+    let mut disks = Vec::new();
+    for disk in spec::disks(&vault, &found)? {
+        let info = disk.info().clone();
+        let on_it = allocated(&*disk);
+        rows.push(vec![info.name.clone(), String::new(), size(info.size), String::new(), info.source.clone()]);
+        let mut parts = Vec::new();
+        for part in &on_it.parts {
+            let len = part.place.end - part.place.start;
+            let number = part.index.map_or("whole".to_owned(), |n| format!("p{n}"));
+            rows.push(vec![String::new(), number, size(len), size(part.used), part.kind.to_owned()]);
+            parts.push(json!({
+                "partition": part.index, "offset": part.place.start, "bytes": len, "used_bytes": part.used,
+                "kind": part.kind, "doubt": part.doubt,
+            }));
+        }
+        disks.push(json!({ "disk": info.name, "parts": parts }));
+    }
+    if common.json {
+        let mut value = point_json(&found.point);
+        value["machine"] = json!(found.spec.machine);
+        value["contents"] = json!(disks);
+        return output::json(&value);
+    }
+    let row = &found.point.row;
+    println!("machine  {}", found.spec.machine);
+    println!("point    {} of {}", found.point.number.0, moment::show(row.time));
+    println!("state    {}", state(row));
+    println!("changed  {}, stored {}", size(row.changed * 4096), size(row.stored));
+    if !row.note.is_empty() {
+        println!("note     {}", row.note);
+    }
+    output::table(&["DISK", "PART", "SIZE", "USED", "WHAT"], rows, "no disks");
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The commands.
+//!
+//! Never knows: rooms' insides.
+
+mod files;
+mod forget;
+mod init;
+mod integrity;
+mod key;
+mod list;
+mod manual;
+mod mount;
+mod protect;
+mod restore;
+mod serve;
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let common = &cli.common;
+    match cli.command {
+        Command::Init { location } => init::run(common, &location),
+        Command::Protect(args) => protect::run(common, &args),
+        Command::Machines => list::machines(common),
+        Command::Points { machine } => list::points(common, &machine),
+        Command::Show(at) => list::show(common, &at),
+        Command::Restore(args) => restore::run(common, &args),
+        Command::Mount { at, dir, allow_other } => mount::run(common, &at, &dir, allow_other),
+        Command::Serve { at, listen, allow_plain } => serve::run(common, &at, &listen, allow_plain),
+        Command::Files { command } => files::run(common, &command),
+        Command::Check { read_data } => integrity::check(common, read_data),
+        Command::Forget(args) => forget::run(common, &args),
+        Command::Reclaim { yes, dry_run } => integrity::reclaim(common, yes, dry_run),
+        Command::Key { command } => key::run(common, &command),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(&dir),
+    }
+}

@@ -1,0 +1,61 @@
+//! Progress of long operations: a bar on a terminal, a plain line now and then elsewhere. On standard error.
+//!
+//! Never knows: what goes on.
+
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::output::size;
+
+/// How often a plain line is printed.
+const PLAIN: Duration = Duration::from_secs(5);
+
+/// Shows how far something is.
+pub(crate) struct Meter {
+    what: String,
+    bar: Option<ProgressBar>,
+    last: Mutex<Instant>,
+}
+
+impl Meter {
+    /// For an operation; `quiet`: shows nothing.
+    pub(crate) fn new(what: impl Into<String>, quiet: bool) -> Self {
+        let what = what.into();
+        let terminal = std::io::stderr().is_terminal() && !quiet;
+        let bar = terminal.then(|| {
+            let bar = ProgressBar::new(0);
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta}");
+            bar.set_style(style.expect("the template is valid"));
+            bar.set_message(what.clone());
+            bar
+        });
+        // Nothing is printed of operations that end soon.
+        let last = if quiet { Instant::now() + Duration::from_secs(1 << 30) } else { Instant::now() };
+        Meter { what, bar, last: Mutex::new(last) }
+    }
+
+    /// So many bytes of so many are done.
+    pub(crate) fn show(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            return;
+        }
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if Instant::now().saturating_duration_since(*last) >= PLAIN {
+            *last = Instant::now();
+            eprintln!("{}: {} of {}", self.what, size(done), size(total));
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

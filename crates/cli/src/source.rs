@@ -1,0 +1,116 @@
+//! Sources of a capture: opened, named, asked what is in use, and watched for writers.
+//!
+//! Never knows: how they are captured.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use backstay_env::real::disk::{self, Disk, Identity};
+use backstay_env::volume::Volume as _;
+use backstay_format::rows::Consistency;
+use backstay_items::disk::allocated;
+use backstay_vault::protect::{Source, Verdict};
+
+use crate::failure::Failure;
+
+/// A file changed this recently may change again without its times telling: the clock of file times is coarse.
+const RACY: i128 = 2_000_000_000;
+
+/// A source, opened.
+pub(crate) struct OpenSource {
+    path: PathBuf,
+    name: String,
+    disk: Disk,
+    before: Option<Identity>,
+    mounted: bool,
+}
+
+/// Opens sources, each under a name of its own.
+pub(crate) fn open_all(paths: &[PathBuf], store: Option<&Path>) -> Result<Vec<OpenSource>, Failure> {
+    let mut names = BTreeSet::new();
+    let mut sources = Vec::new();
+    for path in paths {
+        if let Some(store) = store.filter(|s| s.exists())
+            && disk::holds_path(path, store).map_err(Failure::from)?
+        {
+            let what = "holds the store itself: a copy of it in itself would never end; keep the store on another disk";
+            return Err(Failure::refused(format!("{} {what}", path.display())));
+        }
+        let source = OpenSource::open(path)?;
+        if !names.insert(source.name.clone()) {
+            return Err(Failure::usage(format!("two sources would be disk {}; give one of the files another name", source.name)));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+impl OpenSource {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let disk = disk::open(path)?;
+        let before = disk.identity().ok();
+        let mounted = disk::is_mounted(path)?;
+        Ok(OpenSource { path: path.to_owned(), name: name_of(path), disk, before, mounted })
+    }
+
+    /// As the vault wants it. `all`: everything counts as used.
+    pub(crate) fn source(&self, all: bool) -> Source<'_> {
+        let whole = || std::iter::once(0..self.disk.size()).collect::<Vec<Range<u64>>>();
+        let used = if all { whole() } else { allocated(&self.disk).used.iter().collect() };
+        Source {
+            name: self.name.clone(),
+            origin: self.path.display().to_string(),
+            volume: &self.disk,
+            used,
+            excluded: Vec::new(),
+        }
+    }
+
+    fn verdict(&self) -> (Consistency, Vec<u8>) {
+        let after = self.disk.identity().ok();
+        let mounted = self.mounted || disk::is_mounted(&self.path).unwrap_or(true);
+        let still = !mounted && after.is_some() && after == self.before;
+        if !still {
+            return (Consistency::Fuzzy, Vec::new());
+        }
+        let stamp = after.as_ref().and_then(|identity| settled_stamp(identity));
+        (Consistency::Still, stamp.unwrap_or_default())
+    }
+}
+
+/// What the points say of all sources.
+pub(crate) fn verdict(sources: &[OpenSource]) -> Verdict {
+    let each: Vec<_> = sources.iter().map(OpenSource::verdict).collect();
+    let still = each.iter().all(|(c, _)| *c == Consistency::Still);
+    let consistency = if still { Consistency::Still } else { Consistency::Fuzzy };
+    Verdict { consistency, stamps: each.into_iter().map(|(_, s)| s).collect() }
+}
+
+/// The stamp of a file that was left alone long enough for its times to be believed.
+pub(crate) fn settled_stamp(identity: &Identity) -> Option<Vec<u8>> {
+    let Identity::File { modified, changed, .. } = identity else { return None };
+    let now = jiff::Timestamp::now().as_nanosecond();
+    (now - modified.max(changed) > RACY).then(|| stamp(identity)).flatten()
+}
+
+/// What an image file looks like, as bytes to be compared.
+pub(crate) fn stamp(identity: &Identity) -> Option<Vec<u8>> {
+    let Identity::File { device, inode, size, modified, changed } = identity else { return None };
+    let mut out = Vec::with_capacity(56);
+    [device, inode, size].iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
+    [modified, changed].iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
+    Some(out)
+}
+
+/// The name of a source's disk: the file's, without an ending that only says that it is an image.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = name.strip_suffix(".img").or_else(|| name.strip_suffix(".raw")).unwrap_or(&name);
+    let plain: String = name.chars().map(|c| if c == ':' || c.is_control() { '_' } else { c }).collect();
+    let mut end = plain.len().min(64);
+    while !plain.is_char_boundary(end) {
+        end -= 1;
+    }
+    if end == 0 { "disk".to_owned() } else { plain[..end].to_owned() }
+}

@@ -1,0 +1,107 @@
+//! MACHINE, MACHINE:DISK and MACHINE:DISK:PARTITION.
+//!
+//! Never knows: whether they exist.
+
+use std::sync::Arc;
+
+use backstay_env::volume::{Slice, Volume};
+use backstay_items::partition::{TableKind, partitions};
+use backstay_vault::Vault;
+use backstay_vault::disk::PointDisk;
+use backstay_vault::rows::{Machine, Point};
+
+use crate::args::At;
+use crate::failure::{Failure, sentence};
+use crate::moment;
+
+/// A machine, perhaps a disk of it, perhaps a partition of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spec {
+    /// The machine's name.
+    pub machine: String,
+    /// The disk's name.
+    pub disk: Option<String>,
+    /// The partition's number.
+    pub partition: Option<u32>,
+}
+
+impl Spec {
+    /// From the command line.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let mut parts = text.split(':');
+        let machine = parts.next().unwrap_or_default().to_owned();
+        let disk = parts.next().map(str::to_owned);
+        let partition = parts.next().map(str::to_owned);
+        let number = partition.as_deref().map(|p| p.trim_start_matches('p').parse());
+        match (number.transpose(), parts.next()) {
+            (Ok(partition), None) if !machine.is_empty() => Ok(Spec { machine, disk, partition }),
+            _ => Err(Failure::usage(format!("{text:?} is not MACHINE, MACHINE:DISK or MACHINE:DISK:PARTITION"))),
+        }
+    }
+}
+
+/// What was meant on the command line, found.
+pub(crate) struct Found {
+    /// As written.
+    pub spec: Spec,
+    /// The machine.
+    pub machine: Machine,
+    /// The point.
+    pub point: Point,
+}
+
+/// Finds machine and point, and says on standard error which point it is.
+pub(crate) fn find(vault: &Vault, at: &At) -> Result<Found, Failure> {
+    let spec = Spec::parse(&at.machine)?;
+    let time = moment::parse(&at.at)?;
+    let machine = vault.machine(&spec.machine)?;
+    let point = vault.point_at(&machine, time)?;
+    eprintln!("{} at {} (point {})", spec.machine, moment::show(point.row.time), point.number.0);
+    Ok(Found { spec, machine, point })
+}
+
+/// The disks that are meant: the one named, or all.
+pub(crate) fn disks(vault: &Vault, found: &Found) -> Result<Vec<Arc<PointDisk>>, Failure> {
+    let disks = match &found.spec.disk {
+        Some(name) => vec![vault.disk(&found.machine, &found.point, Some(name))?],
+        None => vault.disks(&found.machine, &found.point)?,
+    };
+    Ok(disks.into_iter().map(Arc::new).collect())
+}
+
+/// The one disk or partition that is meant.
+pub(crate) fn volume(vault: &Vault, found: &Found) -> Result<Arc<dyn Volume>, Failure> {
+    let disk = Arc::new(vault.disk(&found.machine, &found.point, found.spec.disk.as_deref())?);
+    match found.spec.partition {
+        None => Ok(disk),
+        Some(number) => partition(disk, number),
+    }
+}
+
+/// A partition of a disk.
+pub(crate) fn partition(disk: Arc<PointDisk>, number: u32) -> Result<Arc<dyn Volume>, Failure> {
+    let name = disk.info().name.clone();
+    let table = partitions(&*disk).map_err(|e| Failure::new(format!("disk {name}: {}", sentence(&e))))?;
+    let Some(part) = table.partitions.iter().find(|p| p.index == number) else {
+        let why = if table.kind == TableKind::None { "no partition table" } else { "no such partition" };
+        return Err(Failure::usage(format!("disk {name} has {why} ({number}); `backstay show` lists what it has")));
+    };
+    let slice = Slice::new(disk, part.start, part.len);
+    let slice = slice.map_err(|e| Failure::new(format!("partition {number} of {name} cannot be used: {e}")))?;
+    Ok(Arc::new(slice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spec;
+
+    #[test]
+    fn three_forms() {
+        let spec = |t: &str| Spec::parse(t).map(|s| (s.machine, s.disk, s.partition)).ok();
+        assert_eq!(spec("web"), Some(("web".into(), None, None)));
+        assert_eq!(spec("web:sda:p2"), Some(("web".into(), Some("sda".into()), Some(2))));
+        assert_eq!(spec("web:sda:2"), Some(("web".into(), Some("sda".into()), Some(2))));
+        assert_eq!(spec("web:sda:x"), None);
+        assert_eq!(spec(""), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! Opening a store from the command line: where it is, and the passphrase.
+//!
+//! Never knows: what is done with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backstay_env::objects::Objects;
+use backstay_env::real::folder::Folder;
+use backstay_env::real::system::{SystemClock, SystemRandom};
+use backstay_vault::{Seams, Vault};
+use zeroize::Zeroizing;
+
+use crate::args::Common;
+use crate::failure::{Failure, sentence};
+
+/// Where a store is.
+pub(crate) enum Location {
+    /// A folder on this machine.
+    Folder(PathBuf),
+    /// Object storage.
+    S3(String),
+}
+
+impl Location {
+    /// From the command line.
+    pub(crate) fn parse(text: &str) -> Location {
+        if text.starts_with("s3://") { Location::S3(text.to_owned()) } else { Location::Folder(text.into()) }
+    }
+
+    /// From --store or its environment variable.
+    pub(crate) fn of(common: &Common) -> Result<Location, Failure> {
+        let store = common.store.as_deref().filter(|s| !s.is_empty());
+        let missing = "which store? Name it with --store or in the environment variable BACKSTAY_STORE";
+        store.map(Location::parse).ok_or_else(|| Failure::usage(missing))
+    }
+
+    /// The folder, if it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Location::Folder(path) => Some(path),
+            Location::S3(_) => None,
+        }
+    }
+
+    /// The world for a store here.
+    pub(crate) fn seams(&self, create: bool) -> Result<Seams, Failure> {
+        let (home, index_home) = match self {
+            Location::Folder(path) => {
+                let opened = if create { Folder::create(path) } else { Folder::open(path) };
+                let home: Arc<dyn Objects> = Arc::new(opened.map_err(|e| Failure::new(sentence(&e)))?);
+                (home.clone(), home)
+            }
+            Location::S3(url) => s3_homes(url)?,
+        };
+        Ok(Seams { home, index_home, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) })
+    }
+}
+
+fn s3_homes(url: &str) -> Result<(Arc<dyn Objects>, Arc<dyn Objects>), Failure> {
+    Err(Failure::new(format!("{url}: object storage is not built in")))
+}
+
+/// Opens the vault that the command line names.
+pub(crate) fn open(common: &Common) -> Result<Vault, Failure> {
+    let seams = Location::of(common)?.seams(false)?;
+    let passphrase = passphrase(common.passphrase_file.as_deref(), false)?;
+    Ok(Vault::open(seams, &common.vault, &passphrase)?)
+}
+
+/// The passphrase from a file's first line, or from the terminal.
+pub(crate) fn passphrase(file: Option<&Path>, new: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    match file {
+        Some(path) => from_file(path),
+        None => from_terminal(new),
+    }
+}
+
+fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let text = std::fs::read(path).map(Zeroizing::new);
+    let text = text.map_err(|e| Failure::new(format!("the passphrase file {} cannot be read: {e}", path.display())))?;
+    let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return Err(Failure::usage(format!("the first line of the passphrase file {} is empty", path.display())));
+    }
+    Ok(Zeroizing::new(line.to_vec()))
+}
+
+fn from_terminal(new: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let ask = |prompt: &str| {
+        let typed = rpassword::prompt_password(prompt).map(Zeroizing::new);
+        typed.map_err(|_| {
+            Failure::usage("no passphrase: name a file with --passphrase-file or in BACKSTAY_PASSPHRASE_FILE, or use a terminal")
+        })
+    };
+    let first = ask(if new { "New passphrase: " } else { "Passphrase: " })?;
+    if first.is_empty() {
+        return Err(Failure::usage("an empty passphrase protects nothing"));
+    }
+    if new && *ask("Again: ")? != *first {
+        return Err(Failure::usage("the two passphrases differ"));
+    }
+    Ok(Zeroizing::new(first.as_bytes().to_vec()))
+}

@@ -1,0 +1,179 @@
+//! Merging spans where the points between them were dropped.
+//!
+//! What is to be merged is seen from the rows alone (spans meet at a number that is no point), so an interruption after points
+//! were dropped is made good by the next run.
+//!
+//! Never knows: why points were dropped.
+
+use std::collections::BTreeSet;
+
+use backstay_format::ledger::Change;
+use backstay_format::rows::{RowKey, SpanId, SpanRow};
+use backstay_format::units::{MachineId, PackId, PointNo};
+use backstay_store::ledger::View;
+
+use super::merge::{check_spans, drop_span, merge_runs};
+use crate::map::Run;
+use crate::rows::{row_key, spans_of};
+use crate::spans::{PutRun, put_run};
+use crate::{Vault, VaultError};
+
+/// Merges in one commit.
+const BATCH: usize = 256;
+
+/// A first span of more extents than this is merged only with spans that are not much smaller together: its cost is that of
+/// the disk, not that of the change.
+const LARGE: u64 = 1 << 20;
+const MUCH_SMALLER: u64 = 8;
+
+struct Merge {
+    /// Newest first.
+    inputs: Vec<SpanId>,
+    output: SpanId,
+}
+
+impl Vault {
+    /// Merges and drops spans of a machine that no point needs as they are. Says how many spans went.
+    ///
+    /// # Errors
+    /// [`VaultError`]; what was done so far is done, the rest is for the next run.
+    pub fn consolidate(&self, machine: MachineId) -> Result<u64, VaultError> {
+        let mut gone = self.drop_unneeded(machine)?;
+        loop {
+            let view = self.ledger.refresh()?;
+            let merges = plan(&view, machine)?;
+            if merges.is_empty() {
+                return Ok(gone);
+            }
+            for batch in merges.chunks(BATCH) {
+                gone += self.merge_batch(machine, batch)?;
+            }
+        }
+    }
+
+    /// Drops spans after the last point, and summaries that end or begin where no point is.
+    fn drop_unneeded(&self, machine: MachineId) -> Result<u64, VaultError> {
+        let mut gone = 0;
+        self.ledger.commit(("consolidate", self.seams.clock.now()), |view| {
+            let points = point_numbers(view, machine)?;
+            let last = points.last().copied().unwrap_or(PointNo::BEGINNING);
+            let needed = |at: PointNo| at == PointNo::BEGINNING || points.contains(&at);
+            let mut changes: Vec<Change> = Vec::new();
+            gone = 0;
+            for (id, row) in spans_of(view, machine)? {
+                let useless_summary = row.level > 0 && !(needed(id.from) && needed(id.to));
+                if id.to > last || useless_summary {
+                    gone += 1;
+                    merge_changes(&mut changes, drop_span(id, &refs_of(view, &self.packs, id)?));
+                }
+            }
+            Ok::<_, VaultError>(changes)
+        })?;
+        Ok(gone)
+    }
+
+    fn merge_batch(&self, machine: MachineId, merges: &[Merge]) -> Result<u64, VaultError> {
+        let view = self.ledger.view();
+        let mut ingest = self.new_ingest();
+        let mut outputs: Vec<(&Merge, PutRun)> = Vec::new();
+        for merge in merges {
+            let runs = merge.inputs.iter().map(|s| Run::open(&view, &self.packs, *s));
+            let merged = merge_runs(&runs.collect::<Result<Vec<_>, _>>()?, &self.packs)?;
+            outputs.push((merge, put_run(&mut ingest, merged, 0)));
+        }
+        let packs = ingest.finish()?;
+        self.commit_keys("consolidate", &packs)?;
+        let mut gone = 0;
+        let view = self.ledger.commit(("consolidate", self.seams.clock.now()), |view| {
+            let points = point_numbers(view, machine)?;
+            let mut changes = Vault::pack_changes(view, &packs)?;
+            gone = 0;
+            for (merge, run) in &outputs {
+                check_spans(view, &merge.inputs)?;
+                if merge.inputs.iter().any(|s| s.from != merge.output.from && points.contains(&s.from)) {
+                    return Err(VaultError::Overtaken);
+                }
+                for input in &merge.inputs {
+                    gone += 1;
+                    merge_changes(&mut changes, drop_span(*input, &refs_of(view, &self.packs, *input)?));
+                }
+                merge_changes(&mut changes, run.changes(merge.output));
+            }
+            Ok::<_, VaultError>(changes)
+        })?;
+        self.note_packs(&packs, view.seq())?;
+        Ok(gone)
+    }
+}
+
+/// Adds changes; of two changes of one row the later counts.
+fn merge_changes(changes: &mut Vec<Change>, more: Vec<Change>) {
+    let keys: BTreeSet<Vec<u8>> = more.iter().map(|c| c.key.clone()).collect();
+    changes.retain(|c| !keys.contains(&c.key));
+    changes.extend(more);
+}
+
+/// The packs that a span refers to, by its run; if that cannot be read, by the rows.
+fn refs_of(view: &View, packs: &backstay_store::packs::Packs, id: SpanId) -> Result<Vec<PackId>, VaultError> {
+    let by_run = Run::open(view, packs, id).ok().map(|run| run.packs().to_vec());
+    let mut referred = Vec::new();
+    if let Some(listed) = by_run {
+        for pack in listed {
+            if view.get(&RowKey::Ref(pack, id).encode())?.is_some() {
+                referred.push(pack);
+            }
+        }
+        // The root's own pack is not in its table.
+        let own = crate::rows::spans_ending(view, id.machine, id.to)?.into_iter().find(|(s, _)| *s == id);
+        referred.extend(own.map(|(_, row)| row.pack));
+        referred.sort_unstable();
+        referred.dedup();
+        return Ok(referred);
+    }
+    for (key, _) in view.prefix(b"r")? {
+        if let RowKey::Ref(pack, span) = row_key(&key)?
+            && span == id
+        {
+            referred.push(pack);
+        }
+    }
+    Ok(referred)
+}
+
+fn point_numbers(view: &View, machine: MachineId) -> Result<BTreeSet<PointNo>, VaultError> {
+    let rows = view.prefix(&[b"p", &machine.0[..]].concat())?;
+    let number = |(key, _): &(Vec<u8>, Vec<u8>)| match row_key(key)? {
+        RowKey::Point(_, number) => Ok(number),
+        _ => Err(VaultError::NoWay),
+    };
+    rows.iter().map(number).collect()
+}
+
+/// Which level-0 spans to merge: those that meet where no point is.
+fn plan(view: &View, machine: MachineId) -> Result<Vec<Merge>, VaultError> {
+    let points = point_numbers(view, machine)?;
+    let mut merges = Vec::new();
+    let mut group: Vec<(SpanId, SpanRow)> = Vec::new();
+    for span in spans_of(view, machine)?.into_iter().filter(|(_, row)| row.level == 0) {
+        group.push(span);
+        if points.contains(&span.0.to) {
+            merges.extend(merge_of(&std::mem::take(&mut group)));
+        }
+    }
+    Ok(merges)
+}
+
+fn merge_of(group: &[(SpanId, SpanRow)]) -> Option<Merge> {
+    let mut group = group;
+    if let [(first, row), rest @ ..] = group {
+        let others: u64 = rest.iter().map(|(_, r)| r.extents).sum();
+        let large = row.extents > LARGE && row.extents > MUCH_SMALLER * others;
+        if first.from == PointNo::BEGINNING && large {
+            group = rest;
+        }
+    }
+    let (first, last) = (group.first()?.0, group.last()?.0);
+    let output = SpanId { machine: first.machine, to: last.to, from: first.from };
+    let inputs = group.iter().rev().map(|(id, _)| *id).collect();
+    (group.len() > 1).then_some(Merge { inputs, output })
+}

@@ -1,0 +1,5 @@
+//! One test binary: no forgotten file.
+
+mod forget;
+mod protect;
+mod world;
