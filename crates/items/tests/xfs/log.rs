@@ -9,7 +9,7 @@ use backstay_items::xfs::{Xfs, allocated};
 
 use crate::allocation::{believed, with_noise};
 use crate::populate::everything;
-use crate::support::{FileVolume, Image, Mount, Random, compare, run};
+use crate::support::{FileVolume, Image, Mount, Random, compare, content, run};
 
 fn shut_down(mount: Mount, flush_log: bool) {
     let command = if flush_log { "shutdown -f" } else { "shutdown" };
@@ -336,4 +336,126 @@ fn a_torn_last_record_is_left_out_and_a_damaged_earlier_one_refused() {
     let found = allocated(&*FileVolume::open(&early.path));
     assert_eq!(found.used.total(), 160 << 20);
     assert!(found.doubt.unwrap().contains("checksum"));
+}
+
+/// Appends a record to the log: one committed transaction with `items`.
+fn append_transaction(image: &Image, items: &[Vec<u8>]) {
+    let (_, last) = *records(image).last().unwrap();
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(&image.path)
+        .unwrap();
+    let mut header = [0; 512];
+    file.read_exact_at(&mut header, last).unwrap();
+    let number = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
+    let (cycle, at) = (number(4), number(20));
+    let headers = number(320).div_ceil(32768).max(1);
+    let next = at + headers + number(12).div_ceil(512);
+    let operation = |flags: u8, bytes: &[u8]| {
+        let mut out = vec![0x77, 0x66, 0x55, 0x44];
+        out.extend((bytes.len() as u32).to_be_bytes());
+        out.extend([0x69, flags, 0, 0]);
+        out.extend(bytes);
+        out
+    };
+    let mut transaction = 0x5452_414e_u32.to_le_bytes().to_vec();
+    transaction.extend([
+        0,
+        0,
+        0,
+        0,
+        0x44,
+        0x55,
+        0x66,
+        0x77,
+        items.len() as u8,
+        0,
+        0,
+        0,
+    ]);
+    let mut data = [operation(1, b""), operation(0, &transaction)].concat();
+    items
+        .iter()
+        .for_each(|item| data.extend(operation(0, item)));
+    data.extend(operation(2, b""));
+    data.resize(512, 0);
+    header[12..16].copy_from_slice(&512u32.to_be_bytes());
+    header[20..24].copy_from_slice(&next.to_be_bytes());
+    header[36..40].copy_from_slice(&at.to_be_bytes());
+    header[40..44].copy_from_slice(&(items.len() as u32 + 3).to_be_bytes());
+    header[44..48].copy_from_slice(&data[..4]);
+    data[..4].copy_from_slice(&cycle.to_be_bytes());
+    header[32..36].fill(0);
+    let sum = crc32c::crc32c_append(crc32c::crc32c(&header[..328]), &data);
+    header[32..36].copy_from_slice(&sum.to_le_bytes());
+    let place = last + u64::from(next - at) * 512;
+    file.write_all_at(&header, place).unwrap();
+    file.write_all_at(&data, place + u64::from(headers) * 512)
+        .unwrap();
+}
+
+/// An announcement that blocks of a file are to be mapped (1) or no longer (2).
+fn map_announcement(
+    id: u64,
+    inode: u64,
+    block: u64,
+    file_block: u64,
+    len: u32,
+    kind: u32,
+) -> Vec<u8> {
+    let mut out = [0x44, 0x12, 1, 0, 1, 0, 0, 0].to_vec();
+    [id, inode, block, file_block]
+        .iter()
+        .for_each(|word| out.extend(word.to_le_bytes()));
+    out.extend(len.to_le_bytes());
+    out.extend(kind.to_le_bytes());
+    out
+}
+
+/// The kernel announces and does such changes so close together that crashes do not part them; so the announcement
+/// is written here, and the kernel's recovery is the judge of what it means.
+#[test]
+fn an_unfinished_remap_reads_as_after_recovery() {
+    let image = Image::make(64, &["-d", "agcount=1", "-l", "su=4096"]);
+    let mount = image.mount("rw");
+    let path = mount.at.join("file");
+    fs::write(&path, Random(5).bytes(40_960)).unwrap();
+    File::open(&path).unwrap().sync_all().unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+    let map = run("xfs_bmap", &[path.to_str().unwrap()]);
+    let first: u64 = map
+        .rsplit(": ")
+        .next()
+        .unwrap()
+        .split("..")
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    shut_down(mount, true);
+    let before = image.open();
+    let block = first / 8;
+    let (moved, gone) = (block + 3, block + 7);
+    append_transaction(
+        &image,
+        &[
+            map_announcement(1, inode, moved, 3, 2, 2),
+            map_announcement(2, inode, gone, 7, 1, 2),
+            map_announcement(3, inode, moved, 7, 1, 1),
+        ],
+    );
+    let after = image.open();
+    let file = after.lookup(after.root(), "file".as_ref()).unwrap();
+    let (before, after) = (content(&before, file, 4096), content(&after, file, 4096));
+    assert_eq!(after[3 * 4096..5 * 4096], [0; 8192]);
+    assert_eq!(after[7 * 4096..8 * 4096], before[3 * 4096..4 * 4096]);
+    check_content_only(&image, "file", &after);
+}
+
+/// Compares one file with what the kernel reads after its recovery of a copy.
+fn check_content_only(image: &Image, name: &str, ours: &[u8]) {
+    let copy = image.copy();
+    let mount = copy.mount("rw,noatime,nouuid");
+    assert!(fs::read(mount.at.join(name)).unwrap() == ours);
 }
