@@ -183,7 +183,13 @@ fn lookups(index: &Index, chunks: u64, lookups: u64) -> Result<(), Box<dyn Error
     let misses: Vec<ChunkId> = (1 << 40..).map(id).take(lookups as usize).collect();
     each("misses", index, &misses, 0)?;
     drop(misses);
-    let other = |n: u64| if n % 2 == 0 { hit() } else { id(n + (1 << 41)) };
+    let other = |n: u64| {
+        if n.is_multiple_of(2) {
+            hit()
+        } else {
+            id(n + (1 << 41))
+        }
+    };
     let mixed: Vec<ChunkId> = (0..lookups).map(other).collect();
     each("half hits", index, &mixed, lookups.div_ceil(2))
 }

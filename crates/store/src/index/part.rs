@@ -74,9 +74,7 @@ impl Part {
     ) -> Result<Option<Entry>, Fault> {
         let fences = &self.tables()?.fences;
         // The block whose fence is this very id may have a neighbour before it that ends with the same.
-        let start = fences
-            .partition_point(|fence| *fence < id.high)
-            .saturating_sub(1);
+        let start = before(fences, id.high).saturating_sub(1);
         for (number, fence) in fences.iter().enumerate().skip(start) {
             if number > start && *fence > id.high {
                 break;
@@ -160,6 +158,27 @@ impl Part {
     }
 }
 
+/// How many fences are less than `high`. Ids are hashes, so that it is known beforehand almost to the place; looking only
+/// around there spares waits for memory. Where that fails, all are searched.
+fn before(fences: &[u64], high: u64) -> usize {
+    const AROUND: usize = 16;
+    let (Some(first), Some(last)) = (fences.first(), fences.last()) else {
+        return 0;
+    };
+    let share = high.saturating_sub(*first) as f64 / last.saturating_sub(*first).max(1) as f64;
+    let guess = (share * fences.len() as f64) as usize;
+    let end = guess.saturating_add(AROUND).min(fences.len());
+    let start = guess.saturating_sub(AROUND).min(end);
+    let is_there = (start == 0 || fences[start - 1] < high)
+        && fences.get(end).is_none_or(|fence| *fence >= high);
+    let around = if is_there {
+        start..end
+    } else {
+        0..fences.len()
+    };
+    around.start + fences[around].partition_point(|fence| *fence < high)
+}
+
 /// Makes a part in memory, entry after entry.
 pub(super) struct PartBuilder {
     seed: u64,
@@ -237,5 +256,25 @@ impl PartBuilder {
             left -= count;
         }
         filter
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_among_fences_is_the_same_however_they_lie() {
+        let even = |step: u64| (0..1000).map(|n| n * step).collect::<Vec<_>>();
+        let skewed = (0..64).map(|n| 1 << n).collect();
+        let same = vec![7; 100];
+        let ends = vec![0, 0, 0, u64::MAX, u64::MAX];
+        for fences in [vec![], vec![5], even(1), even(1 << 54), skewed, same, ends] {
+            let near = |fence: &u64| [fence.saturating_sub(1), *fence, fence.saturating_add(1)];
+            for high in fences.iter().flat_map(near).chain([0, 6, u64::MAX]) {
+                let right = fences.iter().filter(|fence| **fence < high).count();
+                assert_eq!(before(&fences, high), right, "{high} in {fences:?}");
+            }
+        }
     }
 }
