@@ -53,7 +53,7 @@ fn agree(image: &Image, used: &Ranges, slack: u64) {
     let free = free_by_dumpe2fs(image);
     let size = image.volume().size();
     let mut at = 0;
-    for range in used.iter().chain([size..size]) {
+    for range in used.iter().chain(std::iter::once(size..size)) {
         assert!(
             free.covers(&(at..range.start)),
             "{at}..{} is used",

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 /// Runs a program that must succeed; answers what it printed.
@@ -89,7 +89,7 @@ impl Image {
         let size = file.metadata().expect("its size").len();
         let garbage = vec![0xA5; 1 << 20];
         let mut at = 0;
-        for range in used.iter().chain([size..size]) {
+        for range in used.iter().chain(std::iter::once(size..size)) {
             while at < range.start {
                 let n = (range.start - at).min(garbage.len() as u64);
                 file.write_all_at(&garbage[..n as usize], at).expect("room");
@@ -117,7 +117,11 @@ impl Image {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (path, options) = (self.path(), format!("{options},no_detach"));
         let args = ["-o", &options, text(&path), text(folder.path())];
-        let daemon = Command::new("ntfs-3g").args(args).spawn();
+        let daemon = Command::new("ntfs-3g")
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let mount = Mount {
             daemon: Some(daemon.expect("ntfs-3g")),
             folder,
