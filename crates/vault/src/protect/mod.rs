@@ -123,10 +123,12 @@ impl Vault {
         }
         let Outcome { run, referred, mut packs, drafts } = sink.finish();
         let run = put_run(&mut ingest, run, 0);
-        packs.extend(ingest.finish()?);
+        let last = ingest.finish()?;
+        let stored = capture.progress.counters().stored + last.iter().map(|p| p.row.len).sum::<u64>();
+        packs.extend(last);
         let time = Times { started, shown: self.seams.clock.now() };
         let counters = capture.progress.counters();
-        let row = point_row(capture, &disks, time, &scanner, &counters, &packs);
+        let row = point_row(capture, &disks, time, &scanner, Counters { stored, ..counters });
         let made = self.publish(capture.machine, &base, &disks, row, (&run, &referred, &packs, &drafts));
         if made.is_err() {
             index.distrust();
@@ -190,8 +192,7 @@ fn point_row(
     disks: &[DiskNo],
     times: Times,
     scanner: &RescanScanner<'_>,
-    counters: &Counters,
-    packs: &[NewPack],
+    counters: Counters,
 ) -> PointRow {
     let verdict = (capture.verdict)();
     let mut at: Vec<DiskAt> = Vec::new();
@@ -209,7 +210,6 @@ fn point_row(
         });
     }
     at.sort_by_key(|d| d.disk);
-    let last: u64 = packs.iter().map(|p| p.row.len).sum();
     PointRow {
         // Still sources are as they were all the time; of others, the newest write is what the point may show.
         time: times.shown,
@@ -220,7 +220,7 @@ fn point_row(
         disks: at,
         read: counters.read,
         changed: counters.changed_pages,
-        stored: counters.stored + last,
+        stored: counters.stored,
     }
 }
 
