@@ -62,7 +62,7 @@ impl Backstay {
         run::run(&mut self.command(arguments)?)
     }
 
-    /// The times of a machine's points, oldest first.
+    /// The times of a machine's points, in the order listed: oldest first.
     pub(super) fn points(&self, machine: &str) -> Result<Vec<String>> {
         let said = run::output(&mut self.command(&["points", machine, "--json"])?)?;
         let listing: serde_json::Value =
@@ -74,8 +74,7 @@ impl Backstay {
             .cloned()
             .unwrap_or_default();
         let time = |point: &serde_json::Value| Some(point.get("time")?.as_str()?.to_owned());
-        let mut times: Vec<String> = points.iter().filter_map(time).collect();
-        times.sort();
+        let times: Vec<String> = points.iter().filter_map(time).collect();
         if times.is_empty() {
             Err(Fail::new("`backstay points --json` names no point"))
         } else {

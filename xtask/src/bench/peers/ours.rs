@@ -22,7 +22,7 @@ impl Ours {
         command
     }
 
-    /// The time of the oldest point.
+    /// The time of the oldest point: listings begin with it.
     fn first_point(&self, place: &Place) -> Result<String> {
         let said = run::output(&mut self.backstay(place, &["points", MACHINE, "--json"]))?;
         let listing: serde_json::Value =
@@ -33,11 +33,10 @@ impl Ours {
             .as_array()
             .cloned()
             .unwrap_or_default();
-        let mut times: Vec<String> = points
+        let times: Vec<String> = points
             .iter()
             .filter_map(|point| Some(point.get("time")?.as_str()?.to_owned()))
             .collect();
-        times.sort();
         times
             .into_iter()
             .next()
