@@ -3,6 +3,7 @@
 //! Never knows: which kind of home it runs on.
 //! Not covered: what survives a power loss; that is proved by simulation and by killing real processes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
 use crate::objects::{Key, ObjectError, Objects};
@@ -306,35 +307,43 @@ fn readers(home: &Home, other: &Home) {
     let of = |n: usize| vec![n as u8; 1000 * (1 + n % 5) + 1];
     let is_whole = |bytes: &[u8]| bytes.first().is_some_and(|n| *bytes == of(usize::from(*n)));
     home.put(&key, &[&of(0)]).expect("put");
+    let writers = AtomicUsize::new(2);
+    let write = |home: &Home, n: usize| {
+        let done: Result<(), _> = (0..60).try_for_each(|at| home.put(&key, &[&of(2 * at + n)]));
+        writers.fetch_sub(1, Ordering::SeqCst);
+        done.expect("put");
+    };
+    let read = |home: &Home| {
+        assert!(
+            is_whole(&home.get(&key).expect("get")),
+            "an object is whole"
+        );
+        let listed = listed(home, "readers");
+        assert!(listed.len() == 1 && listed[0].1 % 1000 == 1, "{listed:?}");
+        let object = home
+            .open(&key)
+            .expect("an object that is replaced is always there");
+        let mut bytes = vec![0; object.size() as usize];
+        let (head, tail) = bytes.split_at_mut(500);
+        let read = object
+            .read_at(500, tail)
+            .and_then(|()| object.read_at(0, head));
+        assert!(
+            is_not_found(read) || is_whole(&bytes),
+            "an object never changes under its reader"
+        );
+    };
+    let read_meanwhile = |home: &Home| {
+        read(home);
+        while writers.load(Ordering::SeqCst) > 0 {
+            read(home);
+        }
+    };
     std::thread::scope(|scope| {
-        for n in 0..2 {
-            let (home, key, of) = (if n == 0 { home } else { other }, &key, &of);
-            scope.spawn(move || {
-                (0..60).for_each(|at| home.put(key, &[&of(2 * at + n)]).expect("put"))
-            });
-        }
-        for n in 0..2 {
-            let (home, key, is_whole) = (if n == 0 { home } else { other }, &key, &is_whole);
-            scope.spawn(move || {
-                for _ in 0..100 {
-                    assert!(is_whole(&home.get(key).expect("get")), "an object is whole");
-                    let listed = listed(home, "readers");
-                    assert!(listed.len() == 1 && listed[0].1 % 1000 == 1, "{listed:?}");
-                    let Ok(object) = home.open(key) else {
-                        panic!("an object that is replaced is always there")
-                    };
-                    let mut bytes = vec![0; object.size() as usize];
-                    let (head, tail) = bytes.split_at_mut(500);
-                    let read = object
-                        .read_at(500, tail)
-                        .and_then(|()| object.read_at(0, head));
-                    assert!(
-                        is_not_found(read) || is_whole(&bytes),
-                        "an object never changes under its reader"
-                    );
-                }
-            });
-        }
+        scope.spawn(|| write(home, 0));
+        scope.spawn(|| write(other, 1));
+        scope.spawn(|| read_meanwhile(home));
+        scope.spawn(|| read_meanwhile(other));
     });
 }
 

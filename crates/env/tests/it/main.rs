@@ -3,6 +3,7 @@
 mod disk;
 mod folder;
 mod homes;
+mod planted;
 #[cfg(feature = "s3")]
 mod s3;
 mod tools;

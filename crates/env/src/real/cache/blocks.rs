@@ -96,7 +96,7 @@ impl Blocks {
         match block {
             // What is used last goes last.
             Some(_) => file.set_modified(SystemTime::now())?,
-            None => fs::remove_file(&path)?,
+            None => remove_if_there(fs::remove_file(&path))?,
         }
         Ok(block)
     }
@@ -118,9 +118,7 @@ impl Blocks {
             .recursive(true)
             .mode(0o700)
             .create(&folder)?;
-        let mut random = [0; 8];
-        SystemRandom.fill(&mut random);
-        let temp = folder.join(format!("{:016x}.tmp", u64::from_le_bytes(random)));
+        let temp = folder.join(format!("{:016x}.tmp", random()));
         let header = self.header(key, object_size, index, bytes);
         let mut file = fs::OpenOptions::new()
             .write(true)
@@ -129,17 +127,19 @@ impl Blocks {
             .open(&temp)?;
         let written = file.write_all(&header).and_then(|()| file.write_all(bytes));
         if let Err(e) = written.and_then(|()| fs::rename(&temp, folder.join(index.to_string()))) {
-            fs::remove_file(&temp)?;
+            remove_if_there(fs::remove_file(&temp))?;
             return Err(e);
         }
         self.count((HEADER + bytes.len()) as u64)
     }
 
-    /// Forgets an object.
+    /// Forgets an object. Its folder goes out of the way first: others may be adding to it.
     pub(super) fn forget(&self, key: &Key) -> io::Result<()> {
-        match fs::remove_dir_all(self.object_folder(key)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
+        let aside = self.folder.join(format!("{:016x}.gone", random()));
+        match fs::rename(self.object_folder(key), &aside) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Another process may be trimming it.
+            renamed => renamed.and_then(|()| remove_if_there(fs::remove_dir_all(&aside))),
         }
     }
 
@@ -240,6 +240,12 @@ impl Blocks {
         }
         Ok(files)
     }
+}
+
+fn random() -> u64 {
+    let mut random = [0; 8];
+    SystemRandom.fill(&mut random);
+    u64::from_le_bytes(random)
 }
 
 fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {

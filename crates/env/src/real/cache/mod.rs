@@ -30,7 +30,8 @@ pub type IsImmutable = dyn Fn(&Key) -> bool + Send + Sync;
 /// straight to the home.
 ///
 /// Non-guarantees: an object that was deleted may still be read as long as it is cached. An object whose bytes change
-/// under its name, against what was said, may be read as it was, unless it was changed through this cache.
+/// under its name, against what was said, may be read as it was; a change through this cache is seen by all later
+/// reads, unless an earlier one was still under way.
 pub struct Cached {
     inner: Arc<Inner>,
 }
