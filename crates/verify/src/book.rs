@@ -39,15 +39,7 @@ impl<'a> Source<'a> {
         key: &'a Key,
     ) -> Self {
         let place = format!("vault/{vault_name}/{}", domain.name());
-        Self {
-            folder,
-            place,
-            store,
-            vault,
-            domain,
-            key,
-            last_parts: RefCell::new(None),
-        }
+        Self { folder, place, store, vault, domain, key, last_parts: RefCell::new(None) }
     }
 
     pub(crate) fn name(&self, kind: &str, number: u64) -> String {
@@ -66,17 +58,8 @@ impl<'a> Source<'a> {
         state(&plain).map_err(|e| e.to_string())
     }
 
-    fn open(
-        &self,
-        kind: &str,
-        purpose: &str,
-        what: What,
-        number: u64,
-    ) -> Result<(Vec<u8>, Link), String> {
-        let object = self
-            .folder
-            .read(&self.name(kind, number))
-            .map_err(|e| e.to_string())?;
+    fn open(&self, kind: &str, purpose: &str, what: What, number: u64) -> Result<(Vec<u8>, Link), String> {
+        let object = self.folder.read(&self.name(kind, number)).map_err(|e| e.to_string())?;
         let pair = twin(&object, what, Some(self.store));
         let copy = pair.any().ok_or_else(|| neither(&pair))?;
         let aad = self.domain.aad(purpose, self.vault, &[number]);
@@ -87,8 +70,7 @@ impl<'a> Source<'a> {
     /// A part's rows from whichever copy of it opens.
     pub(crate) fn part(&self, at: &Part) -> Result<Vec<RawRow>, String> {
         self.part_copy(at, false).or_else(|first| {
-            self.part_copy(at, true)
-                .map_err(|second| format!("first copy: {first}; second copy: {second}"))
+            self.part_copy(at, true).map_err(|second| format!("first copy: {first}; second copy: {second}"))
         })
     }
 
@@ -97,9 +79,7 @@ impl<'a> Source<'a> {
         self.with_parts(at.object, |object| {
             let sealed = twin::within(object, second, at.offset, at.length)
                 .ok_or_else(|| "the object is too short for it".to_owned())?;
-            let aad = self
-                .domain
-                .aad("backstay part 1", self.vault, &[at.object, at.offset]);
+            let aad = self.domain.aad("backstay part 1", self.vault, &[at.object, at.offset]);
             let packed = open_box(self.key, &aad, sealed).map_err(|e| e.to_string())?;
             let plain = inflate(&packed, at.plain).map_err(|e| e.to_string())?;
             let rows = part(&plain).map_err(|e| e.to_string())?;
@@ -113,24 +93,13 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn with_parts<T>(
-        &self,
-        number: u64,
-        use_it: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Result<T, String> {
+    fn with_parts<T>(&self, number: u64, use_it: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T, String> {
         let mut held = self.last_parts.borrow_mut();
         if held.as_ref().is_none_or(|(other, _)| *other != number) {
-            let object = self
-                .folder
-                .read(&self.name("parts", number))
-                .map_err(|e| e.to_string())?;
+            let object = self.folder.read(&self.name("parts", number)).map_err(|e| e.to_string())?;
             *held = Some((number, object));
         }
-        use_it(
-            held.as_ref()
-                .map(|(_, object)| object.as_slice())
-                .unwrap_or_default(),
-        )
+        use_it(held.as_ref().map(|(_, object)| object.as_slice()).unwrap_or_default())
     }
 
     /// All rows of a state, and how many parts could not be read. `missed`
@@ -140,10 +109,7 @@ impl<'a> Source<'a> {
         for at in &root.parts {
             match self.part(at) {
                 Ok(part) => {
-                    if rows
-                        .last_key_value()
-                        .is_some_and(|(last, _)| *last >= at.first)
-                    {
+                    if rows.last_key_value().is_some_and(|(last, _)| *last >= at.first) {
                         missed(at, "it overlaps the part before".to_owned());
                         continue;
                     }
@@ -162,11 +128,7 @@ pub(crate) fn neither(pair: &twin::Twin<'_>) -> String {
         Ok(_) => "whole".to_owned(),
         Err(fault) => fault.to_string(),
     };
-    format!(
-        "first copy: {}; second copy: {}",
-        say(&pair.first),
-        say(&pair.second)
-    )
+    format!("first copy: {}; second copy: {}", say(&pair.first), say(&pair.second))
 }
 
 /// Sets and deletes rows.
@@ -193,8 +155,7 @@ pub(crate) fn load(source: &Source<'_>, report: &mut Report) -> std::io::Result<
         }
         match source.entry(number) {
             Ok((entry, _)) if link.is_some_and(|link| link != entry.previous) => {
-                let text =
-                    "its `previous` is not the entry before; it and what follows is not applied";
+                let text = "its `previous` is not the entry before; it and what follows is not applied";
                 report.find(Kind::Ledger, source.name("entry", number), text);
                 break;
             }
@@ -219,31 +180,20 @@ fn gap(source: &Source<'_>, missing: u64, found: u64, report: &mut Report) {
 
 /// The newest state of which everything can be read; or the newest that can
 /// be read in part; or nothing.
-fn newest_state(
-    source: &Source<'_>,
-    numbers: &[u64],
-    report: &mut Report,
-) -> (Rows, u64, Option<Link>) {
+fn newest_state(source: &Source<'_>, numbers: &[u64], report: &mut Report) -> (Rows, u64, Option<Link>) {
     let mut partial = None;
     for &number in numbers.iter().rev() {
         let root = match source.state(number) {
             Ok(root) => root,
             Err(e) => {
-                report.find(
-                    Kind::Lost,
-                    source.name("state", number),
-                    format!("cannot be read: {e}"),
-                );
+                report.find(Kind::Lost, source.name("state", number), format!("cannot be read: {e}"));
                 continue;
             }
         };
         let mut missed = 0;
         let rows = source.state_rows(&root, |at, e| {
             missed += 1;
-            let text = format!(
-                "the part at {} for state {number:016x} cannot be read: {e}",
-                at.offset
-            );
+            let text = format!("the part at {} for state {number:016x} cannot be read: {e}", at.offset);
             report.find(Kind::Lost, source.name("parts", at.object), text);
         });
         if missed == 0 {

@@ -147,11 +147,7 @@ impl<'a> Input<'a> {
             value |= u64::from(byte & 0x7f) << (7 * place);
             if byte & 0x80 == 0 {
                 let shortest = byte != 0 || place == 0;
-                return if shortest {
-                    Ok(value)
-                } else {
-                    Err(Malformed::Varint)
-                };
+                return if shortest { Ok(value) } else { Err(Malformed::Varint) };
             }
         }
         Err(Malformed::Varint)
@@ -182,10 +178,7 @@ impl<'a> Input<'a> {
     pub(crate) fn version(&mut self) -> Result<(), Malformed> {
         match self.u8()? {
             1 => Ok(()),
-            other => Err(Malformed::Value {
-                field: "version",
-                value: other.into(),
-            }),
+            other => Err(Malformed::Value { field: "version", value: other.into() }),
         }
     }
 }
@@ -210,9 +203,7 @@ mod tests {
         assert_eq!(read(&[0x80]), Err(Malformed::Short));
         let past = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
         assert_eq!(read(&past), Err(Malformed::Varint));
-        let eleven = [
-            0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1,
-        ];
+        let eleven = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1];
         assert_eq!(read(&eleven), Err(Malformed::Varint));
         assert_eq!(read(&[0, 0]), Err(Malformed::Trailing(1)));
     }
@@ -220,10 +211,7 @@ mod tests {
     #[test]
     fn ids_are_32_lower_case_digits() {
         let text = "00ff102030405060708090a0b0c0d0e0";
-        assert_eq!(
-            Id::parse(text).map(|id| id.to_string()).as_deref(),
-            Some(text)
-        );
+        assert_eq!(Id::parse(text).map(|id| id.to_string()).as_deref(), Some(text));
         assert_eq!(Id::parse(&text.to_uppercase()), None);
         assert_eq!(Id::parse(&text[1..]), None);
     }

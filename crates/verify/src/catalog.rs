@@ -52,31 +52,18 @@ impl Catalog {
     /// first.
     pub(crate) fn ending(&self, machine: Id, to: u64) -> Vec<SpanKey> {
         let key = |from| SpanKey { machine, to, from };
-        self.spans
-            .range(key(0)..=key(u64::MAX))
-            .map(|(key, _)| *key)
-            .collect()
+        self.spans.range(key(0)..=key(u64::MAX)).map(|(key, _)| *key).collect()
     }
 
     /// All spans of a machine, by where they end.
     pub(crate) fn spans_of(&self, machine: Id) -> impl Iterator<Item = (&SpanKey, &Span)> {
-        let least = SpanKey {
-            machine,
-            to: 0,
-            from: 0,
-        };
-        let most = SpanKey {
-            machine,
-            to: u64::MAX,
-            from: u64::MAX,
-        };
+        let least = SpanKey { machine, to: 0, from: 0 };
+        let most = SpanKey { machine, to: u64::MAX, from: u64::MAX };
         self.spans.range(least..=most)
     }
 
     /// The points of a machine, oldest first.
     pub(crate) fn points_of(&self, machine: Id) -> impl Iterator<Item = (u64, &Point)> {
-        self.points
-            .range((machine, 0)..=(machine, u64::MAX))
-            .map(|((_, number), point)| (*number, point))
+        self.points.range((machine, 0)..=(machine, u64::MAX)).map(|((_, number), point)| (*number, point))
     }
 }

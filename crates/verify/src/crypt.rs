@@ -52,27 +52,15 @@ pub(crate) fn open_box(key: &Key, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, 
 ///
 /// # Errors
 /// `NotOpened` for any bytes that are not that frame.
-pub(crate) fn open_frame(
-    key: &Key,
-    pack: &[u8; 16],
-    number: u64,
-    sealed: Vec<u8>,
-) -> Result<Vec<u8>, NotOpened> {
+pub(crate) fn open_frame(key: &Key, pack: &[u8; 16], number: u64, sealed: Vec<u8>) -> Result<Vec<u8>, NotOpened> {
     let mut nonce = [0; 12];
     nonce[..8].copy_from_slice(&number.to_le_bytes());
     open_aead(key, nonce, &join(&[b"backstay frame 1", pack]), sealed)
 }
 
-fn open_aead(
-    key: &Key,
-    nonce: [u8; 12],
-    aad: &[u8],
-    mut bytes: Vec<u8>,
-) -> Result<Vec<u8>, NotOpened> {
+fn open_aead(key: &Key, nonce: [u8; 12], aad: &[u8], mut bytes: Vec<u8>) -> Result<Vec<u8>, NotOpened> {
     let cipher = Aes256Gcm::new(&key.0.into());
-    cipher
-        .decrypt_in_place(&nonce.into(), aad, &mut bytes)
-        .map_err(|_| NotOpened)?;
+    cipher.decrypt_in_place(&nonce.into(), aad, &mut bytes).map_err(|_| NotOpened)?;
     Ok(bytes)
 }
 
@@ -83,13 +71,7 @@ pub(crate) fn join(parts: &[&[u8]]) -> Vec<u8> {
 
 /// The key that a passphrase gives. Takes as long and as much memory as the
 /// slot asks for; `None` if Argon2 does not take these numbers.
-pub(crate) fn slot_key(
-    passphrase: &[u8],
-    salt: &[u8; 16],
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
-) -> Option<Key> {
+pub(crate) fn slot_key(passphrase: &[u8], salt: &[u8; 16], memory_kib: u32, passes: u32, lanes: u32) -> Option<Key> {
     let params = argon2::Params::new(memory_kib, passes, lanes, Some(32)).ok()?;
     let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     let mut key = [0; 32];
@@ -130,9 +112,7 @@ const WINDOW_FLOOR: u64 = 8 << 20;
 pub(crate) fn inflate(mut packed: &[u8], plain: u64) -> Result<Vec<u8>, Inflate> {
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(plain.max(WINDOW_FLOOR));
-    decoder
-        .reset(&mut packed)
-        .map_err(|e| Inflate::Zstd(e.to_string()))?;
+    decoder.reset(&mut packed).map_err(|e| Inflate::Zstd(e.to_string()))?;
     let mut out = Vec::new();
     loop {
         let finished = decoder
@@ -140,23 +120,15 @@ pub(crate) fn inflate(mut packed: &[u8], plain: u64) -> Result<Vec<u8>, Inflate>
             .map_err(|e| Inflate::Zstd(e.to_string()))?;
         let pending = decoder.can_collect() as u64;
         if out.len() as u64 + pending > plain {
-            return Err(Inflate::Length {
-                said: plain,
-                got: out.len() as u64 + pending,
-            });
+            return Err(Inflate::Length { said: plain, got: out.len() as u64 + pending });
         }
-        decoder
-            .collect_to_writer(&mut out)
-            .map_err(|e| Inflate::Zstd(e.to_string()))?;
+        decoder.collect_to_writer(&mut out).map_err(|e| Inflate::Zstd(e.to_string()))?;
         if finished {
             break;
         }
     }
     if out.len() as u64 != plain {
-        return Err(Inflate::Length {
-            said: plain,
-            got: out.len() as u64,
-        });
+        return Err(Inflate::Length { said: plain, got: out.len() as u64 });
     }
     let told = decoder.get_checksum_from_data();
     if told.is_some() && told != decoder.get_calculated_checksum() {

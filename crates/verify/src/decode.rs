@@ -16,15 +16,11 @@ pub const ALL: &[(&str, Decoder)] = &[
     ("twin", twin),
     ("store_header", |b| twin::store_header(b).is_ok()),
     ("key_slot", |b| keys::slot(b).is_ok()),
-    ("key_row", |b| {
-        halves(b, |key, value| keys::row(key, value).is_ok())
-    }),
+    ("key_row", |b| halves(b, |key, value| keys::row(key, value).is_ok())),
     ("entry", |b| ledger::entry(b).is_ok()),
     ("state", |b| ledger::state(b).is_ok()),
     ("part", |b| ledger::part(b).is_ok()),
-    ("row", |b| {
-        halves(b, |key, value| rows::row(key, value).is_ok())
-    }),
+    ("row", |b| halves(b, |key, value| rows::row(key, value).is_ok())),
     ("run_root", |b| map::root(b).is_ok()),
     ("run_block", |b| map::block(b, 3).is_ok()),
     ("pack_header", pack_header),
@@ -44,17 +40,11 @@ fn halves(bytes: &[u8], read: fn(&[u8], &[u8]) -> bool) -> bool {
     let Some((&length, rest)) = bytes.split_first() else {
         return false;
     };
-    rest.split_at_checked(length.into())
-        .is_some_and(|(key, value)| read(key, value))
+    rest.split_at_checked(length.into()).is_some_and(|(key, value)| read(key, value))
 }
 
 fn pack_header(bytes: &[u8]) -> bool {
-    let id = |at: usize| {
-        bytes
-            .get(at..at + 16)
-            .and_then(|b| b.try_into().ok())
-            .map(Id)
-    };
+    let id = |at: usize| bytes.get(at..at + 16).and_then(|b| b.try_into().ok()).map(Id);
     match (id(16), id(32)) {
         (Some(store), Some(pack)) => pack::header(bytes, store, pack).is_ok(),
         _ => false,

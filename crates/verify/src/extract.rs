@@ -151,14 +151,8 @@ impl Reader {
         disk: u64,
         sink: &mut dyn Sink,
     ) -> Result<Vec<Unvouched>, ReadError> {
-        let point = self
-            .point(machine, number)
-            .ok_or(ReadError::NoPoint { machine, number })?;
-        let size = point
-            .disks
-            .iter()
-            .find(|other| other.number == disk)
-            .map(|disk| disk.size);
+        let point = self.point(machine, number).ok_or(ReadError::NoPoint { machine, number })?;
+        let size = point.disks.iter().find(|other| other.number == disk).map(|disk| disk.size);
         let size = size.ok_or(ReadError::NoDisk { number, disk })?;
         let overlay = self.overlay(machine, number, disk, size.div_ceil(PAGE));
         let mut unvouched = Vec::new();
@@ -171,21 +165,13 @@ impl Reader {
                 Fill::Unknown(why) => why.to_string(),
                 Fill::Data(at) => match self.packs.pages(at) {
                     Ok(bytes) => {
-                        sink.put(offset, &bytes[..length as usize])
-                            .map_err(ReadError::Sink)?;
+                        sink.put(offset, &bytes[..length as usize]).map_err(ReadError::Sink)?;
                         continue;
                     }
                     Err(e) => e.to_string(),
                 },
             };
-            name(
-                &mut unvouched,
-                Unvouched {
-                    offset,
-                    length,
-                    reason,
-                },
-            );
+            name(&mut unvouched, Unvouched { offset, length, reason });
         }
         sink.finish(size).map_err(ReadError::Sink)?;
         Ok(unvouched)
@@ -251,9 +237,7 @@ impl Reader {
 
     fn intact_run(&self, key: &SpanKey) -> Option<Run> {
         let span = self.catalog.spans.get(key)?;
-        load(&self.packs, span, EITHER)
-            .ok()
-            .filter(|run| run.lost.is_empty())
+        load(&self.packs, span, EITHER).ok().filter(|run| run.lost.is_empty())
     }
 
     fn damaged_way(&self, machine: Id, number: u64) -> Way {
@@ -266,10 +250,7 @@ impl Reader {
                     at = from;
                 }
                 Err(why) => {
-                    return Way {
-                        runs,
-                        broken: Some(why),
-                    };
+                    return Way { runs, broken: Some(why) };
                 }
             }
         }

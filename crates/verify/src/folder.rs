@@ -71,10 +71,7 @@ impl Folder {
         let file = File::open(self.0.join(name))?;
         let has = file.metadata()?.len();
         if offset.checked_add(length).is_none_or(|end| end > has) {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("the object has only {has} bytes"),
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the object has only {has} bytes")));
         }
         let mut bytes = vec![0; length as usize];
         file.read_exact_at(&mut bytes, offset)?;
@@ -84,9 +81,5 @@ impl Folder {
 
 fn number(name: &str) -> Option<u64> {
     let plain = name.len() == 16 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if plain {
-        u64::from_str_radix(name, 16).ok()
-    } else {
-        None
-    }
+    if plain { u64::from_str_radix(name, 16).ok() } else { None }
 }

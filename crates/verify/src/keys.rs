@@ -41,40 +41,16 @@ pub fn slot(payload: &[u8]) -> Result<Slot, Malformed> {
     let created = input.i64()?;
     let label = input.text()?;
     if label.len() > 64 {
-        return Err(Malformed::Value {
-            field: "length of label",
-            value: label.len() as u64,
-        });
+        return Err(Malformed::Value { field: "length of label", value: label.len() as u64 });
     }
     let sealed = input.array()?;
     input.end()?;
-    Ok(Slot {
-        vault,
-        memory,
-        passes,
-        lanes,
-        salt,
-        created,
-        label,
-        sealed,
-    })
+    Ok(Slot { vault, memory, passes, lanes, salt, created, label, sealed })
 }
 
-fn within(
-    input: &mut Input<'_>,
-    field: &'static str,
-    least: u32,
-    most: u32,
-) -> Result<u32, Malformed> {
+fn within(input: &mut Input<'_>, field: &'static str, least: u32, most: u32) -> Result<u32, Malformed> {
     let value = input.u32()?;
-    if (least..=most).contains(&value) {
-        Ok(value)
-    } else {
-        Err(Malformed::Value {
-            field,
-            value: value.into(),
-        })
-    }
+    if (least..=most).contains(&value) { Ok(value) } else { Err(Malformed::Value { field, value: value.into() }) }
 }
 
 /// The keys of a vault.
@@ -95,8 +71,7 @@ pub struct VaultKeys {
 /// # Errors
 /// `NotOpened` if the passphrase is not this slot's.
 pub fn open_slot(slot: &Slot, store: Id, passphrase: &[u8]) -> Result<VaultKeys, NotOpened> {
-    let key =
-        slot_key(passphrase, &slot.salt, slot.memory, slot.passes, slot.lanes).ok_or(NotOpened)?;
+    let key = slot_key(passphrase, &slot.salt, slot.memory, slot.passes, slot.lanes).ok_or(NotOpened)?;
     let aad = join(&[b"backstay slot 1", &store.0, &slot.vault.0]);
     let both = open_box(&key, &aad, &slot.sealed)?;
     let (vault, dedup) = both.split_first_chunk::<32>().ok_or(NotOpened)?;
@@ -152,16 +127,9 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<KeyRow, Malformed> {
             epoch: input.u64()?,
             sealed: input.array()?,
         },
-        b'd' => KeyRow::Data {
-            pack: name.id()?,
-            bucket: input.id()?,
-            sealed: input.array()?,
-        },
+        b'd' => KeyRow::Data { pack: name.id()?, bucket: input.id()?, sealed: input.array()? },
         other => {
-            return Err(Malformed::Value {
-                field: "kind of row",
-                value: other.into(),
-            });
+            return Err(Malformed::Value { field: "kind of row", value: other.into() });
         }
     };
     name.end()?;

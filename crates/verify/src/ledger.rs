@@ -39,10 +39,7 @@ fn key<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Malformed> {
     let key = input.bytes()?;
     match key.len() {
         1..=1024 => Ok(key),
-        other => Err(Malformed::Value {
-            field: "length of a row's key",
-            value: other as u64,
-        }),
+        other => Err(Malformed::Value { field: "length of a row's key", value: other as u64 }),
     }
 }
 
@@ -87,27 +84,16 @@ pub fn entry(plain: &[u8]) -> Result<Entry, Malformed> {
             0 => None,
             1 => Some(input.bytes()?.to_vec()),
             other => {
-                return Err(Malformed::Value {
-                    field: "action",
-                    value: other.into(),
-                });
+                return Err(Malformed::Value { field: "action", value: other.into() });
             }
         };
         if !seen.insert(key) {
             return Err(Malformed::Rule("a key occurs twice in one entry"));
         }
-        changes.push(Change {
-            key: key.to_vec(),
-            value,
-        });
+        changes.push(Change { key: key.to_vec(), value });
     }
     input.end()?;
-    Ok(Entry {
-        previous,
-        time,
-        operation,
-        changes,
-    })
+    Ok(Entry { previous, time, operation, changes })
 }
 
 /// Where a part of a state lies.
@@ -154,10 +140,7 @@ pub fn state(plain: &[u8]) -> Result<State, Malformed> {
             plain: input.varint()?,
             rows: input.varint()?,
         };
-        if parts
-            .last()
-            .is_some_and(|before| before.first >= part.first)
-        {
+        if parts.last().is_some_and(|before| before.first >= part.first) {
             return Err(Malformed::Rule("parts are not in the order of keys"));
         }
         parts.push(part);

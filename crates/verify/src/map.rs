@@ -90,25 +90,14 @@ pub fn root(plain: &[u8]) -> Result<Root, Malformed> {
     let mut blocks: Vec<BlockRef> = Vec::with_capacity(count);
     for _ in 0..count {
         let block = block_ref(&mut input, packs.len())?;
-        if blocks
-            .last()
-            .is_some_and(|before| before.last >= block.first)
-        {
+        if blocks.last().is_some_and(|before| before.last >= block.first) {
             return Err(Malformed::Rule("blocks overlap or are out of order"));
         }
         blocks.push(block);
     }
-    let inline = if count == 0 {
-        extents(&mut input, packs.len())?
-    } else {
-        Vec::new()
-    };
+    let inline = if count == 0 { extents(&mut input, packs.len())? } else { Vec::new() };
     input.end()?;
-    Ok(Root {
-        packs,
-        blocks,
-        inline,
-    })
+    Ok(Root { packs, blocks, inline })
 }
 
 fn packs(input: &mut Input<'_>) -> Result<Vec<Id>, Malformed> {
@@ -137,16 +126,10 @@ fn block_ref(input: &mut Input<'_>, packs: usize) -> Result<BlockRef, Malformed>
         return Err(Malformed::Rule("a block ends before it begins"));
     }
     if block.extents == 0 || block.extents > BLOCK_MOST as u64 {
-        return Err(Malformed::Value {
-            field: "extents of a block",
-            value: block.extents,
-        });
+        return Err(Malformed::Value { field: "extents of a block", value: block.extents });
     }
     if block.pack >= packs as u64 {
-        return Err(Malformed::Value {
-            field: "pack of a block",
-            value: block.pack,
-        });
+        return Err(Malformed::Value { field: "pack of a block", value: block.pack });
     }
     Ok(block)
 }
@@ -165,17 +148,9 @@ pub fn block(plain: &[u8], packs: usize) -> Result<Vec<Extent>, Malformed> {
 fn extents(input: &mut Input<'_>, packs: usize) -> Result<Vec<Extent>, Malformed> {
     let count = input.count(2)?;
     if count > BLOCK_MOST {
-        return Err(Malformed::Value {
-            field: "extents of a block",
-            value: count as u64,
-        });
+        return Err(Malformed::Value { field: "extents of a block", value: count as u64 });
     }
-    let mut walk = Walk {
-        disk: 0,
-        page: 0,
-        data: None,
-        packs: packs as u64,
-    };
+    let mut walk = Walk { disk: 0, page: 0, data: None, packs: packs as u64 };
     (0..count).map(|_| walk.extent(input)).collect()
 }
 
@@ -197,41 +172,26 @@ impl Walk {
     fn extent(&mut self, input: &mut Input<'_>) -> Result<Extent, Malformed> {
         let flags = input.u8()?;
         if flags & RESERVED != 0 || flags & 7 > 4 {
-            return Err(Malformed::Value {
-                field: "flags of an extent",
-                value: flags.into(),
-            });
+            return Err(Malformed::Value { field: "flags of an extent", value: flags.into() });
         }
         self.place(flags, input)?;
         let pages = input.varint()?;
         if pages == 0 {
-            return Err(Malformed::Value {
-                field: "pages of an extent",
-                value: 0,
-            });
+            return Err(Malformed::Value { field: "pages of an extent", value: 0 });
         }
         let page = self.page;
-        self.page = page
-            .checked_add(pages)
-            .ok_or(Malformed::Rule("an extent ends past 2^64"))?;
+        self.page = page.checked_add(pages).ok_or(Malformed::Rule("an extent ends past 2^64"))?;
         let content = match flags & 7 {
             0 => self.data(flags, pages, input)?,
             _ if flags & (NEXT | INSIDE) != 0 => {
-                return Err(Malformed::Rule(
-                    "an extent without data has flags of one with data",
-                ));
+                return Err(Malformed::Rule("an extent without data has flags of one with data"));
             }
             1 => Content::Zero,
             2 => Content::Absent,
             3 => Content::Unreadable,
             _ => Content::Excluded,
         };
-        Ok(Extent {
-            disk: self.disk,
-            page,
-            pages,
-            content,
-        })
+        Ok(Extent { disk: self.disk, page, pages, content })
     }
 
     fn place(&mut self, flags: u8, input: &mut Input<'_>) -> Result<(), Malformed> {
@@ -247,10 +207,7 @@ impl Walk {
         }
         if flags & GAP != 0 {
             let gap = input.varint()?;
-            self.page = self
-                .page
-                .checked_add(gap)
-                .ok_or(Malformed::Rule("an extent begins past 2^64"))?;
+            self.page = self.page.checked_add(gap).ok_or(Malformed::Rule("an extent begins past 2^64"))?;
         }
         Ok(())
     }
@@ -259,39 +216,17 @@ impl Walk {
         let (pack, chunk) = if flags & NEXT == 0 {
             (input.varint()?, input.varint()?)
         } else {
-            let (pack, chunk) = self.data.ok_or(Malformed::Rule(
-                "no data extent comes before one with `next`",
-            ))?;
-            (
-                pack,
-                chunk
-                    .checked_add(1)
-                    .ok_or(Malformed::Rule("a chunk's number passes 2^64"))?,
-            )
+            let (pack, chunk) = self.data.ok_or(Malformed::Rule("no data extent comes before one with `next`"))?;
+            (pack, chunk.checked_add(1).ok_or(Malformed::Rule("a chunk's number passes 2^64"))?)
         };
         if pack >= self.packs {
-            return Err(Malformed::Value {
-                field: "pack of an extent",
-                value: pack,
-            });
+            return Err(Malformed::Value { field: "pack of an extent", value: pack });
         }
-        let inside = if flags & INSIDE != 0 {
-            input.varint()?
-        } else {
-            0
-        };
-        if inside
-            .checked_add(pages)
-            .is_none_or(|end| end > CHUNK_PAGES)
-        {
+        let inside = if flags & INSIDE != 0 { input.varint()? } else { 0 };
+        if inside.checked_add(pages).is_none_or(|end| end > CHUNK_PAGES) {
             return Err(Malformed::Rule("an extent passes the end of any chunk"));
         }
         self.data = Some((pack, chunk));
-        Ok(Content::Data {
-            pack,
-            chunk,
-            inside,
-            tag: input.array()?,
-        })
+        Ok(Content::Data { pack, chunk, inside, tag: input.array()? })
     }
 }

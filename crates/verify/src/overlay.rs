@@ -25,11 +25,7 @@ impl Fill {
     /// The part of it that begins `skip` pages later and has `pages` pages.
     pub(crate) fn part(&self, skip: u64, pages: u64) -> Self {
         match self {
-            Self::Data(at) => Self::Data(Pages {
-                inside: at.inside + skip,
-                pages,
-                ..*at
-            }),
+            Self::Data(at) => Self::Data(Pages { inside: at.inside + skip, pages, ..*at }),
             other => other.clone(),
         }
     }
@@ -58,43 +54,24 @@ impl Overlay {
             holes.push((at, end));
         }
         for (from, to) in holes {
-            self.0
-                .insert(from, (to, fill.part(from - start, to - from)));
+            self.0.insert(from, (to, fill.part(from - start, to - from)));
         }
     }
 
     /// Pieces in order: first page, page after the last, what.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = (u64, u64, &Fill)> {
-        self.0
-            .iter()
-            .map(|(&start, (end, fill))| (start, *end, fill))
+        self.0.iter().map(|(&start, (end, fill))| (start, *end, fill))
     }
 }
 
 /// Lays what a run says of `disk` beneath what is there, up to page `size`.
 pub(crate) fn lay_run(overlay: &mut Overlay, run: &Run, disk: u64, size: u64) {
-    for extent in run
-        .extents
-        .iter()
-        .filter(|extent| extent.disk == disk && extent.page < size)
-    {
+    for extent in run.extents.iter().filter(|extent| extent.disk == disk && extent.page < size) {
         overlay.lay(extent.page, extent.end().min(size), &fill(run, extent));
     }
-    for lost in run
-        .lost
-        .iter()
-        .filter(|lost| lost.first.0 <= disk && disk <= lost.last.0)
-    {
-        let start = if lost.first.0 == disk {
-            lost.first.1
-        } else {
-            0
-        };
-        let end = if lost.last.0 == disk {
-            lost.last.1.saturating_add(1).min(size)
-        } else {
-            size
-        };
+    for lost in run.lost.iter().filter(|lost| lost.first.0 <= disk && disk <= lost.last.0) {
+        let start = if lost.first.0 == disk { lost.first.1 } else { 0 };
+        let end = if lost.last.0 == disk { lost.last.1.saturating_add(1).min(size) } else { size };
         if start < end {
             overlay.lay(start, end, &Fill::Unknown(lost.why.as_str().into()));
         }

@@ -30,19 +30,13 @@ pub fn header(bytes: &[u8], store: Id, pack: Id) -> Result<(), Malformed> {
     match input.u32()? {
         1 => {}
         other => {
-            return Err(Malformed::Value {
-                field: "version",
-                value: other.into(),
-            });
+            return Err(Malformed::Value { field: "version", value: other.into() });
         }
     }
     match input.u32()? {
         0 => {}
         other => {
-            return Err(Malformed::Value {
-                field: "features",
-                value: other.into(),
-            });
+            return Err(Malformed::Value { field: "features", value: other.into() });
         }
     }
     if input.id()? != store {
@@ -82,15 +76,9 @@ pub fn trailer(bytes: &[u8]) -> Result<Trailer, Malformed> {
     let pack = input.id()?;
     input.end()?;
     if reserved != 0 || more != [0; 8] {
-        return Err(Malformed::Rule(
-            "reserved bytes of the trailer are not zero",
-        ));
+        return Err(Malformed::Rule("reserved bytes of the trailer are not zero"));
     }
-    Ok(Trailer {
-        footer,
-        length,
-        pack,
-    })
+    Ok(Trailer { footer, length, pack })
 }
 
 /// The 48 bytes before a digest that matches them.
@@ -165,20 +153,12 @@ impl Table {
     pub fn chunk(&self, number: u64) -> Option<&Chunk> {
         let (frame, inside) = self.find(number)?;
         let frame = &self.frames[frame];
-        if frame.gone {
-            None
-        } else {
-            self.chunks.get(frame.listed + inside)
-        }
+        if frame.gone { None } else { self.chunks.get(frame.listed + inside) }
     }
 
     /// The chunks of a frame; none if it is gone.
     pub fn chunks_of(&self, frame: &Frame) -> &[Chunk] {
-        if frame.gone {
-            &[]
-        } else {
-            &self.chunks[frame.listed..frame.listed + frame.chunks as usize]
-        }
+        if frame.gone { &[] } else { &self.chunks[frame.listed..frame.listed + frame.chunks as usize] }
     }
 }
 
@@ -189,23 +169,12 @@ impl Table {
 pub fn table(plain: &[u8]) -> Result<Table, Malformed> {
     let mut input = Input::new(plain);
     let count = input.count(4)?;
-    let mut table = Table {
-        frames: Vec::with_capacity(count),
-        chunks: Vec::new(),
-        end: EDGE,
-        numbered: 0,
-    };
+    let mut table = Table { frames: Vec::with_capacity(count), chunks: Vec::new(), end: EDGE, numbered: 0 };
     let mut listed = 0usize;
     for _ in 0..count {
         let frame = frame(&mut input, &table, listed)?;
-        table.end = table
-            .end
-            .checked_add(frame.stored)
-            .ok_or(Malformed::Rule("frames pass 2^64"))?;
-        table.numbered = table
-            .numbered
-            .checked_add(frame.chunks)
-            .ok_or(Malformed::Rule("chunks pass 2^64"))?;
+        table.end = table.end.checked_add(frame.stored).ok_or(Malformed::Rule("frames pass 2^64"))?;
+        table.numbered = table.numbered.checked_add(frame.chunks).ok_or(Malformed::Rule("chunks pass 2^64"))?;
         if !frame.gone {
             listed += frame.chunks as usize; // at most 512 a frame
         }
@@ -225,10 +194,7 @@ pub fn table(plain: &[u8]) -> Result<Table, Malformed> {
 fn frame(input: &mut Input<'_>, table: &Table, listed: usize) -> Result<Frame, Malformed> {
     let flags = input.u8()?;
     if flags & !7 != 0 {
-        return Err(Malformed::Value {
-            field: "flags of a frame",
-            value: flags.into(),
-        });
+        return Err(Malformed::Value { field: "flags of a frame", value: flags.into() });
     }
     let frame = Frame {
         compressed: flags & 1 != 0,
@@ -246,25 +212,15 @@ fn frame(input: &mut Input<'_>, table: &Table, listed: usize) -> Result<Frame, M
 }
 
 fn allowed(frame: &Frame) -> Result<(), Malformed> {
-    let most = if frame.blob {
-        BLOB_MOST
-    } else {
-        CHUNK_FRAME_MOST
-    };
+    let most = if frame.blob { BLOB_MOST } else { CHUNK_FRAME_MOST };
     if frame.plain > most {
-        return Err(Malformed::Value {
-            field: "plaintext of a frame",
-            value: frame.plain,
-        });
+        return Err(Malformed::Value { field: "plaintext of a frame", value: frame.plain });
     }
     if frame.blob && frame.chunks != 0 {
         return Err(Malformed::Rule("a blob frame has chunks"));
     }
     if !frame.blob && !(1..=CHUNK_FRAME_MOST / PAGE).contains(&frame.chunks) {
-        return Err(Malformed::Value {
-            field: "chunks of a frame",
-            value: frame.chunks,
-        });
+        return Err(Malformed::Value { field: "chunks of a frame", value: frame.chunks });
     }
     let least = FRAME_MORE as u64;
     let fits = if frame.gone {
@@ -274,42 +230,23 @@ fn allowed(frame: &Frame) -> Result<(), Malformed> {
     } else {
         frame.stored == frame.plain + least
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(Malformed::Value {
-            field: "stored length of a frame",
-            value: frame.stored,
-        })
-    }
+    if fits { Ok(()) } else { Err(Malformed::Value { field: "stored length of a frame", value: frame.stored }) }
 }
 
 fn chunk(input: &mut Input<'_>) -> Result<Chunk, Malformed> {
-    let chunk = Chunk {
-        id: input.array()?,
-        pages: input.varint()?,
-    };
+    let chunk = Chunk { id: input.array()?, pages: input.varint()? };
     if (1..=CHUNK_MOST).contains(&chunk.pages) {
         Ok(chunk)
     } else {
-        Err(Malformed::Value {
-            field: "pages of a chunk",
-            value: chunk.pages,
-        })
+        Err(Malformed::Value { field: "pages of a chunk", value: chunk.pages })
     }
 }
 
 fn sums(table: &Table) -> Result<(), Malformed> {
-    for frame in table
-        .frames
-        .iter()
-        .filter(|frame| !frame.gone && !frame.blob)
-    {
+    for frame in table.frames.iter().filter(|frame| !frame.gone && !frame.blob) {
         let pages: u64 = table.chunks_of(frame).iter().map(|chunk| chunk.pages).sum();
         if pages * PAGE != frame.plain {
-            return Err(Malformed::Rule(
-                "the chunks of a frame are not its plaintext",
-            ));
+            return Err(Malformed::Rule("the chunks of a frame are not its plaintext"));
         }
     }
     Ok(())
@@ -337,11 +274,7 @@ pub fn open_footer(key: &Key, pack: Id, bytes: &[u8]) -> Result<Vec<u8>, FooterF
     let mut input = Input::new(bytes);
     let plain = u64::from(input.u32()?);
     if plain > TABLE_MOST || input.left() < BOX_MORE {
-        return Err(Malformed::Value {
-            field: "plain length of the table",
-            value: plain,
-        }
-        .into());
+        return Err(Malformed::Value { field: "plain length of the table", value: plain }.into());
     }
     let packed = open_box(key, &join(&[b"backstay footer 1", &pack.0]), input.rest())?;
     Ok(inflate(&packed, plain)?)

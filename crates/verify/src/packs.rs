@@ -23,11 +23,7 @@ pub(crate) enum PackError {
     #[error("pack {pack} cannot be read: {text}")]
     Io { pack: Id, text: String },
     #[error("pack {pack} has no readable footer: the first {first}; the second {second}")]
-    Footer {
-        pack: Id,
-        first: String,
-        second: String,
-    },
+    Footer { pack: Id, first: String, second: String },
     #[error("pack {pack} has no frame {frame}")]
     NoFrame { pack: Id, frame: u64 },
     #[error("pack {pack} has no chunk {chunk}")]
@@ -37,17 +33,9 @@ pub(crate) enum PackError {
     #[error("frame {frame} of pack {pack} is not a blob")]
     NotBlob { pack: Id, frame: u64 },
     #[error("frame {frame} of pack {pack} {cause}")]
-    Sealed {
-        pack: Id,
-        frame: u64,
-        cause: NotOpened,
-    },
+    Sealed { pack: Id, frame: u64, cause: NotOpened },
     #[error("frame {frame} of pack {pack} {cause}")]
-    Zstd {
-        pack: Id,
-        frame: u64,
-        cause: Inflate,
-    },
+    Zstd { pack: Id, frame: u64, cause: Inflate },
     #[error("chunk {chunk} of pack {pack} does not hash to its id")]
     Mismatch { pack: Id, chunk: u64 },
     #[error("chunk {chunk} of pack {pack} is not the one that the extent's tag names")]
@@ -112,35 +100,21 @@ impl Packs {
     /// Bytes of a pack, counted from its start.
     pub(crate) fn bytes(&self, pack: Id, offset: u64, length: u64) -> Result<Vec<u8>, PackError> {
         let place = self.place(pack)?;
-        let fits = offset
-            .checked_add(length)
-            .is_some_and(|end| end <= place.length);
+        let fits = offset.checked_add(length).is_some_and(|end| end <= place.length);
         let read = if fits {
-            self.folder
-                .read_range(&self.object(place.object), place.offset + offset, length)
+            self.folder.read_range(&self.object(place.object), place.offset + offset, length)
         } else {
             Err(std::io::Error::other("what is asked for lies past its end"))
         };
-        read.map_err(|e| PackError::Io {
-            pack,
-            text: e.to_string(),
-        })
+        read.map_err(|e| PackError::Io { pack, text: e.to_string() })
     }
 
     /// What is in a pack, by the first of its footers that can be read.
     pub(crate) fn table(&self, pack: Id) -> Result<Arc<Table>, PackError> {
-        let known = self
-            .tables
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&pack)
-            .cloned();
+        let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(&pack).cloned();
         known.unwrap_or_else(|| {
             let read = self.read_table(pack).map(Arc::new);
-            self.tables
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(pack, read.clone());
+            self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(pack, read.clone());
             read
         })
     }
@@ -149,12 +123,7 @@ impl Packs {
         self.place(pack)?;
         self.key(pack)?;
         self.footer(pack, Which::First).or_else(|first| {
-            self.footer(pack, Which::Second)
-                .map_err(|second| PackError::Footer {
-                    pack,
-                    first,
-                    second,
-                })
+            self.footer(pack, Which::Second).map_err(|second| PackError::Footer { pack, first, second })
         })
     }
 
@@ -163,15 +132,10 @@ impl Packs {
         let place = self.place(pack).map_err(|e| e.to_string())?;
         let key = self.key(pack).map_err(|e| e.to_string())?;
         let back = if which == Which::First { 2 } else { 1 };
-        let offset = place
-            .footer
-            .checked_mul(back)
-            .and_then(|long| long.checked_add(EDGE));
+        let offset = place.footer.checked_mul(back).and_then(|long| long.checked_add(EDGE));
         let offset = offset.and_then(|long| place.length.checked_sub(long));
         let offset = offset.ok_or("the pack is shorter than its footers")?;
-        let bytes = self
-            .bytes(pack, offset, place.footer)
-            .map_err(|e| e.to_string())?;
+        let bytes = self.bytes(pack, offset, place.footer).map_err(|e| e.to_string())?;
         let plain = open_footer(key, pack, &bytes).map_err(|e| e.to_string())?;
         table(&plain).map_err(|e| format!("its table is malformed: {e}"))
     }
@@ -180,27 +144,18 @@ impl Packs {
     pub(crate) fn frame(&self, pack: Id, table: &Table, number: u64) -> Result<Vec<u8>, PackError> {
         let frame = get(pack, table, number)?;
         if frame.gone {
-            return Err(PackError::Gone {
-                pack,
-                frame: number,
-            });
+            return Err(PackError::Gone { pack, frame: number });
         }
         let sealed = self.bytes(pack, frame.offset, frame.stored)?;
-        let content = open_frame(self.key(pack)?, &pack.0, number, sealed).map_err(|cause| {
-            PackError::Sealed {
-                pack,
-                frame: number,
-                cause,
-            }
+        let content = open_frame(self.key(pack)?, &pack.0, number, sealed).map_err(|cause| PackError::Sealed {
+            pack,
+            frame: number,
+            cause,
         })?;
         if !frame.compressed {
             return Ok(content); // the table was refused if lengths disagreed
         }
-        inflate(&content, frame.plain).map_err(|cause| PackError::Zstd {
-            pack,
-            frame: number,
-            cause,
-        })
+        inflate(&content, frame.plain).map_err(|cause| PackError::Zstd { pack, frame: number, cause })
     }
 
     /// One copy of a blob. `number` is that of the first of its two frames.
@@ -208,27 +163,16 @@ impl Packs {
         let table = self.table(pack)?;
         let number = match which {
             Which::First => number,
-            Which::Second => number.checked_add(1).ok_or(PackError::NoFrame {
-                pack,
-                frame: number,
-            })?,
+            Which::Second => number.checked_add(1).ok_or(PackError::NoFrame { pack, frame: number })?,
         };
         if !get(pack, &table, number)?.blob {
-            return Err(PackError::NotBlob {
-                pack,
-                frame: number,
-            });
+            return Err(PackError::NotBlob { pack, frame: number });
         }
         self.frame(pack, &table, number)
     }
 
     /// A chunk frame with its chunks hashed.
-    pub(crate) fn opened(
-        &self,
-        pack: Id,
-        table: &Table,
-        number: u64,
-    ) -> Result<Arc<Opened>, PackError> {
+    pub(crate) fn opened(&self, pack: Id, table: &Table, number: u64) -> Result<Arc<Opened>, PackError> {
         if let Some(held) = self.held(pack, number) {
             return Ok(held);
         }
@@ -245,10 +189,7 @@ impl Packs {
 
     fn held(&self, pack: Id, number: u64) -> Option<Arc<Opened>> {
         let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        frames
-            .iter()
-            .find(|(id, frame, _)| *id == pack && *frame == number)
-            .map(|(_, _, held)| held.clone())
+        frames.iter().find(|(id, frame, _)| *id == pack && *frame == number).map(|(_, _, held)| held.clone())
     }
 
     /// Whether each chunk of a frame hashes to its id.
@@ -256,9 +197,7 @@ impl Packs {
         let mut rest = plain;
         let mut good = Vec::with_capacity(frame.chunks as usize);
         for chunk in table.chunks_of(frame) {
-            let (own, more) = rest
-                .split_at_checked((chunk.pages * PAGE) as usize)
-                .unwrap_or((rest, &[]));
+            let (own, more) = rest.split_at_checked((chunk.pages * PAGE) as usize).unwrap_or((rest, &[]));
             good.push(blake3::keyed_hash(&self.chunk_key.0, own) == chunk.id);
             rest = more;
         }
@@ -270,13 +209,8 @@ impl Packs {
     pub(crate) fn identity(&self, at: &Pages) -> Result<[u8; 32], PackError> {
         let (pack, chunk) = (at.pack, at.chunk);
         let table = self.table(pack)?;
-        let (frame, _) = table
-            .find(chunk)
-            .ok_or(PackError::NoChunk { pack, chunk })?;
-        let found = table.chunk(chunk).ok_or(PackError::Gone {
-            pack,
-            frame: frame as u64,
-        })?;
+        let (frame, _) = table.find(chunk).ok_or(PackError::NoChunk { pack, chunk })?;
+        let found = table.chunk(chunk).ok_or(PackError::Gone { pack, frame: frame as u64 })?;
         if found.id[..4] != at.tag {
             return Err(PackError::Tag { pack, chunk });
         }
@@ -291,9 +225,7 @@ impl Packs {
         self.identity(at)?;
         let (pack, chunk) = (at.pack, at.chunk);
         let table = self.table(pack)?;
-        let (number, inside) = table
-            .find(chunk)
-            .ok_or(PackError::NoChunk { pack, chunk })?;
+        let (number, inside) = table.find(chunk).ok_or(PackError::NoChunk { pack, chunk })?;
         let opened = self.opened(pack, &table, number as u64)?;
         if !opened.good[inside] {
             return Err(PackError::Mismatch { pack, chunk });
@@ -306,11 +238,6 @@ impl Packs {
 }
 
 fn get(pack: Id, table: &Table, number: u64) -> Result<&Frame, PackError> {
-    let frame = usize::try_from(number)
-        .ok()
-        .and_then(|number| table.frames.get(number));
-    frame.ok_or(PackError::NoFrame {
-        pack,
-        frame: number,
-    })
+    let frame = usize::try_from(number).ok().and_then(|number| table.frames.get(number));
+    frame.ok_or(PackError::NoFrame { pack, frame: number })
 }

@@ -89,33 +89,17 @@ impl Reader {
             frames: Mutex::new(VecDeque::new()),
         };
         drop((ledger, table));
-        Ok(Self {
-            folder: home,
-            vault: vault.to_owned(),
-            store,
-            vault_id,
-            keys,
-            catalog,
-            packs,
-            opened,
-            key_rows,
-        })
+        Ok(Self { folder: home, vault: vault.to_owned(), store, vault_id, keys, catalog, packs, opened, key_rows })
     }
 
     /// The machines, by identifier.
     pub fn machines(&self) -> impl Iterator<Item = (Id, &Machine)> {
-        self.catalog
-            .machines
-            .iter()
-            .map(|(id, machine)| (*id, machine))
+        self.catalog.machines.iter().map(|(id, machine)| (*id, machine))
     }
 
     /// The machine of that name, or with that identifier in hex.
     pub fn find(&self, machine: &str) -> Option<Id> {
-        let named = self
-            .machines()
-            .find(|(_, known)| known.name == machine)
-            .map(|(id, _)| id);
+        let named = self.machines().find(|(_, known)| known.name == machine).map(|(id, _)| id);
         named.or_else(|| Id::parse(machine).filter(|id| self.catalog.machines.contains_key(id)))
     }
 
@@ -136,9 +120,7 @@ impl Reader {
 }
 
 fn store_id(home: &Folder, folder: &Path) -> Result<Id, OpenError> {
-    let object = home
-        .read("backstay.store")
-        .map_err(|e| OpenError::NoStore(folder.display().to_string(), e))?;
+    let object = home.read("backstay.store").map_err(|e| OpenError::NoStore(folder.display().to_string(), e))?;
     let pair = twin(&object, What::StoreHeader, None);
     match (pair.any(), pair.first) {
         (Some(copy), _) => {
@@ -165,31 +147,18 @@ pub(crate) fn slots(home: &Folder, vault: &str, store: Id) -> io::Result<Vec<(St
     Ok(slots)
 }
 
-fn open_slots(
-    home: &Folder,
-    vault: &str,
-    store: Id,
-    passphrase: &[u8],
-) -> Result<(Id, VaultKeys), OpenError> {
+fn open_slots(home: &Folder, vault: &str, store: Id, passphrase: &[u8]) -> Result<(Id, VaultKeys), OpenError> {
     let io = |e| OpenError::Io(vault.to_owned(), e);
-    if !home
-        .list("vault")
-        .map_err(io)?
-        .iter()
-        .any(|name| name == vault)
-    {
+    if !home.list("vault").map_err(io)?.iter().any(|name| name == vault) {
         return Err(OpenError::NoVault(vault.to_owned()));
     }
     let slots = slots(home, vault, store).map_err(io)?;
     if slots.is_empty() {
         return Err(OpenError::NoSlot(vault.to_owned()));
     }
-    let mut opened = slots
-        .iter()
-        .filter_map(|(_, slot)| Some((slot.vault, keys::open_slot(slot, store, passphrase).ok()?)));
-    opened
-        .next()
-        .ok_or_else(|| OpenError::Passphrase(vault.to_owned()))
+    let mut opened =
+        slots.iter().filter_map(|(_, slot)| Some((slot.vault, keys::open_slot(slot, store, passphrase).ok()?)));
+    opened.next().ok_or_else(|| OpenError::Passphrase(vault.to_owned()))
 }
 
 /// The data key of every pack whose box opens.
@@ -202,26 +171,14 @@ fn data_keys(rows: &Rows, wrap: &Key, report: &mut Report) -> BTreeMap<Id, Key> 
                 Ok(key) => drop(buckets.insert(id, key)),
                 Err(e) => report.find(Kind::Key, format!("bucket {id}"), e),
             },
-            Ok(KeyRow::Data {
-                pack,
-                bucket,
-                sealed,
-            }) => data.push((pack, bucket, sealed)),
-            Err(e) => report.find(
-                Kind::Row,
-                format!("key table, row {}", crate::bytes::hex(key)),
-                e,
-            ),
+            Ok(KeyRow::Data { pack, bucket, sealed }) => data.push((pack, bucket, sealed)),
+            Err(e) => report.find(Kind::Row, format!("key table, row {}", crate::bytes::hex(key)), e),
         }
     }
     let mut keys = BTreeMap::new();
     for (pack, bucket, sealed) in data {
         let Some(key) = buckets.get(&bucket) else {
-            report.find(
-                Kind::Key,
-                format!("data key of pack {pack}"),
-                format!("its bucket {bucket} has no key"),
-            );
+            report.find(Kind::Key, format!("data key of pack {pack}"), format!("its bucket {bucket} has no key"));
             continue;
         };
         match keys::open_data(key, pack, &sealed) {

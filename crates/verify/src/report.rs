@@ -46,13 +46,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {}: {}",
-            format!("{:?}", self.kind).to_lowercase(),
-            self.place,
-            self.text
-        )
+        write!(f, "{}: {}: {}", format!("{:?}", self.kind).to_lowercase(), self.place, self.text)
     }
 }
 
@@ -90,11 +84,7 @@ pub struct Seen {
 
 impl Report {
     pub(crate) fn find(&mut self, kind: Kind, place: impl fmt::Display, text: impl fmt::Display) {
-        self.findings.push(Finding {
-            kind,
-            place: place.to_string(),
-            text: text.to_string(),
-        });
+        self.findings.push(Finding { kind, place: place.to_string(), text: text.to_string() });
     }
 
     pub(crate) fn note(&mut self, text: impl fmt::Display) {

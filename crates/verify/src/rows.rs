@@ -83,11 +83,7 @@ pub struct SpanKey {
 
 impl std::fmt::Display for SpanKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "span {}..{} of machine {}",
-            self.from, self.to, self.machine
-        )
+        write!(f, "span {}..{} of machine {}", self.from, self.to, self.machine)
     }
 }
 
@@ -155,7 +151,7 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<Row, Malformed> {
     let mut name = Input::new(key);
     let mut input = Input::new(value);
     let kind = name.u8()?;
-    if !matches!(kind, b'r' | b'g') {
+    if matches!(kind, b'm' | b'p' | b's' | b'k') {
         input.version()?;
     }
     let row = match kind {
@@ -172,10 +168,7 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<Row, Malformed> {
             Row::Setting(rest_as_text(&mut name)?)
         }
         other => {
-            return Err(Malformed::Value {
-                field: "kind of row",
-                value: other.into(),
-            });
+            return Err(Malformed::Value { field: "kind of row", value: other.into() });
         }
     };
     name.end()?;
@@ -198,39 +191,23 @@ fn rest_as_text(input: &mut Input<'_>) -> Result<String, Malformed> {
 /// A point's number: from 1.
 fn number(input: &mut Input<'_>) -> Result<u64, Malformed> {
     match input.u64_be()? {
-        0 => Err(Malformed::Value {
-            field: "number of a point",
-            value: 0,
-        }),
+        0 => Err(Malformed::Value { field: "number of a point", value: 0 }),
         number => Ok(number),
     }
 }
 
 fn span_key(input: &mut Input<'_>) -> Result<SpanKey, Malformed> {
-    let key = SpanKey {
-        machine: input.id()?,
-        to: number(input)?,
-        from: input.u64_be()?,
-    };
-    if key.from < key.to {
-        Ok(key)
-    } else {
-        Err(Malformed::Rule("a span begins where it ends, or later"))
-    }
+    let key = SpanKey { machine: input.id()?, to: number(input)?, from: input.u64_be()? };
+    if key.from < key.to { Ok(key) } else { Err(Malformed::Rule("a span begins where it ends, or later")) }
 }
 
 /// A name of a machine or disk: 1 to 64 bytes, no control characters, `/`, `:`.
 fn label(name: String) -> Result<String, Malformed> {
     if !(1..=64).contains(&name.len()) {
-        return Err(Malformed::Value {
-            field: "length of a name",
-            value: name.len() as u64,
-        });
+        return Err(Malformed::Value { field: "length of a name", value: name.len() as u64 });
     }
     if name.chars().any(|c| c.is_control() || c == '/' || c == ':') {
-        return Err(Malformed::Rule(
-            "a name holds a control character, a slash or a colon",
-        ));
+        return Err(Malformed::Rule("a name holds a control character, a slash or a colon"));
     }
     Ok(name)
 }
@@ -250,10 +227,7 @@ fn point(input: &mut Input<'_>) -> Result<Point, Malformed> {
         0 => Consistency::Still,
         1 => Consistency::Fuzzy,
         other => {
-            return Err(Malformed::Value {
-                field: "consistency",
-                value: other.into(),
-            });
+            return Err(Malformed::Value { field: "consistency", value: other.into() });
         }
     };
     let note = input.text()?;
@@ -267,17 +241,7 @@ fn point(input: &mut Input<'_>) -> Result<Point, Malformed> {
         disks.push(disk);
     }
     let (read, changed, stored) = (input.varint()?, input.varint()?, input.varint()?);
-    Ok(Point {
-        time,
-        started,
-        committed,
-        consistency,
-        note,
-        disks,
-        read,
-        changed,
-        stored,
-    })
+    Ok(Point { time, started, committed, consistency, note, disks, read, changed, stored })
 }
 
 fn disk(input: &mut Input<'_>) -> Result<Disk, Malformed> {
@@ -292,16 +256,10 @@ fn disk(input: &mut Input<'_>) -> Result<Disk, Malformed> {
         stamp: input.bytes()?.to_vec(),
     };
     if disk.number == 0 {
-        return Err(Malformed::Value {
-            field: "number of a disk",
-            value: 0,
-        });
+        return Err(Malformed::Value { field: "number of a disk", value: 0 });
     }
     if !matches!(disk.sector, 512 | 4096) {
-        return Err(Malformed::Value {
-            field: "sector",
-            value: disk.sector,
-        });
+        return Err(Malformed::Value { field: "sector", value: disk.sector });
     }
     Ok(disk)
 }

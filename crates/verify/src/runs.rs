@@ -13,11 +13,7 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Pack(#[from] PackError),
     #[error("frame {frame} of pack {pack} is not what the span says: {cause}")]
-    Malformed {
-        pack: Id,
-        frame: u64,
-        cause: Malformed,
-    },
+    Malformed { pack: Id, frame: u64, cause: Malformed },
     #[error("the block in frame {frame} of pack {pack} is not the one that the root describes")]
     Block { pack: Id, frame: u64 },
 }
@@ -46,23 +42,11 @@ pub(crate) struct Run {
 impl Run {
     /// Where the pages of a data extent are; `None` for other extents.
     pub(crate) fn pages(&self, extent: &Extent) -> Option<Pages> {
-        let Content::Data {
-            pack,
-            chunk,
-            inside,
-            tag,
-        } = extent.content
-        else {
+        let Content::Data { pack, chunk, inside, tag } = extent.content else {
             return None;
         };
         let pack = self.packs[pack as usize]; // `block` has checked it
-        Some(Pages {
-            pack,
-            chunk,
-            inside,
-            pages: extent.pages,
-            tag,
-        })
+        Some(Pages { pack, chunk, inside, pages: extent.pages, tag })
     }
 }
 
@@ -71,30 +55,15 @@ impl Run {
 /// # Errors
 /// If the root cannot be read. Blocks that cannot be read are in `lost`.
 pub(crate) fn load(packs: &Packs, span: &Span, copies: &[Which]) -> Result<Run, RunError> {
-    let Root {
-        packs: table,
-        blocks,
-        inline,
-    } = first_of(copies, |which| read_root(packs, span, which))?;
-    let mut run = Run {
-        extents: inline,
-        lost: Vec::new(),
-        in_blocks: !blocks.is_empty(),
-        block_packs: Vec::new(),
-        packs: table,
-    };
+    let Root { packs: table, blocks, inline } = first_of(copies, |which| read_root(packs, span, which))?;
+    let mut run =
+        Run { extents: inline, lost: Vec::new(), in_blocks: !blocks.is_empty(), block_packs: Vec::new(), packs: table };
     for at in &blocks {
         let pack = run.packs[at.pack as usize]; // `root` has checked it
         run.block_packs.push(pack);
-        match first_of(copies, |which| {
-            read_block(packs, at, pack, run.packs.len(), which)
-        }) {
+        match first_of(copies, |which| read_block(packs, at, pack, run.packs.len(), which)) {
             Ok(extents) => run.extents.extend(extents),
-            Err(e) => run.lost.push(LostBlock {
-                first: at.first,
-                last: at.last,
-                why: e.to_string(),
-            }),
+            Err(e) => run.lost.push(LostBlock { first: at.first, last: at.last, why: e.to_string() }),
         }
     }
     Ok(run)
@@ -103,10 +72,7 @@ pub(crate) fn load(packs: &Packs, span: &Span, copies: &[Which]) -> Result<Run, 
 /// Both copies, the first one preferred.
 pub(crate) const EITHER: &[Which] = &[Which::First, Which::Second];
 
-fn first_of<T>(
-    copies: &[Which],
-    read: impl Fn(Which) -> Result<T, RunError>,
-) -> Result<T, RunError> {
+fn first_of<T>(copies: &[Which], read: impl Fn(Which) -> Result<T, RunError>) -> Result<T, RunError> {
     let mut result = read(copies[0]);
     for &which in &copies[1..] {
         if result.is_ok() {
@@ -119,39 +85,14 @@ fn first_of<T>(
 
 fn read_root(packs: &Packs, span: &Span, which: Which) -> Result<Root, RunError> {
     let plain = packs.blob(span.pack, span.frame, which)?;
-    root(&plain).map_err(|cause| RunError::Malformed {
-        pack: span.pack,
-        frame: span.frame,
-        cause,
-    })
+    root(&plain).map_err(|cause| RunError::Malformed { pack: span.pack, frame: span.frame, cause })
 }
 
-fn read_block(
-    packs: &Packs,
-    at: &BlockRef,
-    pack: Id,
-    table: usize,
-    which: Which,
-) -> Result<Vec<Extent>, RunError> {
+fn read_block(packs: &Packs, at: &BlockRef, pack: Id, table: usize, which: Which) -> Result<Vec<Extent>, RunError> {
     let plain = packs.blob(pack, at.frame, which)?;
-    let extents = block(&plain, table).map_err(|cause| RunError::Malformed {
-        pack,
-        frame: at.frame,
-        cause,
-    })?;
+    let extents = block(&plain, table).map_err(|cause| RunError::Malformed { pack, frame: at.frame, cause })?;
     let described = extents.len() as u64 == at.extents
-        && extents
-            .first()
-            .is_some_and(|extent| (extent.disk, extent.page) == at.first)
-        && extents
-            .last()
-            .is_some_and(|extent| (extent.disk, extent.end() - 1) == at.last);
-    if described {
-        Ok(extents)
-    } else {
-        Err(RunError::Block {
-            pack,
-            frame: at.frame,
-        })
-    }
+        && extents.first().is_some_and(|extent| (extent.disk, extent.page) == at.first)
+        && extents.last().is_some_and(|extent| (extent.disk, extent.end() - 1) == at.last);
+    if described { Ok(extents) } else { Err(RunError::Block { pack, frame: at.frame }) }
 }

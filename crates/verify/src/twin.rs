@@ -100,18 +100,10 @@ pub fn twin(object: &[u8], kind: What, store: Option<Id>) -> Twin<'_> {
     let first = copy(object, kind, store);
     let second = copy(object.get(start..).unwrap_or_default(), kind, store);
     let whole = whole(object, &first, &second);
-    Twin {
-        first,
-        second,
-        whole,
-    }
+    Twin { first, second, whole }
 }
 
-fn whole(
-    object: &[u8],
-    first: &Result<Copy<'_>, Fault>,
-    second: &Result<Copy<'_>, Fault>,
-) -> Result<(), Fault> {
+fn whole(object: &[u8], first: &Result<Copy<'_>, Fault>, second: &Result<Copy<'_>, Fault>) -> Result<(), Fault> {
     let Some(one) = first.as_ref().or(second.as_ref()).ok() else {
         return Ok(());
     };
@@ -123,17 +115,10 @@ fn whole(
     let length = HEADER + one.payload.len() as u64;
     let start = length.next_multiple_of(ALIGN);
     if object.len() as u64 != start + length {
-        return Err(Fault::Size {
-            found: object.len() as u64,
-            due: start + length,
-        });
+        return Err(Fault::Size { found: object.len() as u64, due: start + length });
     }
     let between = &object[length as usize..start as usize];
-    if between.iter().any(|&byte| byte != 0) {
-        Err(Fault::Padding)
-    } else {
-        Ok(())
-    }
+    if between.iter().any(|&byte| byte != 0) { Err(Fault::Padding) } else { Ok(()) }
 }
 
 /// Reads the copy that `bytes` start with; what follows it is not looked at.
@@ -166,10 +151,7 @@ pub fn copy(bytes: &[u8], kind: What, store: Option<Id>) -> Result<Copy<'_>, Fau
     }
     match store {
         Some(due) if due != found_store => Err(Fault::Store(found_store)),
-        _ => Ok(Copy {
-            store: found_store,
-            payload,
-        }),
+        _ => Ok(Copy { store: found_store, payload }),
     }
 }
 
@@ -177,11 +159,7 @@ pub fn copy(bytes: &[u8], kind: What, store: Option<Id>) -> Result<Copy<'_>, Fau
 /// (`true`) copy, without asking whether that copy is whole. For parts, which
 /// are sealed each for itself.
 pub fn within(object: &[u8], second: bool, offset: u64, length: u64) -> Option<&[u8]> {
-    let base = if second {
-        second_start(object.len() as u64)
-    } else {
-        0
-    };
+    let base = if second { second_start(object.len() as u64) } else { 0 };
     let start = base.checked_add(HEADER)?.checked_add(offset)?;
     let end = start.checked_add(length)?;
     object.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
@@ -206,10 +184,7 @@ pub fn store_header(payload: &[u8]) -> Result<StoreHeader, Malformed> {
     let created = input.i64()?;
     input.end()?;
     if features != 0 {
-        return Err(Malformed::Value {
-            field: "features",
-            value: features.into(),
-        });
+        return Err(Malformed::Value { field: "features", value: features.into() });
     }
     Ok(StoreHeader { features, created })
 }
@@ -222,11 +197,7 @@ mod tests {
     fn the_second_copy_is_found_from_the_size_alone() {
         for length in (72u64..20_000).chain([4095, 4096, 4097, 8191, 8192, 8193]) {
             let start = length.next_multiple_of(4096);
-            assert_eq!(
-                second_start(start + length),
-                start,
-                "copies of {length} bytes"
-            );
+            assert_eq!(second_start(start + length), start, "copies of {length} bytes");
         }
     }
 }

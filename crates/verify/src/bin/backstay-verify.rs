@@ -58,17 +58,9 @@ struct Words {
 
 fn words(mut arguments: impl Iterator<Item = OsString>) -> Result<Words, Failure> {
     let passphrase = std::env::var_os("BACKSTAY_PASSPHRASE_FILE").map(PathBuf::from);
-    let mut words = Words {
-        plain: Vec::new(),
-        passphrase,
-        vault: "main".to_owned(),
-    };
+    let mut words = Words { plain: Vec::new(), passphrase, vault: "main".to_owned() };
     while let Some(word) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .map_or_else(|| usage(format!("{} wants a value", word.display())), Ok)
-        };
+        let mut value = || arguments.next().map_or_else(|| usage(format!("{} wants a value", word.display())), Ok);
         match word.to_str() {
             Some("--passphrase-file") => words.passphrase = Some(value()?.into()),
             Some("--vault") => words.vault = value()?.to_string_lossy().into_owned(),
@@ -89,13 +81,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<u8, Failure> {
         [command, store] if *command == "points" => points(&open(store.as_ref(), &words)?),
         [command, store, machine, number, disk, out] if *command == "extract" => {
             let reader = open(store.as_ref(), &words)?;
-            extract(
-                &reader,
-                &machine.to_string_lossy(),
-                decimal(number)?,
-                decimal(disk)?,
-                out.as_ref(),
-            )
+            extract(&reader, &machine.to_string_lossy(), decimal(number)?, decimal(disk)?, out.as_ref())
         }
         _ => usage("which command, and on what?"),
     }
@@ -112,10 +98,7 @@ fn open(store: &Path, words: &Words) -> Result<Reader, Failure> {
         return usage("no passphrase file was named");
     };
     let bytes = std::fs::read(path)?;
-    let line = bytes
-        .split(|&byte| byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let passphrase = line.strip_suffix(b"\r").unwrap_or(line);
     let reader: Result<Reader, OpenError> = Reader::open(store, &words.vault, passphrase);
     Ok(reader?)
@@ -127,14 +110,7 @@ fn check(reader: &Reader) -> Result<u8, Failure> {
     let seen = report.seen;
     println!(
         "looked at {} small objects, {} rows, {} packs, {} frames, {} chunks, {} spans, {} extents, {} summaries",
-        seen.twins,
-        seen.rows,
-        seen.packs,
-        seen.frames,
-        seen.chunks,
-        seen.spans,
-        seen.extents,
-        seen.levels
+        seen.twins, seen.rows, seen.packs, seen.frames, seen.chunks, seen.spans, seen.extents, seen.levels
     );
     match report.findings.len() {
         0 => println!("all of it is as the format pages say"),
@@ -171,13 +147,7 @@ fn points(reader: &Reader) -> Result<u8, Failure> {
             for disk in &point.disks {
                 println!(
                     "    disk {} {} of {} bytes, sector {}, unreadable {}, absent {}, from {:?}",
-                    disk.number,
-                    disk.name,
-                    disk.size,
-                    disk.sector,
-                    disk.unreadable,
-                    disk.absent,
-                    disk.source
+                    disk.number, disk.name, disk.size, disk.sector, disk.unreadable, disk.absent, disk.source
                 );
             }
         }
@@ -185,25 +155,14 @@ fn points(reader: &Reader) -> Result<u8, Failure> {
     Ok(reader.opened().exit_status())
 }
 
-fn extract(
-    reader: &Reader,
-    machine: &str,
-    number: u64,
-    disk: u64,
-    out: &Path,
-) -> Result<u8, Failure> {
+fn extract(reader: &Reader, machine: &str, number: u64, disk: u64, out: &Path) -> Result<u8, Failure> {
     let Some(id): Option<Id> = reader.find(machine) else {
         return usage(format!("there is no machine {machine}"));
     };
     let mut sink = FileSink::create(out)?;
     let unvouched = reader.read_disk(id, number, disk, &mut sink)?;
     for range in &unvouched {
-        println!(
-            "bytes {}..{} cannot be vouched for: {}",
-            range.offset,
-            range.offset + range.length,
-            range.reason
-        );
+        println!("bytes {}..{} cannot be vouched for: {}", range.offset, range.offset + range.length, range.reason);
     }
     Ok(if unvouched.is_empty() { 0 } else { 3 })
 }

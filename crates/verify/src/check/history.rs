@@ -83,35 +83,19 @@ pub(super) fn check<'a>(
 fn faults(before: &World, rows: &Rows, entry: &Entry) -> Vec<String> {
     let mut faults = Vec::new();
     let sets = |change: &crate::ledger::Change| row(&change.key, change.value.as_ref()?).ok();
-    let own: BTreeSet<Id> = entry
-        .changes
-        .iter()
-        .filter_map(sets)
-        .filter_map(pack_of)
-        .collect();
+    let own: BTreeSet<Id> = entry.changes.iter().filter_map(sets).filter_map(pack_of).collect();
     for change in &entry.changes {
         match (sets(change), &change.value) {
-            (Some(Row::Refers(pack, span)), _)
-                if !before.packs.contains(&pack) && !own.contains(&pack) =>
-            {
-                faults.push(format!(
-                    "it lets {span} refer to pack {pack}, which has no row"
-                ));
+            (Some(Row::Refers(pack, span)), _) if !before.packs.contains(&pack) && !own.contains(&pack) => {
+                faults.push(format!("it lets {span} refer to pack {pack}, which has no row"));
             }
             (Some(Row::Pack(pack, place)), _) if before.banned.contains(&place.object) => {
-                faults.push(format!(
-                    "it puts pack {pack} into object {}, which is banned",
-                    place.object
-                ));
+                faults.push(format!("it puts pack {pack} into object {}, which is banned", place.object));
             }
             (_, None) => {
-                let old = rows
-                    .get(&change.key)
-                    .and_then(|value| row(&change.key, value).ok());
+                let old = rows.get(&change.key).and_then(|value| row(&change.key, value).ok());
                 if let Some(pack) = old.and_then(pack_of).filter(|pack| before.names(pack)) {
-                    faults.push(format!(
-                        "it deletes the row of pack {pack}, to which spans refer"
-                    ));
+                    faults.push(format!("it deletes the row of pack {pack}, to which spans refer"));
                 }
             }
             _ => {}
@@ -121,9 +105,5 @@ fn faults(before: &World, rows: &Rows, entry: &Entry) -> Vec<String> {
 }
 
 fn pack_of(row: Row) -> Option<Id> {
-    if let Row::Pack(pack, _) = row {
-        Some(pack)
-    } else {
-        None
-    }
+    if let Row::Pack(pack, _) = row { Some(pack) } else { None }
 }

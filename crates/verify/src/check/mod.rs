@@ -22,10 +22,7 @@ impl Reader {
     ///
     /// Does not say who is right when two things contradict each other.
     pub fn check(&self) -> Report {
-        let mut report = Report {
-            findings: self.opened.findings.clone(),
-            ..Report::default()
-        };
+        let mut report = Report { findings: self.opened.findings.clone(), ..Report::default() };
         small::check(self, &mut report);
         chain::check(self, &mut report);
         rows::check(self, &mut report);
@@ -33,9 +30,7 @@ impl Reader {
         spans::check(self, &mut report);
         timeline::check(self, &mut report);
         let mut seen = std::collections::BTreeSet::new();
-        report
-            .findings
-            .retain(|finding| seen.insert(finding.clone()));
+        report.findings.retain(|finding| seen.insert(finding.clone()));
         report
     }
 }

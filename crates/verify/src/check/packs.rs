@@ -17,25 +17,14 @@ pub(super) fn check(reader: &Reader, report: &mut Report) {
     let all: Vec<(&Id, &PackPlace)> = reader.packs.places.iter().collect();
     let next = AtomicUsize::new(0);
     let reports = Mutex::new(Vec::new());
-    let workers = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(all.len());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(all.len());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some((pack, place)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut own = Report::default();
-                    One {
-                        packs: &reader.packs,
-                        store: reader.store,
-                        pack: **pack,
-                        place,
-                    }
-                    .check(&mut own);
-                    reports
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((**pack, own));
+                    One { packs: &reader.packs, store: reader.store, pack: **pack, place }.check(&mut own);
+                    reports.lock().unwrap_or_else(PoisonError::into_inner).push((**pack, own));
                 }
             });
         }
@@ -71,32 +60,20 @@ impl One<'_> {
     }
 
     fn edges(&self, report: &mut Report) {
-        let read = self
-            .packs
-            .bytes(self.pack, 0, EDGE)
-            .map_err(|e| e.to_string());
-        if let Err(e) =
-            read.and_then(|bytes| header(&bytes, self.store, self.pack).map_err(|e| e.to_string()))
-        {
+        let read = self.packs.bytes(self.pack, 0, EDGE).map_err(|e| e.to_string());
+        if let Err(e) = read.and_then(|bytes| header(&bytes, self.store, self.pack).map_err(|e| e.to_string())) {
             self.find(report, Kind::Pack, format!("header: {e}"));
         }
         let Some(at) = self.place.length.checked_sub(EDGE) else {
             return self.find(report, Kind::Pack, "it is shorter than a trailer");
         };
-        let read = self
-            .packs
-            .bytes(self.pack, at, EDGE)
-            .map_err(|e| e.to_string());
+        let read = self.packs.bytes(self.pack, at, EDGE).map_err(|e| e.to_string());
         match read.and_then(|bytes| trailer(&bytes).map_err(|e| e.to_string())) {
             Err(e) => self.find(report, Kind::Pack, format!("trailer: {e}")),
             Ok(found) => {
                 let due = (u64::from(found.footer), found.length, found.pack);
                 if due != (self.place.footer, self.place.length, self.pack) {
-                    self.find(
-                        report,
-                        Kind::Pack,
-                        format!("the trailer says {due:?}, the row something else"),
-                    );
+                    self.find(report, Kind::Pack, format!("the trailer says {due:?}, the row something else"));
                 }
             }
         }
@@ -122,20 +99,13 @@ impl One<'_> {
     fn row(&self, table: &Table, report: &mut Report) {
         let due = table.end.checked_add(2 * self.place.footer + EDGE);
         if due != Some(self.place.length) {
-            let text = format!(
-                "frames end at {}, so it has not {} bytes",
-                table.end, self.place.length
-            );
+            let text = format!("frames end at {}, so it has not {} bytes", table.end, self.place.length);
             self.find(report, Kind::Pack, text);
         }
         let counts = (table.frames.len() as u64, table.numbered);
         if counts != (self.place.frames, self.place.chunks) {
             let row = (self.place.frames, self.place.chunks);
-            self.find(
-                report,
-                Kind::Row,
-                format!("its row says {row:?} frames and chunks, its table {counts:?}"),
-            );
+            self.find(report, Kind::Row, format!("its row says {row:?} frames and chunks, its table {counts:?}"));
         }
     }
 
@@ -143,17 +113,9 @@ impl One<'_> {
         let mut twin: Option<Option<Vec<u8>>> = None;
         for (number, frame) in table.frames.iter().enumerate() {
             if let Some(first) = twin.take() {
-                let second = if frame.blob {
-                    self.plain(table, number, report)
-                } else {
-                    None
-                };
+                let second = if frame.blob { self.plain(table, number, report) } else { None };
                 if !frame.blob || (first.is_some() && second.is_some() && first != second) {
-                    self.find(
-                        report,
-                        Kind::Data,
-                        format!("frame {number} does not hold the blob of the one before"),
-                    );
+                    self.find(report, Kind::Data, format!("frame {number} does not hold the blob of the one before"));
                 }
                 if frame.blob {
                     continue;
@@ -167,11 +129,7 @@ impl One<'_> {
             }
         }
         if twin.is_some() {
-            self.find(
-                report,
-                Kind::Data,
-                "its last frame holds a blob of which there is no second copy",
-            );
+            self.find(report, Kind::Data, "its last frame holds a blob of which there is no second copy");
         }
     }
 
@@ -191,20 +149,11 @@ impl One<'_> {
 
     fn chunks(&self, table: &Table, number: usize, plain: &[u8], report: &mut Report) {
         let frame = &table.frames[number];
-        for (inside, good) in self
-            .packs
-            .hashes(table, frame, plain)
-            .into_iter()
-            .enumerate()
-        {
+        for (inside, good) in self.packs.hashes(table, frame, plain).into_iter().enumerate() {
             report.seen.chunks += 1;
             if !good {
                 let chunk = frame.first + inside as u64;
-                self.find(
-                    report,
-                    Kind::Data,
-                    format!("chunk {chunk} does not hash to its id"),
-                );
+                self.find(report, Kind::Data, format!("chunk {chunk} does not hash to its id"));
             }
         }
     }

@@ -14,14 +14,8 @@ pub(super) fn check(reader: &Reader, report: &mut Report) {
         report.find(Kind::Row, format!("ledger, row {}", hex(key)), fault);
     }
     report.seen.rows += catalog.bad.len() as u64
-        + (catalog.machines.len()
-            + catalog.names.len()
-            + catalog.points.len()
-            + catalog.spans.len()) as u64
-        + (catalog.packs.len()
-            + catalog.refers.len()
-            + catalog.garbage.len()
-            + catalog.banned.len()) as u64;
+        + (catalog.machines.len() + catalog.names.len() + catalog.points.len() + catalog.spans.len()) as u64
+        + (catalog.packs.len() + catalog.refers.len() + catalog.garbage.len() + catalog.banned.len()) as u64;
     names(reader, report);
     machines(reader, report);
     places(reader, report);
@@ -32,25 +26,13 @@ pub(super) fn check(reader: &Reader, report: &mut Report) {
 fn names(reader: &Reader, report: &mut Report) {
     let catalog = &reader.catalog;
     for (name, id) in &catalog.names {
-        if catalog
-            .machines
-            .get(id)
-            .is_none_or(|machine| machine.name != *name)
-        {
-            report.find(
-                Kind::Row,
-                format!("name {name:?}"),
-                format!("machine {id} is not there, or called otherwise"),
-            );
+        if catalog.machines.get(id).is_none_or(|machine| machine.name != *name) {
+            report.find(Kind::Row, format!("name {name:?}"), format!("machine {id} is not there, or called otherwise"));
         }
     }
     for (id, machine) in &catalog.machines {
         if catalog.names.get(&machine.name) != Some(id) {
-            report.find(
-                Kind::Row,
-                format!("machine {id}"),
-                format!("no row finds it by its name {:?}", machine.name),
-            );
+            report.find(Kind::Row, format!("machine {id}"), format!("no row finds it by its name {:?}", machine.name));
         }
     }
 }
@@ -65,21 +47,10 @@ fn machines(reader: &Reader, report: &mut Report) {
             continue;
         };
         if number >= machine.next_point {
-            report.find(
-                Kind::Row,
-                &place,
-                format!("the machine's next point is {}", machine.next_point),
-            );
+            report.find(Kind::Row, &place, format!("the machine's next point is {}", machine.next_point));
         }
-        for disk in point
-            .disks
-            .iter()
-            .filter(|disk| disk.number >= machine.next_disk)
-        {
-            let text = format!(
-                "disk {}, but the machine's next disk is {}",
-                disk.number, machine.next_disk
-            );
+        for disk in point.disks.iter().filter(|disk| disk.number >= machine.next_disk) {
+            let text = format!("disk {}, but the machine's next disk is {}", disk.number, machine.next_disk);
             report.find(Kind::Row, &place, text);
         }
     }
@@ -87,11 +58,7 @@ fn machines(reader: &Reader, report: &mut Report) {
         match catalog.machines.get(&key.machine) {
             None => report.find(Kind::Row, key, "the machine has no row"),
             Some(machine) if key.to >= machine.next_point => {
-                report.find(
-                    Kind::Row,
-                    key,
-                    format!("the machine's next point is {}", machine.next_point),
-                );
+                report.find(Kind::Row, key, format!("the machine's next point is {}", machine.next_point));
             }
             Some(_) => {}
         }
@@ -102,16 +69,9 @@ fn machines(reader: &Reader, report: &mut Report) {
 fn places(reader: &Reader, report: &mut Report) {
     let mut objects: BTreeMap<Id, Vec<(u64, u64, Id)>> = BTreeMap::new();
     for (&pack, place) in &reader.catalog.packs {
-        objects
-            .entry(place.object)
-            .or_default()
-            .push((place.offset, place.length, pack));
+        objects.entry(place.object).or_default().push((place.offset, place.length, pack));
         if reader.catalog.banned.contains(&place.object) {
-            report.find(
-                Kind::Row,
-                format!("pack {pack}"),
-                format!("its object {} is banned", place.object),
-            );
+            report.find(Kind::Row, format!("pack {pack}"), format!("its object {} is banned", place.object));
         }
         if !reader.packs.keys.contains_key(&pack) {
             report.find(Kind::Key, format!("pack {pack}"), "it has no data key");
@@ -124,11 +84,7 @@ fn places(reader: &Reader, report: &mut Report) {
                 continue;
             };
             if offset + length > next {
-                report.find(
-                    Kind::Row,
-                    format!("pack {other}"),
-                    format!("it overlaps pack {one} in their object"),
-                );
+                report.find(Kind::Row, format!("pack {other}"), format!("it overlaps pack {one} in their object"));
             }
         }
     }
@@ -138,18 +94,10 @@ fn places(reader: &Reader, report: &mut Report) {
 fn owners(reader: &Reader, report: &mut Report) {
     for (pack, span) in &reader.catalog.refers {
         if !reader.catalog.spans.contains_key(span) {
-            report.find(
-                Kind::Reference,
-                span,
-                format!("a row says that it refers to pack {pack}, but it has no row"),
-            );
+            report.find(Kind::Reference, span, format!("a row says that it refers to pack {pack}, but it has no row"));
         }
         if !reader.catalog.packs.contains_key(pack) {
-            report.find(
-                Kind::Reference,
-                span,
-                format!("it refers to pack {pack}, which has no row"),
-            );
+            report.find(Kind::Reference, span, format!("it refers to pack {pack}, which has no row"));
         }
     }
 }

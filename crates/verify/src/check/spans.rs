@@ -11,7 +11,7 @@ use crate::map::{BLOCK_MOST, Content, Extent};
 use crate::packs::Which;
 use crate::reader::Reader;
 use crate::report::{Kind, Report};
-use crate::rows::{Point, Span, SpanKey};
+use crate::rows::{Span, SpanKey};
 use crate::runs::{EITHER, Run, load};
 
 pub(super) fn check(reader: &Reader, report: &mut Report) {
@@ -27,21 +27,15 @@ pub(super) fn check(reader: &Reader, report: &mut Report) {
         }; // named by `copies`
         if run.lost.is_empty() {
             counts(key, span, &run, report);
-            references(
-                key,
-                span,
-                &run,
-                &rows.remove(key).unwrap_or_default(),
-                report,
-            );
+            references(key, span, &run, &rows.remove(key).unwrap_or_default(), report);
         }
-        let point = reader.point(key.machine, key.to);
+        let sizes = sizes(reader, key);
         let mut lost = BTreeSet::new();
         for extent in &run.extents {
             report.seen.extents += 1;
             inside_chunk(reader, key, &run, extent, &mut lost, report);
-            if let Some(point) = point {
-                inside_disk(key, point, extent, report);
+            if let Some(sizes) = &sizes {
+                inside_disk(key, sizes, extent, report);
             }
         }
     }
@@ -70,27 +64,14 @@ fn copies(reader: &Reader, key: &SpanKey, span: &Span, report: &mut Report) {
 }
 
 fn counts(key: &SpanKey, span: &Span, run: &Run, report: &mut Report) {
-    let pages: u64 = run
-        .extents
-        .iter()
-        .filter(|extent| is_data(extent))
-        .map(|extent| extent.pages)
-        .sum();
+    let pages: u64 = run.extents.iter().filter(|extent| is_data(extent)).map(|extent| extent.pages).sum();
     let found = (run.extents.len() as u64, pages);
     if found != (span.extents, span.pages) {
         let row = (span.extents, span.pages);
-        report.find(
-            Kind::Row,
-            key,
-            format!("its row says {row:?} extents and pages with data, its run {found:?}"),
-        );
+        report.find(Kind::Row, key, format!("its row says {row:?} extents and pages with data, its run {found:?}"));
     }
     if run.in_blocks && run.extents.len() <= BLOCK_MOST {
-        report.find(
-            Kind::Run,
-            key,
-            "its extents fit in one block, but are not in the root",
-        );
+        report.find(Kind::Run, key, "its extents fit in one block, but are not in the root");
     }
 }
 
@@ -99,35 +80,19 @@ fn is_data(extent: &Extent) -> bool {
 }
 
 fn references(key: &SpanKey, span: &Span, run: &Run, rows: &BTreeSet<Id>, report: &mut Report) {
-    let chunks = run
-        .extents
-        .iter()
-        .filter_map(|extent| run.pages(extent))
-        .map(|at| at.pack);
+    let chunks = run.extents.iter().filter_map(|extent| run.pages(extent)).map(|at| at.pack);
     let used: BTreeSet<Id> = chunks.chain(run.block_packs.iter().copied()).collect();
     let table: BTreeSet<Id> = run.packs.iter().copied().collect();
     if used != table {
-        report.find(
-            Kind::Run,
-            key,
-            "its table of packs is not those that its extents and blocks refer to",
-        );
+        report.find(Kind::Run, key, "its table of packs is not those that its extents and blocks refer to");
     }
     let mut due = used;
     due.insert(span.pack);
     for pack in due.difference(rows) {
-        report.find(
-            Kind::Reference,
-            key,
-            format!("no row says that it refers to pack {pack}"),
-        );
+        report.find(Kind::Reference, key, format!("no row says that it refers to pack {pack}"));
     }
     for pack in rows.difference(&due) {
-        report.find(
-            Kind::Reference,
-            key,
-            format!("a row says that it refers to pack {pack}, but it does not"),
-        );
+        report.find(Kind::Reference, key, format!("a row says that it refers to pack {pack}, but it does not"));
     }
 }
 
@@ -144,35 +109,34 @@ fn inside_chunk(
     let Some(at) = run.pages(extent) else { return };
     if let Err(e) = reader.packs.table(at.pack) {
         if lost.insert(at.pack) {
-            report.find(
-                Kind::Run,
-                key,
-                format!("from disk {}, page {}: {e}", extent.disk, extent.page),
-            );
+            report.find(Kind::Run, key, format!("from disk {}, page {}: {e}", extent.disk, extent.page));
         }
     } else if let Err(e) = reader.packs.identity(&at) {
-        report.find(
-            Kind::Run,
-            key,
-            format!("disk {}, page {}: {e}", extent.disk, extent.page),
-        );
+        report.find(Kind::Run, key, format!("disk {}, page {}: {e}", extent.disk, extent.page));
     }
 }
 
-/// Extents lie inside the disks of the point that the span leads to.
-fn inside_disk(key: &SpanKey, point: &Point, extent: &Extent, report: &mut Report) {
-    let disk = point.disks.iter().find(|disk| disk.number == extent.disk);
-    match disk {
-        None => report.find(
-            Kind::Run,
-            key,
-            format!("point {} has no disk {}", key.to, extent.disk),
-        ),
-        Some(disk) if extent.end() > disk.size.div_ceil(PAGE) => {
-            let text = format!(
-                "disk {}, page {}: the extent passes the disk's end",
-                extent.disk, extent.page
-            );
+/// For how many pages a span may speak of each disk: those of the largest of
+/// the points that it goes through, its start left out. `None` if one of them
+/// is gone, and with it the sizes of its disks.
+fn sizes(reader: &Reader, key: &SpanKey) -> Option<BTreeMap<u64, u64>> {
+    let points = || reader.catalog.points.range((key.machine, key.from + 1)..=(key.machine, key.to));
+    if (points().count() as u64) < key.to - key.from {
+        return None;
+    }
+    let mut sizes = BTreeMap::new();
+    for disk in points().flat_map(|(_, point)| &point.disks) {
+        let size: &mut u64 = sizes.entry(disk.number).or_default();
+        *size = disk.size.div_ceil(PAGE).max(*size);
+    }
+    Some(sizes)
+}
+
+fn inside_disk(key: &SpanKey, sizes: &BTreeMap<u64, u64>, extent: &Extent, report: &mut Report) {
+    match sizes.get(&extent.disk) {
+        None => report.find(Kind::Run, key, format!("no point that it goes through has a disk {}", extent.disk)),
+        Some(size) if extent.end() > *size => {
+            let text = format!("disk {}, page {}: the extent passes the disk's end", extent.disk, extent.page);
             report.find(Kind::Run, key, text);
         }
         Some(_) => {}

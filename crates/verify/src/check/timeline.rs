@@ -31,21 +31,13 @@ fn tiles(spans: &[(&SpanKey, &Span)], report: &mut Report) -> Tiles {
     let mut tiles = Tiles::new();
     for (key, _) in spans.iter().filter(|(_, span)| span.level == 0) {
         if let Some(other) = tiles.insert(key.from, **key) {
-            report.find(
-                Kind::Timeline,
-                key,
-                format!("{other} begins at the same number"),
-            );
+            report.find(Kind::Timeline, key, format!("{other} begins at the same number"));
         }
     }
     let mut at = 0;
     for key in tiles.values() {
         if key.from != at {
-            report.find(
-                Kind::Timeline,
-                key,
-                format!("spans of level 0 before it end at {at}"),
-            );
+            report.find(Kind::Timeline, key, format!("spans of level 0 before it end at {at}"));
         }
         at = key.to;
     }
@@ -55,68 +47,41 @@ fn tiles(spans: &[(&SpanKey, &Span)], report: &mut Report) -> Tiles {
 /// Each point lies where spans of level 0 meet, or the last one ends.
 fn points(reader: &Reader, machine: Id, tiles: &Tiles, report: &mut Report) {
     let ends: BTreeSet<u64> = tiles.values().map(|key| key.to).collect();
-    for (number, _) in reader
-        .points(machine)
-        .filter(|(number, _)| !ends.contains(number))
-    {
-        report.find(
-            Kind::Timeline,
-            format!("point {number} of machine {machine}"),
-            "no span of level 0 ends there",
-        );
+    for (number, _) in reader.points(machine).filter(|(number, _)| !ends.contains(number)) {
+        report.find(Kind::Timeline, format!("point {number} of machine {machine}"), "no span of level 0 ends there");
     }
 }
 
 fn summary(reader: &Reader, key: &SpanKey, span: &Span, tiles: &Tiles, report: &mut Report) {
-    let covered: Vec<&SpanKey> = tiles
-        .range(key.from..key.to)
-        .map(|(_, tile)| tile)
-        .collect();
+    let covered: Vec<&SpanKey> = tiles.range(key.from..key.to).map(|(_, tile)| tile).collect();
     let meets = covered.first().is_some_and(|tile| tile.from == key.from)
         && covered.last().is_some_and(|tile| tile.to == key.to);
     if !meets {
-        return report.find(
-            Kind::Timeline,
-            key,
-            "it does not begin and end where spans of level 0 do",
-        );
+        return report.find(Kind::Timeline, key, "it does not begin and end where spans of level 0 do");
     }
     let Some(own) = whole(reader, span) else {
         return;
     }; // damage has been named
     let mut runs = Vec::new();
     for tile in covered.iter().rev() {
-        match reader
-            .catalog
-            .spans
-            .get(tile)
-            .and_then(|span| whole(reader, span))
-        {
+        match reader.catalog.spans.get(tile).and_then(|span| whole(reader, span)) {
             Some(run) => runs.push(run),
             None => return,
         }
     }
     report.seen.levels += 1;
-    let disks: BTreeSet<u64> = runs
-        .iter()
-        .chain([&own])
-        .flat_map(|run| &run.extents)
-        .map(|extent| extent.disk)
-        .collect();
+    let disks: BTreeSet<u64> =
+        runs.iter().chain([&own]).flat_map(|run| &run.extents).map(|extent| extent.disk).collect();
     for disk in disks {
         if let Some(page) = differ(reader, &runs, &own, disk) {
-            let text = format!(
-                "disk {disk}, page {page}: it says something else than the spans of level 0"
-            );
+            let text = format!("disk {disk}, page {page}: it says something else than the spans of level 0");
             report.find(Kind::Level, key, text);
         }
     }
 }
 
 fn whole(reader: &Reader, span: &Span) -> Option<Run> {
-    load(&reader.packs, span, EITHER)
-        .ok()
-        .filter(|run| run.lost.is_empty())
+    load(&reader.packs, span, EITHER).ok().filter(|run| run.lost.is_empty())
 }
 
 /// The first page of which the runs, the newest first, say something else
@@ -126,9 +91,7 @@ fn differ(reader: &Reader, runs: &[Run], own: &Run, disk: u64) -> Option<u64> {
     for run in runs {
         lay_run(&mut overlay, run, disk, u64::MAX);
     }
-    let mut due = overlay
-        .pieces()
-        .map(|(start, end, fill)| (start, end, fill.clone()));
+    let mut due = overlay.pieces().map(|(start, end, fill)| (start, end, fill.clone()));
     let extents = own.extents.iter().filter(|extent| extent.disk == disk);
     let mut said = extents.map(|extent| (extent.page, extent.end(), fill(own, extent)));
     let (mut one, mut two) = (due.next(), said.next());
@@ -141,10 +104,7 @@ fn differ(reader: &Reader, runs: &[Run], own: &Run, disk: u64) -> Option<u64> {
                 if a != b || !same(reader, a_fill, b_fill, until - a) {
                     return Some(*a.min(b));
                 }
-                (one, two) = (
-                    after(one, until).or_else(|| due.next()),
-                    after(two, until).or_else(|| said.next()),
-                );
+                (one, two) = (after(one, until).or_else(|| due.next()), after(two, until).or_else(|| said.next()));
             }
         }
     }
@@ -155,11 +115,7 @@ type Piece = (u64, u64, Fill);
 /// What of a piece is left from page `from` on.
 fn after(piece: Option<Piece>, from: u64) -> Option<Piece> {
     let (start, end, fill) = piece?;
-    if from < end {
-        Some((from, end, fill.part(from - start, end - from)))
-    } else {
-        None
-    }
+    if from < end { Some((from, end, fill.part(from - start, end - from))) } else { None }
 }
 
 fn same(reader: &Reader, one: &Fill, two: &Fill, pages: u64) -> bool {

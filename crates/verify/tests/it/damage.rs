@@ -17,11 +17,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder of the store") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path)
-            } else {
-                found.push(path)
-            }
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
         }
     }
     found.sort();
@@ -58,29 +54,19 @@ fn named(fixture: &Fixture, reader: &Reader) -> u64 {
 
 fn named_of(fixture: &Fixture, reader: &Reader, machines: &[[u8; 16]]) -> u64 {
     let mut more = 0;
-    let disks = fixture
-        .disks
-        .iter()
-        .filter(|((machine, ..), _)| machines.contains(machine));
+    let disks = fixture.disks.iter().filter(|((machine, ..), _)| machines.contains(machine));
     for (&(machine, number, disk), due) in disks {
         let (mut bytes, unvouched) = read(reader, Id(machine), number, disk);
         assert_eq!(bytes.len(), due.len());
         let mut due = due.clone();
         for range in unvouched {
             let whole = range.offset as usize..(range.offset + range.length) as usize;
-            assert!(
-                bytes[whole.clone()].iter().all(|&byte| byte == 0),
-                "bytes were given that nobody vouches for"
-            );
+            assert!(bytes[whole.clone()].iter().all(|&byte| byte == 0), "bytes were given that nobody vouches for");
             due[whole.clone()].fill(0);
             bytes[whole].fill(0);
             more += range.length;
         }
-        assert!(
-            bytes == due,
-            "disk {disk} at point {number} of {} came out wrong",
-            Id(machine)
-        );
+        assert!(bytes == due, "disk {disk} at point {number} of {} came out wrong", Id(machine));
         if machine == WEB && disk == 1 {
             more -= 4096; // the page that the source could not read
         }
@@ -102,34 +88,13 @@ fn either_copy_of_every_small_object_can_be_lost() {
         for second in [false, true] {
             let damaged = Damaged::new(&path, |bytes| {
                 let middle = start_of_second(bytes.len());
-                if second {
-                    bytes[middle..].fill(0x55)
-                } else {
-                    bytes[..middle].fill(0x55)
-                }
+                if second { bytes[middle..].fill(0x55) } else { bytes[..middle].fill(0x55) }
             });
             let reader = open(&fixture);
-            assert_eq!(
-                named(&fixture, &reader),
-                0,
-                "{}, second {second}",
-                path.display()
-            );
+            assert_eq!(named(&fixture, &reader), 0, "{}, second {second}", path.display());
             let report = reader.check();
-            assert!(
-                report
-                    .findings
-                    .iter()
-                    .all(|finding| finding.kind == Kind::Copy),
-                "{:?}",
-                report.findings
-            );
-            assert_eq!(
-                report.exit_status(),
-                3,
-                "{}, second {second}",
-                path.display()
-            );
+            assert!(report.findings.iter().all(|finding| finding.kind == Kind::Copy), "{:?}", report.findings);
+            assert_eq!(report.exit_status(), 3, "{}, second {second}", path.display());
             drop(damaged);
         }
     }
@@ -146,21 +111,13 @@ fn a_flipped_byte_anywhere_is_found_and_costs_no_small_object() {
         let stride = (size / 16).max(1);
         let big = path.to_string_lossy().contains("c3c3c3");
         let machines = if big { &[BIG][..] } else { &[WEB][..] };
-        let places = (0..72)
-            .step_by(9)
-            .chain((middle..middle + 72).step_by(11))
-            .chain((0..size).step_by(stride));
+        let places = (0..72).step_by(9).chain((middle..middle + 72).step_by(11)).chain((0..size).step_by(stride));
         for place in places.chain([size - 1]) {
             let _damaged = Damaged::new(&path, |bytes| bytes[place] ^= 0x10);
             let reader = open(&fixture);
             let more = named_of(&fixture, &reader, machines);
             assert!(in_pack || more == 0, "byte {place} of {}", path.display());
-            assert_eq!(
-                reader.check().exit_status(),
-                3,
-                "byte {place} of {} is not found",
-                path.display()
-            );
+            assert_eq!(reader.check().exit_status(), 3, "byte {place} of {} is not found", path.display());
         }
     }
 }
@@ -172,22 +129,13 @@ fn an_object_that_is_cut_off_or_goes_on_is_found() {
         let in_pack = path.components().any(|part| part.as_os_str() == "pack");
         let size = std::fs::metadata(&path).expect("its length").len() as usize;
         let mut lengths = vec![size - 1];
-        lengths.extend(if in_pack {
-            vec![size / 2]
-        } else {
-            vec![start_of_second(size), size + 4096]
-        });
+        lengths.extend(if in_pack { vec![size / 2] } else { vec![start_of_second(size), size + 4096] });
         for length in lengths {
             let _damaged = Damaged::new(&path, |bytes| bytes.resize(length, 0));
             let reader = open(&fixture);
             let more = named(&fixture, &reader);
             assert!(in_pack || more == 0, "{length} bytes of {}", path.display());
-            assert_eq!(
-                reader.check().exit_status(),
-                3,
-                "{length} bytes of {}",
-                path.display()
-            );
+            assert_eq!(reader.check().exit_status(), 3, "{length} bytes of {}", path.display());
         }
     }
 }
@@ -202,14 +150,7 @@ fn a_lost_state_costs_nothing() {
         let reader = open(&fixture);
         assert_eq!(named(&fixture, &reader), 0);
         let report = reader.check();
-        assert!(
-            report
-                .findings
-                .iter()
-                .any(|finding| finding.kind == Kind::Lost),
-            "{:?}",
-            report.findings
-        );
+        assert!(report.findings.iter().any(|finding| finding.kind == Kind::Lost), "{:?}", report.findings);
     }
 }
 
@@ -217,9 +158,7 @@ fn a_lost_state_costs_nothing() {
 fn frames(fixture: &Fixture, pack: usize) -> (PathBuf, Vec<std::ops::Range<usize>>) {
     let object = [0xc1, 0xc2, 0xc2, 0xc3][pack];
     let id = format!("{object:02x}").repeat(16);
-    let path = fixture
-        .vault
-        .file(&format!("vault/{NAME}/pack/{object:02x}/{id}"));
+    let path = fixture.vault.file(&format!("vault/{NAME}/pack/{object:02x}/{id}"));
     let (before, _) = match pack {
         2 => fixture.packs[1].finish(&fixture.vault.store, [[0; 16]; 2]),
         _ => (Vec::new(), 0),
@@ -244,16 +183,8 @@ fn either_frame_of_every_blob_can_be_lost() {
             let _damaged = Damaged::new(&path, |bytes| bytes[range].fill(0xaa));
             let reader = open(&fixture);
             assert_eq!(named(&fixture, &reader), 0, "frame {number} of pack {pack}");
-            let kinds: BTreeMap<Kind, ()> = reader
-                .check()
-                .findings
-                .iter()
-                .map(|finding| (finding.kind, ()))
-                .collect();
-            assert!(
-                kinds.contains_key(&Kind::Data) && kinds.contains_key(&Kind::Run),
-                "{kinds:?}"
-            );
+            let kinds: BTreeMap<Kind, ()> = reader.check().findings.iter().map(|finding| (finding.kind, ())).collect();
+            assert!(kinds.contains_key(&Kind::Data) && kinds.contains_key(&Kind::Run), "{kinds:?}");
         }
     }
 }
@@ -265,10 +196,7 @@ fn a_lost_chunk_frame_costs_its_pages_and_no_others() {
     let _damaged = Damaged::new(&path, |bytes| bytes[ranges[0].clone()][4000] ^= 1);
     let reader = open(&fixture);
     let (_, unvouched) = read(&reader, Id(WEB), 1, 1);
-    let ranges: Vec<(u64, u64)> = unvouched
-        .iter()
-        .map(|range| (range.offset / 4096, range.length))
-        .collect();
+    let ranges: Vec<(u64, u64)> = unvouched.iter().map(|range| (range.offset / 4096, range.length)).collect();
     assert_eq!(ranges, [(0, 6 * 4096), (14, 4096), (20, 100)]);
     assert!(unvouched[0].reason.contains("frame 0"), "{unvouched:?}");
     named(&fixture, &reader);
@@ -290,16 +218,11 @@ fn a_span_that_is_lost_for_good_names_what_it_may_have_said() {
     let fixture = Fixture::new();
     let (path, ranges) = frames(&fixture, 0);
     let root = ranges.len() - 2;
-    let _damaged = Damaged::new(&path, |bytes| {
-        bytes[ranges[root].start..ranges[root + 1].end].fill(0)
-    });
+    let _damaged = Damaged::new(&path, |bytes| bytes[ranges[root].start..ranges[root + 1].end].fill(0));
     let reader = open(&fixture);
     let (_, unvouched) = read(&reader, Id(WEB), 1, 1);
     assert_eq!(unvouched.len(), 1);
-    assert_eq!(
-        (unvouched[0].offset, unvouched[0].length),
-        (0, crate::fixture::ONE)
-    );
+    assert_eq!((unvouched[0].offset, unvouched[0].length), (0, crate::fixture::ONE));
     // Points 3 and 4: 1..3 tells six pages of disk 1 and all of disk 2; the
     // summary 0..4 still tells all of point 4.
     let (_, unvouched) = read(&reader, Id(WEB), 4, 1);
@@ -315,10 +238,7 @@ fn a_lost_block_costs_the_pages_between_its_ends() {
     let _damaged = Damaged::new(&path, |bytes| bytes[ranges[3].start..ranges[4].end].fill(0));
     let reader = open(&fixture);
     let (_, unvouched) = read(&reader, Id(BIG), 1, 1);
-    let ranges: Vec<(u64, u64)> = unvouched
-        .iter()
-        .map(|range| (range.offset / 4096, range.length / 4096))
-        .collect();
+    let ranges: Vec<(u64, u64)> = unvouched.iter().map(|range| (range.offset / 4096, range.length / 4096)).collect();
     assert_eq!(ranges, [(1500, 1500)]);
     named(&fixture, &reader);
 }
@@ -326,17 +246,12 @@ fn a_lost_block_costs_the_pages_between_its_ends() {
 #[test]
 fn a_store_without_one_of_its_objects_says_which() {
     let fixture = Fixture::new();
-    let entry = fixture
-        .vault
-        .file(&format!("vault/{NAME}/ledger/entry/0000000000000003"));
+    let entry = fixture.vault.file(&format!("vault/{NAME}/ledger/entry/0000000000000003"));
     let bytes = std::fs::read(&entry).expect("entry 3");
     std::fs::remove_file(&entry).expect("entry 3 goes");
     let report = open(&fixture).check();
     assert!(
-        report
-            .findings
-            .iter()
-            .any(|found| found.kind == Kind::Ledger && found.place.ends_with("0000000000000003")),
+        report.findings.iter().any(|found| found.kind == Kind::Ledger && found.place.ends_with("0000000000000003")),
         "{:?}",
         report.findings
     );
@@ -366,9 +281,7 @@ fn parts_are_read_each_from_the_copy_in_which_it_is_whole() {
 #[test]
 fn an_entry_lost_in_both_copies_is_named_and_nothing_after_it_is_applied() {
     let fixture = Fixture::new();
-    let newest = files(&fixture.vault.file(&format!("vault/{NAME}/ledger/entry")))
-        .pop()
-        .expect("an entry");
+    let newest = files(&fixture.vault.file(&format!("vault/{NAME}/ledger/entry"))).pop().expect("an entry");
     let _damaged = Damaged::new(&newest, |bytes| bytes.fill(0));
     let reader = open(&fixture);
     assert_eq!(reader.opened().findings.len(), 1);

@@ -22,9 +22,7 @@ pub(crate) fn bytes(out: &mut Vec<u8>, value: &[u8]) {
 
 pub(crate) fn gcm(key: &Key, nonce: [u8; 12], aad: &[u8], message: &[u8]) -> Vec<u8> {
     let mut out = message.to_vec();
-    Aes256Gcm::new(&(*key).into())
-        .encrypt_in_place(&nonce.into(), aad, &mut out)
-        .expect("it is short enough");
+    Aes256Gcm::new(&(*key).into()).encrypt_in_place(&nonce.into(), aad, &mut out).expect("it is short enough");
     out
 }
 
@@ -36,12 +34,7 @@ pub(crate) fn seal(key: &Key, salt: Id, aad: &[u8], message: &[u8]) -> Vec<u8> {
 pub(crate) fn frame(key: &Key, pack: &Id, number: u64, content: &[u8]) -> Vec<u8> {
     let mut nonce = [0; 12];
     nonce[..8].copy_from_slice(&number.to_le_bytes());
-    gcm(
-        key,
-        nonce,
-        &[b"backstay frame 1".as_slice(), pack].concat(),
-        content,
-    )
+    gcm(key, nonce, &[b"backstay frame 1".as_slice(), pack].concat(), content)
 }
 
 pub(crate) fn copy(kind: u32, store: &Id, payload: &[u8]) -> Vec<u8> {
@@ -69,24 +62,15 @@ pub(crate) struct SlotNumbers {
 }
 
 pub(crate) fn slot_key(passphrase: &[u8], salt: &Id, numbers: &SlotNumbers) -> Key {
-    let params = argon2::Params::new(numbers.memory, numbers.passes, numbers.lanes, Some(32))
-        .expect("its numbers");
+    let params = argon2::Params::new(numbers.memory, numbers.passes, numbers.lanes, Some(32)).expect("its numbers");
     let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     let mut key = [0; 32];
-    argon
-        .hash_password_into(passphrase, salt, &mut key)
-        .expect("its lengths");
+    argon.hash_password_into(passphrase, salt, &mut key).expect("its lengths");
     key
 }
 
 /// The slot's payload but for the box.
-pub(crate) fn slot_head(
-    vault: &Id,
-    salt: &Id,
-    numbers: &SlotNumbers,
-    created: i64,
-    label: &str,
-) -> Vec<u8> {
+pub(crate) fn slot_head(vault: &Id, salt: &Id, numbers: &SlotNumbers, created: i64, label: &str) -> Vec<u8> {
     let mut out = vault.to_vec();
     for number in [numbers.memory, numbers.passes, numbers.lanes] {
         out.extend(number.to_le_bytes());
@@ -99,12 +83,7 @@ pub(crate) fn slot_head(
 
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
 
-pub(crate) fn entry(
-    previous: &[u8; 32],
-    time: i64,
-    operation: &str,
-    changes: &[Change],
-) -> Vec<u8> {
+pub(crate) fn entry(previous: &[u8; 32], time: i64, operation: &str, changes: &[Change]) -> Vec<u8> {
     let mut out = previous.to_vec();
     out.extend(time.to_le_bytes());
     bytes(&mut out, operation.as_bytes());
@@ -150,12 +129,7 @@ pub(crate) fn zstd(plain: &[u8]) -> Vec<u8> {
 
 pub(crate) fn footer(key: &Key, pack: &Id, salt: Id, table: &[u8]) -> Vec<u8> {
     let mut out = (table.len() as u32).to_le_bytes().to_vec();
-    out.extend(seal(
-        key,
-        salt,
-        &[b"backstay footer 1".as_slice(), pack].concat(),
-        &zstd(table),
-    ));
+    out.extend(seal(key, salt, &[b"backstay footer 1".as_slice(), pack].concat(), &zstd(table)));
     out
 }
 
@@ -175,37 +149,20 @@ pub(crate) struct Frame {
 
 impl Pack {
     pub(crate) fn new(id: Id, key: Key) -> Self {
-        Self {
-            id,
-            key,
-            frames: Vec::new(),
-        }
+        Self { id, key, frames: Vec::new() }
     }
 
     fn add(&mut self, flags: u8, plain: &[u8], chunks: Vec<([u8; 32], u64)>) {
-        let content = if flags & 1 == 0 {
-            plain.to_vec()
-        } else {
-            zstd(plain)
-        };
+        let content = if flags & 1 == 0 { plain.to_vec() } else { zstd(plain) };
         let stored = frame(&self.key, &self.id, self.frames.len() as u64, &content);
-        self.frames.push(Frame {
-            flags,
-            stored,
-            plain: plain.len() as u64,
-            chunks,
-        });
+        self.frames.push(Frame { flags, stored, plain: plain.len() as u64, chunks });
     }
 
     /// A chunk frame; the number of its first chunk.
     pub(crate) fn chunks(&mut self, chunk_key: &Key, compress: bool, chunks: &[&[u8]]) -> u64 {
         let first = self.count();
-        let ids = chunks.iter().map(|chunk| {
-            (
-                *blake3::keyed_hash(chunk_key, chunk).as_bytes(),
-                chunk.len() as u64 / 4096,
-            )
-        });
+        let ids =
+            chunks.iter().map(|chunk| (*blake3::keyed_hash(chunk_key, chunk).as_bytes(), chunk.len() as u64 / 4096));
         self.add(u8::from(compress), &chunks.concat(), ids.collect());
         first
     }
@@ -224,10 +181,7 @@ impl Pack {
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.frames
-            .iter()
-            .map(|frame| frame.chunks.len() as u64)
-            .sum()
+        self.frames.iter().map(|frame| frame.chunks.len() as u64).sum()
     }
 
     pub(crate) fn table(&self) -> Vec<u8> {
@@ -235,20 +189,11 @@ impl Pack {
         varint(&mut out, self.frames.len() as u64);
         for frame in &self.frames {
             out.push(frame.flags);
-            for number in [
-                frame.stored.len() as u64,
-                frame.plain,
-                frame.chunks.len() as u64,
-            ] {
+            for number in [frame.stored.len() as u64, frame.plain, frame.chunks.len() as u64] {
                 varint(&mut out, number);
             }
         }
-        for (id, pages) in self
-            .frames
-            .iter()
-            .filter(|frame| frame.flags & 4 == 0)
-            .flat_map(|frame| &frame.chunks)
-        {
+        for (id, pages) in self.frames.iter().filter(|frame| frame.flags & 4 == 0).flat_map(|frame| &frame.chunks) {
             out.extend(id);
             varint(&mut out, *pages);
         }
@@ -302,8 +247,7 @@ pub(crate) fn block(packs: &[Id], extents: &[Extent]) -> Vec<u8> {
         let mut flags = u8::from(new_disk) << 3 | u8::from(gap > 0) << 4;
         flags |= match extent.kind {
             Kind::Data(pack, chunk, inside, _) => {
-                u8::from(data == Some((pack, chunk.wrapping_sub(1)))) << 5
-                    | u8::from(inside > 0) << 6
+                u8::from(data == Some((pack, chunk.wrapping_sub(1)))) << 5 | u8::from(inside > 0) << 6
             }
             Kind::Zero => 1,
             Kind::Absent => 2,
@@ -320,13 +264,7 @@ pub(crate) fn block(packs: &[Id], extents: &[Extent]) -> Vec<u8> {
         varint(&mut out, extent.pages);
         if let Kind::Data(pack, chunk, inside, id) = extent.kind {
             if flags & 1 << 5 == 0 {
-                varint(
-                    &mut out,
-                    packs
-                        .iter()
-                        .position(|other| *other == pack)
-                        .expect("it is in the table") as u64,
-                );
+                varint(&mut out, packs.iter().position(|other| *other == pack).expect("it is in the table") as u64);
                 varint(&mut out, chunk);
             }
             if inside > 0 {
@@ -357,24 +295,14 @@ pub(crate) fn run(pack: &mut Pack, extents: &[Extent]) -> (u64, Vec<Id>) {
     varint(&mut root, packs.len() as u64);
     packs.iter().for_each(|id| root.extend(id));
     if in_blocks {
-        let own = packs
-            .iter()
-            .position(|id| *id == pack.id)
-            .expect("it was added") as u64;
+        let own = packs.iter().position(|id| *id == pack.id).expect("it was added") as u64;
         let blocks: Vec<&[Extent]> = extents.chunks(1500).collect();
         varint(&mut root, blocks.len() as u64);
         for extents in blocks {
             let frame = pack.blob(true, &block(&packs, extents));
             let (first, last) = (extents[0], extents[extents.len() - 1]);
-            let numbers = [
-                first.disk,
-                first.page,
-                last.disk,
-                last.page + last.pages - 1,
-                extents.len() as u64,
-                own,
-                frame,
-            ];
+            let numbers =
+                [first.disk, first.page, last.disk, last.page + last.pages - 1, extents.len() as u64, own, frame];
             numbers.iter().for_each(|number| varint(&mut root, *number));
         }
     } else {

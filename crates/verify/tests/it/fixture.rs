@@ -25,35 +25,18 @@ pub(crate) struct Fixture {
 /// Pages that are like no others, the same for the same seed.
 pub(crate) fn pages(seed: u8, count: u64) -> Vec<u8> {
     let mut out = vec![0; count as usize * 4096];
-    blake3::Hasher::new_keyed(&[seed; 32])
-        .finalize_xof()
-        .fill(&mut out);
+    blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut out);
     out
 }
 
 fn extent(disk: u64, page: u64, pages: u64, kind: Kind) -> Extent {
-    Extent {
-        disk,
-        page,
-        pages,
-        kind,
-    }
+    Extent { disk, page, pages, kind }
 }
 
 /// An extent of a pack's chunk.
-pub(crate) fn data(
-    disk: u64,
-    page: u64,
-    pages: u64,
-    pack: &Pack,
-    chunk: u64,
-    inside: u64,
-) -> Extent {
+pub(crate) fn data(disk: u64, page: u64, pages: u64, pack: &Pack, chunk: u64, inside: u64) -> Extent {
     let chunks = pack.frames.iter().flat_map(|frame| &frame.chunks);
-    let (id, _) = chunks
-        .copied()
-        .nth(chunk as usize)
-        .expect("the chunk is in the pack");
+    let (id, _) = chunks.copied().nth(chunk as usize).expect("the chunk is in the pack");
     extent(disk, page, pages, Kind::Data(pack.id, chunk, inside, id))
 }
 
@@ -63,25 +46,14 @@ impl Fixture {
         let rows = [machine(&WEB, "web", 3, 5), machine(&BIG, "größe", 2, 2)].concat();
         vault.commit(false, &rows);
         vault.state(false, 3);
-        let mut fixture = Self {
-            vault,
-            disks: BTreeMap::new(),
-            packs: Vec::new(),
-        };
+        let mut fixture = Self { vault, disks: BTreeMap::new(), packs: Vec::new() };
         fixture.first_point();
         fixture.next_points();
         fixture.big_machine();
         // What a writer may delete once there are two states.
-        let old = [
-            ("ledger", "state", 1),
-            ("ledger", "parts", 1),
-            ("ledger", "entry", 1),
-            ("keytable", "entry", 1),
-        ];
+        let old = [("ledger", "state", 1), ("ledger", "parts", 1), ("ledger", "entry", 1), ("keytable", "entry", 1)];
         for (ledger, kind, number) in old {
-            let path = fixture
-                .vault
-                .file(&format!("vault/{NAME}/{ledger}/{kind}/{number:016x}"));
+            let path = fixture.vault.file(&format!("vault/{NAME}/{ledger}/{kind}/{number:016x}"));
             std::fs::remove_file(path).expect("the old object is there");
         }
         fixture
@@ -89,11 +61,7 @@ impl Fixture {
 
     fn first_point(&mut self) {
         let key = self.vault.chunk_key;
-        let (c0, c1, c2) = (
-            pages(0, 4),
-            pages(1, 2),
-            [pages(2, 4), vec![7; 4 * 4096]].concat(),
-        );
+        let (c0, c1, c2) = (pages(0, 4), pages(1, 2), [pages(2, 4), vec![7; 4 * 4096]].concat());
         let mut pack = Pack::new([0xb1; 16], [0x31; 32]);
         pack.chunks(&key, false, &[&c0, &c1]);
         pack.chunks(&key, false, &[&pages(9, 1), &pages(10, 2)]);
@@ -131,21 +99,12 @@ impl Fixture {
         let mut two = Pack::new([0xb2; 16], [0x32; 32]);
         two.chunks(&key, true, &[&c0]);
         two.chunks(&key, false, &[&c1]);
-        let second = [
-            data(1, 5, 2, &two, 0, 0),
-            extent(1, 8, 1, Kind::Excluded),
-            data(2, 0, 3, &two, 1, 0),
-        ];
+        let second = [data(1, 5, 2, &two, 0, 0), extent(1, 8, 1, Kind::Excluded), data(2, 0, 3, &two, 1, 0)];
         let mut rows = span(&mut two, &WEB, 2, 1, 0, &second);
         let one = &self.packs[0];
         let third = [data(1, 0, 1, one, 4, 7), extent(1, 11, 1, Kind::Zero)];
-        let between = [
-            data(1, 0, 1, one, 4, 7),
-            data(1, 5, 2, &two, 0, 0),
-            extent(1, 8, 1, Kind::Excluded),
-            third[1],
-            second[2],
-        ];
+        let between =
+            [data(1, 0, 1, one, 4, 7), data(1, 5, 2, &two, 0, 0), extent(1, 8, 1, Kind::Excluded), third[1], second[2]];
         let all = [
             data(1, 0, 1, one, 4, 7),
             data(1, 1, 3, one, 0, 1),
@@ -169,21 +128,14 @@ impl Fixture {
         rows.extend(span(&mut three, &WEB, 4, 0, 2, &all));
         rows.extend(self.vault.object([0xc2; 16], &[&two, &three]));
         let disks = [(1, ONE), (2, TWO)];
-        rows.extend([
-            point(&WEB, 2, &disks),
-            point(&WEB, 3, &disks),
-            point(&WEB, 4, &disks),
-        ]);
+        rows.extend([point(&WEB, 2, &disks), point(&WEB, 3, &disks), point(&WEB, 4, &disks)]);
         self.vault.commit(false, &rows);
         let dropped = [
             ([b"p".as_slice(), &WEB, &2u64.to_be_bytes()].concat(), None),
             ([b"g".as_slice(), &two.id].concat(), Some(Vec::new())),
             ([b"g".as_slice(), &[0xb1; 16]].concat(), Some(vec![1])),
             (b"cweekly".to_vec(), Some(vec![1, 2, 3])),
-            (
-                [b"x".as_slice(), &[0xee; 16]].concat(),
-                Some([[1].as_slice(), &5i64.to_le_bytes()].concat()),
-            ),
+            ([b"x".as_slice(), &[0xee; 16]].concat(), Some(5i64.to_le_bytes().to_vec())),
         ];
         self.vault.commit(false, &dropped);
         self.vault.state(false, 3);
@@ -214,16 +166,7 @@ impl Fixture {
                 let from = inside as usize * 4096;
                 disk[page as usize * 4096..][..4096].copy_from_slice(&chunk[from..from + 4096]);
             } else {
-                extents.push(extent(
-                    1,
-                    page,
-                    1,
-                    if page % 2 == 0 {
-                        Kind::Zero
-                    } else {
-                        Kind::Absent
-                    },
-                ));
+                extents.push(extent(1, page, 1, if page % 2 == 0 { Kind::Zero } else { Kind::Absent }));
             }
         }
         let mut rows = span(&mut pack, &BIG, 1, 0, 0, &extents);

@@ -10,10 +10,7 @@ fn run(fixture: &Fixture, words: &[&str]) -> Output {
     let file = folder.path().join("passphrase");
     std::fs::write(&file, [PASSPHRASE, b"\r\n"].concat()).expect("the passphrase is written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_backstay-verify"));
-    command
-        .args(words)
-        .env("BACKSTAY_PASSPHRASE_FILE", &file)
-        .current_dir(fixture.vault.path());
+    command.args(words).env("BACKSTAY_PASSPHRASE_FILE", &file).current_dir(fixture.vault.path());
     command.output().expect("the program runs")
 }
 
@@ -43,29 +40,15 @@ fn points_and_extract_give_what_is_there() {
     let store = fixture.vault.path().to_string_lossy().into_owned();
     let output = run(&fixture, &["points", &store, "--vault", NAME]);
     assert_eq!(status(&output), 0, "{output:?}");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout)
-            .matches("\n  point ")
-            .count(),
-        4
-    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("\n  point ").count(), 4);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("disk");
     // Page 14 of disk 1 could not be read from the source.
-    let output = run(
-        &fixture,
-        &["extract", &store, "web", "3", "1", &out.to_string_lossy()],
-    );
+    let output = run(&fixture, &["extract", &store, "web", "3", "1", &out.to_string_lossy()]);
     assert_eq!(status(&output), 3, "{output:?}");
-    assert!(
-        String::from_utf8_lossy(&output.stdout).starts_with("bytes 57344..61440 "),
-        "{output:?}"
-    );
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("bytes 57344..61440 "), "{output:?}");
     assert!(std::fs::read(&out).expect("the disk") == fixture.disks[&(WEB, 3, 1)]);
-    let output = run(
-        &fixture,
-        &["extract", &store, "web", "4", "2", &out.to_string_lossy()],
-    );
+    let output = run(&fixture, &["extract", &store, "web", "4", "2", &out.to_string_lossy()]);
     assert_eq!(status(&output), 0, "{output:?}");
     assert!(std::fs::read(&out).expect("the disk") == fixture.disks[&(WEB, 4, 2)]);
 }
@@ -76,16 +59,7 @@ fn other_words_are_usage_and_other_stores_fail() {
     let store = fixture.vault.path().to_string_lossy().into_owned();
     assert_eq!(status(&run(&fixture, &["check"])), 2);
     assert_eq!(status(&run(&fixture, &["check", &store, "--unknown"])), 2);
-    assert_eq!(
-        status(&run(&fixture, &["extract", &store, "web", "x", "1", "out"])),
-        2
-    );
-    assert_eq!(
-        status(&run(&fixture, &["check", &format!("{store}/vault")])),
-        1
-    );
-    assert_eq!(
-        status(&run(&fixture, &["check", &store, "--vault", "other"])),
-        1
-    );
+    assert_eq!(status(&run(&fixture, &["extract", &store, "web", "x", "1", "out"])), 2);
+    assert_eq!(status(&run(&fixture, &["check", &format!("{store}/vault")])), 1);
+    assert_eq!(status(&run(&fixture, &["check", &store, "--vault", "other"])), 1);
 }

@@ -17,31 +17,16 @@ fn good() -> Vec<(&'static str, Vec<u8>)> {
     let extents = [data(1, 3, 2, &pack, 0, 0), data(1, 5, 1, &pack, 1, 0)];
     let block = encode::block(&[pack.id], &extents);
     let root = [&[1, 1], pack.id.as_slice(), &[0], &block].concat();
-    let numbers = encode::SlotNumbers {
-        memory: 64,
-        passes: 1,
-        lanes: 1,
-    };
+    let numbers = encode::SlotNumbers { memory: 64, passes: 1, lanes: 1 };
     let mut slot = encode::slot_head(&[4; 16], &[5; 16], &numbers, 6, "label");
     slot.extend([7; 96]);
-    let row = |(key, value): (Vec<u8>, Option<Vec<u8>>)| {
-        [vec![key.len() as u8], key, value.unwrap_or_default()].concat()
-    };
+    let row =
+        |(key, value): (Vec<u8>, Option<Vec<u8>>)| [vec![key.len() as u8], key, value.unwrap_or_default()].concat();
     let point = row(crate::vault::point(&[8; 16], 9, &[(1, 5000), (2, 6000)]));
     let span = crate::vault::span(&mut pack, &[8; 16], 2, 1, 0, &extents).remove(0);
-    let (changes, previous) = (
-        [(b"k".to_vec(), Some(b"v".to_vec())), (b"d".to_vec(), None)],
-        [9; 32],
-    );
+    let (changes, previous) = ([(b"k".to_vec(), Some(b"v".to_vec())), (b"d".to_vec(), None)], [9; 32]);
     let state = [previous.as_slice(), &[1, 1, b'k'], &[0; 8], &[0, 60, 4, 1]].concat();
-    let bucket = [
-        &[17, b'b'],
-        [1; 16].as_slice(),
-        b"\x06system",
-        &[0; 12],
-        &[1; 64],
-    ]
-    .concat();
+    let bucket = [&[17, b'b'], [1; 16].as_slice(), b"\x06system", &[0; 12], &[1; 64]].concat();
     vec![
         ("twin", encode::twin(3, &store, b"payload")),
         ("store_header", vec![0; 12]),
@@ -65,35 +50,23 @@ fn good() -> Vec<(&'static str, Vec<u8>)> {
 fn each_decoder_takes_what_the_writer_writes() {
     let good = good();
     for (name, decode) in ALL {
-        let samples: Vec<&Vec<u8>> = good
-            .iter()
-            .filter(|(of, _)| of == name)
-            .map(|(_, bytes)| bytes)
-            .collect();
+        let samples: Vec<&Vec<u8>> = good.iter().filter(|(of, _)| of == name).map(|(_, bytes)| bytes).collect();
         assert!(!samples.is_empty(), "no sample for {name}");
-        assert!(
-            samples.into_iter().all(|bytes| decode(bytes)),
-            "{name} refuses what is right"
-        );
+        assert!(samples.into_iter().all(|bytes| decode(bytes)), "{name} refuses what is right");
     }
 }
 
 #[test]
 fn each_decoder_returns_for_every_cut_and_every_flipped_bit() {
     for (name, bytes) in good() {
-        let (_, decode) = ALL
-            .iter()
-            .find(|(of, _)| *of == name)
-            .expect("a decoder of that name");
+        let (_, decode) = ALL.iter().find(|(of, _)| *of == name).expect("a decoder of that name");
         let step = (bytes.len() / 600).max(1);
         for place in (0..bytes.len()).step_by(step) {
-            catch_unwind(|| decode(&bytes[..place]))
-                .unwrap_or_else(|_| panic!("{name} panics, cut at {place}"));
+            catch_unwind(|| decode(&bytes[..place])).unwrap_or_else(|_| panic!("{name} panics, cut at {place}"));
             for bit in 0..8 {
                 let mut bytes = bytes.clone();
                 bytes[place] ^= 1 << bit;
-                catch_unwind(|| decode(&bytes))
-                    .unwrap_or_else(|_| panic!("{name} panics, bit {bit} of byte {place}"));
+                catch_unwind(|| decode(&bytes)).unwrap_or_else(|_| panic!("{name} panics, bit {bit} of byte {place}"));
             }
         }
     }

@@ -40,21 +40,12 @@ struct Part {
 
 impl Ledger {
     fn new(domain: &'static str, key: Key) -> Self {
-        Self {
-            domain,
-            key,
-            head: 0,
-            link: [0; 32],
-            rows: BTreeMap::new(),
-            parts: Vec::new(),
-        }
+        Self { domain, key, head: 0, link: [0; 32], rows: BTreeMap::new(), parts: Vec::new() }
     }
 
     fn aad(&self, vault: &Id, purpose: &str, numbers: &[u64]) -> Vec<u8> {
         let mut aad = [purpose.as_bytes(), self.domain.as_bytes(), vault].concat();
-        numbers
-            .iter()
-            .for_each(|number| aad.extend(number.to_le_bytes()));
+        numbers.iter().for_each(|number| aad.extend(number.to_le_bytes()));
         aad
     }
 }
@@ -77,37 +68,22 @@ impl Vault {
             ledger: Ledger::new("ledger", derive("ledger", &vault_key)),
             table: Ledger::new("keytable", derive("key table", &vault_key)),
         };
-        let header = [
-            0u32.to_le_bytes().as_slice(),
-            &1_795_000_000_000_000_000i64.to_le_bytes(),
-        ]
-        .concat();
+        let header = [0u32.to_le_bytes().as_slice(), &1_795_000_000_000_000_000i64.to_le_bytes()].concat();
         vault.put("backstay.store", &encode::twin(1, &vault.store, &header));
         vault.slot("0000", PASSPHRASE, &[vault_key, dedup_key].concat());
-        vault.slot(
-            "0001",
-            b"the passphrase of someone else",
-            &[vault_key, dedup_key].concat(),
-        );
+        vault.slot("0001", b"the passphrase of someone else", &[vault_key, dedup_key].concat());
         vault.first_bucket();
         vault
     }
 
     fn slot(&self, name: &str, passphrase: &[u8], keys: &[u8]) {
-        let numbers = encode::SlotNumbers {
-            memory: 16,
-            passes: 1,
-            lanes: 2,
-        };
+        let numbers = encode::SlotNumbers { memory: 16, passes: 1, lanes: 2 };
         let salt = self.salt();
         let key = encode::slot_key(passphrase, &salt, &numbers);
         let aad = [b"backstay slot 1".as_slice(), &self.store, &self.id].concat();
         let mut payload = encode::slot_head(&self.id, &salt, &numbers, 1, "who knows it");
         payload.extend(encode::seal(&key, self.salt(), &aad, keys));
-        self.put(
-            &format!("vault/{NAME}/keys/{name}"),
-            &encode::twin(2, &self.store, &payload),
-        );
+        self.put(&format!("vault/{NAME}/keys/{name}"), &encode::twin(2, &self.store, &payload));
     }
 
     fn first_bucket(&mut self) {
@@ -116,12 +92,7 @@ impl Vault {
         bytes(&mut value, b"system");
         value.extend(0u32.to_le_bytes());
         value.extend(0u64.to_le_bytes());
-        value.extend(encode::seal(
-            &self.wrap_key,
-            self.salt(),
-            &[b"backstay bucket 1".as_slice(), &id].concat(),
-            &key,
-        ));
+        value.extend(encode::seal(&self.wrap_key, self.salt(), &[b"backstay bucket 1".as_slice(), &id].concat(), &key));
         self.commit(true, &[([b"b".as_slice(), &id].concat(), Some(value))]);
     }
 
@@ -147,11 +118,7 @@ impl Vault {
 
     /// Writes an entry of the ledger, or of the key table.
     pub(crate) fn commit(&mut self, table: bool, changes: &[Change]) {
-        let ledger = if table {
-            &mut self.table
-        } else {
-            &mut self.ledger
-        };
+        let ledger = if table { &mut self.table } else { &mut self.ledger };
         for (key, value) in changes {
             match value {
                 Some(value) => ledger.rows.insert(key.clone(), value.clone()),
@@ -166,17 +133,8 @@ impl Vault {
     /// Writes an entry as given.
     pub(crate) fn entry(&mut self, table: bool, number: u64, plain: &[u8]) {
         let salt = self.salt();
-        let ledger = if table {
-            &mut self.table
-        } else {
-            &mut self.ledger
-        };
-        let sealed = encode::seal(
-            &ledger.key,
-            salt,
-            &ledger.aad(&self.id, "backstay entry 1", &[number]),
-            plain,
-        );
+        let ledger = if table { &mut self.table } else { &mut self.ledger };
+        let sealed = encode::seal(&ledger.key, salt, &ledger.aad(&self.id, "backstay entry 1", &[number]), plain);
         (ledger.head, ledger.link) = (number, *blake3::hash(&sealed).as_bytes());
         let name = format!("vault/{NAME}/{}/entry/{number:016x}", ledger.domain);
         self.put(&name, &encode::twin(3, &self.store, &sealed));
@@ -204,12 +162,7 @@ impl Vault {
                 let mut record = Vec::new();
                 bytes(&mut record, rows[0].0);
                 record.extend(number.to_le_bytes());
-                for value in [
-                    offset,
-                    sealed.len() as u64,
-                    plain.len() as u64,
-                    rows.len() as u64,
-                ] {
+                for value in [offset, sealed.len() as u64, plain.len() as u64, rows.len() as u64] {
                     varint(&mut record, value);
                 }
                 record
@@ -223,21 +176,13 @@ impl Vault {
         let mut root = ledger.link.to_vec();
         varint(&mut root, parts.len() as u64);
         parts.iter().for_each(|part| root.extend(&part.record));
-        let sealed = encode::seal(
-            &ledger.key,
-            self.salt(),
-            &ledger.aad(&self.id, "backstay state 1", &[number]),
-            &root,
-        );
+        let sealed =
+            encode::seal(&ledger.key, self.salt(), &ledger.aad(&self.id, "backstay state 1", &[number]), &root);
         self.put(
             &format!("vault/{NAME}/{}/state/{number:016x}", ledger.domain),
             &encode::twin(4, &self.store, &sealed),
         );
-        if table {
-            self.table.parts = parts
-        } else {
-            self.ledger.parts = parts
-        }
+        if table { self.table.parts = parts } else { self.ledger.parts = parts }
     }
 
     /// Writes packs back to back into one object, commits their data keys,
@@ -247,16 +192,8 @@ impl Vault {
         for pack in packs {
             let (bytes, footer) = pack.finish(&self.store, [self.salt(), self.salt()]);
             let mut value = [&[1], object.as_slice()].concat();
-            let numbers = [
-                body.len() as u64,
-                bytes.len() as u64,
-                footer,
-                pack.frames.len() as u64,
-                pack.count(),
-            ];
-            numbers
-                .iter()
-                .for_each(|number| varint(&mut value, *number));
+            let numbers = [body.len() as u64, bytes.len() as u64, footer, pack.frames.len() as u64, pack.count()];
+            numbers.iter().for_each(|number| varint(&mut value, *number));
             rows.push(([b"k".as_slice(), &pack.id].concat(), Some(value)));
             keys.push(self.data_key(pack));
             body.extend(bytes);
@@ -270,10 +207,7 @@ impl Vault {
     fn data_key(&self, pack: &Pack) -> Change {
         let aad = [b"backstay data key 1".as_slice(), &pack.id].concat();
         let sealed = encode::seal(&self.bucket.1, self.salt(), &aad, &pack.key);
-        (
-            [b"d".as_slice(), &pack.id].concat(),
-            Some([self.bucket.0.as_slice(), &sealed].concat()),
-        )
+        ([b"d".as_slice(), &pack.id].concat(), Some([self.bucket.0.as_slice(), &sealed].concat()))
     }
 }
 
@@ -282,34 +216,17 @@ pub(crate) fn span_suffix(machine: &Id, to: u64, from: u64) -> Vec<u8> {
 }
 
 /// Writes a run into `pack` and gives its rows `s` and `r`.
-pub(crate) fn span(
-    pack: &mut Pack,
-    machine: &Id,
-    to: u64,
-    from: u64,
-    level: u64,
-    extents: &[Extent],
-) -> Vec<Change> {
+pub(crate) fn span(pack: &mut Pack, machine: &Id, to: u64, from: u64, level: u64, extents: &[Extent]) -> Vec<Change> {
     let (frame, mut packs) = encode::run(pack, extents);
-    let pages = extents
-        .iter()
-        .filter(|extent| matches!(extent.kind, Kind::Data(..)))
-        .map(|extent| extent.pages)
-        .sum();
+    let pages = extents.iter().filter(|extent| matches!(extent.kind, Kind::Data(..))).map(|extent| extent.pages).sum();
     let mut value = [&[1], pack.id.as_slice()].concat();
-    [frame, extents.len() as u64, pages, level]
-        .iter()
-        .for_each(|number| varint(&mut value, *number));
+    [frame, extents.len() as u64, pages, level].iter().for_each(|number| varint(&mut value, *number));
     let suffix = span_suffix(machine, to, from);
     let mut rows = vec![([b"s".as_slice(), &suffix].concat(), Some(value))];
     if !packs.contains(&pack.id) {
         packs.push(pack.id);
     }
-    rows.extend(
-        packs
-            .iter()
-            .map(|id| ([b"r".as_slice(), id, &suffix].concat(), Some(Vec::new()))),
-    );
+    rows.extend(packs.iter().map(|id| ([b"r".as_slice(), id, &suffix].concat(), Some(Vec::new()))));
     rows
 }
 
@@ -319,13 +236,7 @@ pub(crate) fn machine(id: &Id, name: &str, next_disk: u64, next_point: u64) -> V
     bytes(&mut value, name.as_bytes());
     varint(&mut value, next_disk);
     varint(&mut value, next_point);
-    vec![
-        ([b"m".as_slice(), id].concat(), Some(value)),
-        (
-            [b"n", name.as_bytes()].concat(),
-            Some([&[1], id.as_slice()].concat()),
-        ),
-    ]
+    vec![([b"m".as_slice(), id].concat(), Some(value)), ([b"n", name.as_bytes()].concat(), Some(id.to_vec()))]
 }
 
 /// A point with disks of these numbers and sizes.
@@ -341,16 +252,9 @@ pub(crate) fn point(machine: &Id, number: u64, disks: &[(u64, u64)]) -> Change {
         varint(&mut value, *disk);
         bytes(&mut value, format!("sd{disk}").as_bytes());
         bytes(&mut value, b"/dev/disk");
-        [*size, 512, 1, 3]
-            .iter()
-            .for_each(|number| varint(&mut value, *number));
+        [*size, 512, 1, 3].iter().for_each(|number| varint(&mut value, *number));
         bytes(&mut value, b"stamp");
     }
-    [7, 8, 9]
-        .iter()
-        .for_each(|number| varint(&mut value, *number));
-    (
-        [b"p".as_slice(), machine, &number.to_be_bytes()].concat(),
-        Some(value),
-    )
+    [7, 8, 9].iter().for_each(|number| varint(&mut value, *number));
+    ([b"p".as_slice(), machine, &number.to_be_bytes()].concat(), Some(value))
 }
