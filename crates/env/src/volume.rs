@@ -50,11 +50,7 @@ pub trait Volume: Send + Sync {
         check_range(self.size(), offset, len)?;
         Ok(match len {
             0 => Vec::new(),
-            len => vec![Span {
-                offset,
-                len,
-                content: Content::Data,
-            }],
+            len => vec![Span { offset, len, content: Content::Data }],
         })
     }
 }

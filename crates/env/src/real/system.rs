@@ -18,11 +18,8 @@ impl Clock for SystemClock {
     /// A clock set outside the years that a [`Timestamp`] knows gives the nearest one it does.
     fn now(&self) -> Timestamp {
         let now = SystemTime::now();
-        let since = now
-            .duration_since(UNIX_EPOCH)
-            .map(|after| i64::try_from(after.as_nanos()).unwrap_or(i64::MAX));
-        let until =
-            |before: std::time::SystemTimeError| i64::try_from(before.duration().as_nanos());
+        let since = now.duration_since(UNIX_EPOCH).map(|after| i64::try_from(after.as_nanos()).unwrap_or(i64::MAX));
+        let until = |before: std::time::SystemTimeError| i64::try_from(before.duration().as_nanos());
         Timestamp(since.unwrap_or_else(|before| until(before).map_or(i64::MIN, |before| -before)))
     }
 }

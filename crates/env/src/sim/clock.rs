@@ -30,11 +30,7 @@ impl SimClock {
 
     /// A clock that with `jumps_ppm` readings of a million jumps by up to a day, forwards or back.
     pub fn jumping(seed: u64, jumps_ppm: u32) -> SimClock {
-        SimClock(Mutex::new(State {
-            now: START,
-            dice: Dice::seeded(seed),
-            jumps_ppm,
-        }))
+        SimClock(Mutex::new(State { now: START, dice: Dice::seeded(seed), jumps_ppm }))
     }
 
     /// Moves the clock by `nanoseconds`, back if negative.
@@ -67,14 +63,8 @@ mod tests {
 
     #[test]
     fn one_seed_replays_one_clock() {
-        assert_eq!(
-            readings(&SimClock::jumping(7, 9000)),
-            readings(&SimClock::jumping(7, 9000))
-        );
-        assert_ne!(
-            readings(&SimClock::jumping(7, 9000)),
-            readings(&SimClock::jumping(8, 9000))
-        );
+        assert_eq!(readings(&SimClock::jumping(7, 9000)), readings(&SimClock::jumping(7, 9000)));
+        assert_ne!(readings(&SimClock::jumping(7, 9000)), readings(&SimClock::jumping(8, 9000)));
     }
 
     #[test]

@@ -62,10 +62,7 @@ impl SimRandom {
 
 impl Random for SimRandom {
     fn fill(&self, buf: &mut [u8]) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fill(buf);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(buf);
     }
 }
 
@@ -77,12 +74,7 @@ mod tests {
     fn the_generator_is_splitmix64_and_stays_so() {
         // From the reference code of its author, seed 1234567.
         let mut dice = Dice::seeded(1_234_567);
-        let known = [
-            6457827717110365317,
-            3203168211198807973,
-            9817491932198370423,
-            4593380528125082431,
-        ];
+        let known = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431];
         assert_eq!([dice.roll(), dice.roll(), dice.roll(), dice.roll()], known);
     }
 

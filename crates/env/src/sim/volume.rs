@@ -49,10 +49,7 @@ impl SimVolume {
             unwritable: Vec::new(),
             has_vanished: false,
         };
-        SimVolume {
-            sector_size,
-            state: Mutex::new(state),
-        }
+        SimVolume { sector_size, state: Mutex::new(state) }
     }
 
     /// Writes `count` pages of random bytes to random places, as `seed` says.
@@ -119,14 +116,8 @@ impl SimVolume {
         let sector = self.sector_size as usize;
         for (at, before) in std::mem::take(&mut state.before) {
             let before = before.unwrap_or_else(|| Box::new([0; PAGE as usize]));
-            let mut page = state
-                .pages
-                .remove(&at)
-                .unwrap_or_else(|| Box::new([0; PAGE as usize]));
-            for start in (0..PAGE as usize)
-                .step_by(sector)
-                .filter(|_| dice.chance(500_000))
-            {
+            let mut page = state.pages.remove(&at).unwrap_or_else(|| Box::new([0; PAGE as usize]));
+            for start in (0..PAGE as usize).step_by(sector).filter(|_| dice.chance(500_000)) {
                 page[start..start + sector].copy_from_slice(&before[start..start + sector]);
             }
             state.pages.insert(at, page);
@@ -141,9 +132,7 @@ impl SimVolume {
     fn access(&self, offset: u64, len: u64) -> io::Result<MutexGuard<'_, State>> {
         let state = self.state();
         match state.has_vanished {
-            true => Err(io::Error::from_raw_os_error(
-                rustix::io::Errno::NODEV.raw_os_error(),
-            )),
+            true => Err(io::Error::from_raw_os_error(rustix::io::Errno::NODEV.raw_os_error())),
             false => check_range(state.size, offset, len).map(|()| state),
         }
     }
@@ -162,18 +151,14 @@ impl State {
     fn page_mut(&mut self, at: u64) -> &mut Page {
         let now = self.pages.get(&at).cloned();
         self.before.entry(at).or_insert(now);
-        self.pages
-            .entry(at)
-            .or_insert_with(|| Box::new([0; PAGE as usize]))
+        self.pages.entry(at).or_insert_with(|| Box::new([0; PAGE as usize]))
     }
 }
 
 fn refuse(ranges: &[Range<u64>], offset: u64, len: u64) -> io::Result<()> {
     let end = offset + len;
     match ranges.iter().any(|bad| bad.start < end && offset < bad.end) {
-        true => Err(io::Error::from_raw_os_error(
-            rustix::io::Errno::IO.raw_os_error(),
-        )),
+        true => Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())),
         false => Ok(()),
     }
 }
@@ -218,18 +203,10 @@ impl Volume for SimVolume {
         let mut push = |from: u64, to: u64, content: Content| match spans.last_mut() {
             _ if from >= to => {}
             Some(last) if last.content == content => last.len += to - from,
-            _ => spans.push(Span {
-                offset: from,
-                len: to - from,
-                content,
-            }),
+            _ => spans.push(Span { offset: from, len: to - from, content }),
         };
         let (mut at, end) = (offset, offset + len);
-        for page in state
-            .pages
-            .range(offset / PAGE..end.div_ceil(PAGE))
-            .map(|(page, _)| *page)
-        {
+        for page in state.pages.range(offset / PAGE..end.div_ceil(PAGE)).map(|(page, _)| *page) {
             let (from, to) = ((page * PAGE).max(offset), ((page + 1) * PAGE).min(end));
             push(at, from, Content::Hole);
             push(from, to, Content::Data);
@@ -254,18 +231,12 @@ impl VolumeMut for SimVolume {
         let mut state = self.access(offset, len)?;
         refuse(&state.unwritable, offset, len)?;
         let end = offset + len;
-        let touched: Vec<u64> = state
-            .pages
-            .range(offset / PAGE..end.div_ceil(PAGE))
-            .map(|(page, _)| *page)
-            .collect();
+        let touched: Vec<u64> = state.pages.range(offset / PAGE..end.div_ceil(PAGE)).map(|(page, _)| *page).collect();
         for page in touched {
             let (from, to) = ((page * PAGE).max(offset), ((page + 1) * PAGE).min(end));
             match to - from {
                 PAGE => state.set_page(page, None),
-                _ => state.page_mut(page)
-                    [(from - page * PAGE) as usize..(to - page * PAGE) as usize]
-                    .fill(0),
+                _ => state.page_mut(page)[(from - page * PAGE) as usize..(to - page * PAGE) as usize].fill(0),
             }
         }
         Ok(())
@@ -293,8 +264,7 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let byte = any::<u8>();
-        let write = (0..30_000u64, 0..9_000usize, byte)
-            .prop_map(|(at, n, byte)| Step::Write(at, vec![byte; n]));
+        let write = (0..30_000u64, 0..9_000usize, byte).prop_map(|(at, n, byte)| Step::Write(at, vec![byte; n]));
         let zero = (0..30_000u64, 0..20_000u64).prop_map(|(at, n)| Step::Zero(at, n));
         let resize = (0..40_000u64).prop_map(Step::Resize);
         prop::collection::vec(prop_oneof![4 => write, 2 => zero, 1 => resize], 0..20)
@@ -344,11 +314,7 @@ mod tests {
         disk.read_at(0, &mut bytes).unwrap();
         assert!(bytes[1 << 17..].iter().all(|byte| *byte == 1));
         let sectors: Vec<&[u8]> = bytes[..1 << 17].chunks(512).collect();
-        assert!(
-            sectors
-                .iter()
-                .all(|sector| sector.iter().all(|byte| *byte == sector[0]))
-        );
+        assert!(sectors.iter().all(|sector| sector.iter().all(|byte| *byte == sector[0])));
         let kept = sectors.iter().filter(|sector| sector[0] == 2).count();
         assert!((64..192).contains(&kept), "of 256 sectors {kept} were kept");
     }

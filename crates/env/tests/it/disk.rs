@@ -62,10 +62,7 @@ fn do_at_random(disk: &dyn VolumeMut, seed: u64) {
     for span in disk.spans(0, disk.size()).unwrap() {
         let mut bytes = vec![1; span.len as usize];
         model.read_at(span.offset, &mut bytes).unwrap();
-        assert!(
-            span.content == Content::Data || bytes.iter().all(|byte| *byte == 0),
-            "{span:?}"
-        );
+        assert!(span.content == Content::Data || bytes.iter().all(|byte| *byte == 0), "{span:?}");
     }
 }
 
@@ -82,10 +79,7 @@ fn a_block_device_is_an_array_of_bytes_with_either_sector_size() {
         do_at_random(&disk, u64::from(sector_size));
         let bytes = content(&disk);
         drop((disk, device));
-        assert!(
-            fs::read(&image).unwrap() == bytes,
-            "the file behind the device has what the device had"
-        );
+        assert!(fs::read(&image).unwrap() == bytes, "the file behind the device has what the device had");
     }
 }
 
@@ -111,11 +105,7 @@ fn a_whole_disk_read_sees_what_was_written_through_a_partition() {
     sparse(&image, 8 * MIB);
     partition(&image, "label: gpt\nsize=4MiB\n");
     let device = Loop::with_partitions(&image);
-    let partition = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(device.partition(1))
-        .unwrap();
+    let partition = fs::File::options().read(true).write(true).open(device.partition(1)).unwrap();
     // Fill the page cache of the whole disk.
     fs::read(device.path()).unwrap();
     partition.write_all_at(&[9; 65536], 0).unwrap();
@@ -125,14 +115,8 @@ fn a_whole_disk_read_sees_what_was_written_through_a_partition() {
     disk.read_at(MIB, &mut bytes).unwrap();
     assert!(bytes.iter().all(|byte| *byte == 9));
     let mut stale = vec![0; 65536];
-    fs::File::open(device.path())
-        .unwrap()
-        .read_exact_at(&mut stale, MIB)
-        .unwrap();
-    assert!(
-        stale.iter().all(|byte| *byte == 0),
-        "this test proves nothing: the page cache was not stale"
-    );
+    fs::File::open(device.path()).unwrap().read_exact_at(&mut stale, MIB).unwrap();
+    assert!(stale.iter().all(|byte| *byte == 0), "this test proves nothing: the page cache was not stale");
 }
 
 #[test]
@@ -144,16 +128,8 @@ fn a_device_that_shrinks_ends_earlier() {
     let disk = disk::open(device.path()).unwrap();
     let before = disk.identity().unwrap();
     assert_eq!(before, disk.identity().unwrap());
-    fs::File::options()
-        .write(true)
-        .open(&image)
-        .unwrap()
-        .set_len(MIB)
-        .unwrap();
-    run(
-        "losetup",
-        ["--set-capacity".as_ref(), device.path().as_os_str()],
-    );
+    fs::File::options().write(true).open(&image).unwrap().set_len(MIB).unwrap();
+    run("losetup", ["--set-capacity".as_ref(), device.path().as_os_str()]);
     let gone = disk.read_at(2 * MIB, &mut [0; 4096]).unwrap_err();
     assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
     disk.read_at(MIB - 4096, &mut [0; 4096]).unwrap();
@@ -169,10 +145,7 @@ fn an_image_file_of_any_size_is_an_array_of_bytes() {
         let created = FileVolume::create(&image, size).unwrap();
         assert_eq!(created.size(), size);
         do_at_random(&created, seed);
-        assert!(matches!(
-            FileVolume::create(&image, 1),
-            Err(DiskError::Exists(_))
-        ));
+        assert!(matches!(FileVolume::create(&image, 1), Err(DiskError::Exists(_))));
         let disk = disk::open(&image).unwrap();
         assert!(fs::read(&image).unwrap() == content(&disk));
         assert!(disk.write_at(0, b"x").is_err(), "opened for reading");
@@ -190,10 +163,7 @@ fn holes_of_a_file_are_found_and_nothing_else() {
     }
     let disk = disk::open(&image).unwrap();
     let spans = disk.spans(MIB, 62 * MIB + 4096).unwrap();
-    let found: Vec<_> = spans
-        .iter()
-        .map(|span| (span.offset, span.len, span.content))
-        .collect();
+    let found: Vec<_> = spans.iter().map(|span| (span.offset, span.len, span.content)).collect();
     let expected = [
         (MIB, 2 * MIB, Content::Hole),
         (3 * MIB, 8192, Content::Data),
@@ -208,10 +178,7 @@ fn holes_of_a_file_are_found_and_nothing_else() {
     let (mut at, mut data) = (0, 0);
     while at < disk.size() {
         for span in disk.spans(at, disk.size() - at).unwrap() {
-            assert_eq!(
-                span.offset, at,
-                "without gaps, also when the answer stops early"
-            );
+            assert_eq!(span.offset, at, "without gaps, also when the answer stops early");
             at += span.len;
             data += u64::from(span.content == Content::Data);
         }
@@ -227,43 +194,20 @@ fn a_file_that_shrinks_or_changes_shows() {
     let disk = disk::open(&image).unwrap();
     let before = disk.identity().unwrap();
     assert_eq!(before, disk.identity().unwrap());
-    fs::File::options()
-        .write(true)
-        .open(&image)
-        .unwrap()
-        .set_len(4096)
-        .unwrap();
-    assert_eq!(
-        disk.read_at(0, &mut [0; 8192]).unwrap_err().kind(),
-        io::ErrorKind::UnexpectedEof
-    );
+    fs::File::options().write(true).open(&image).unwrap().set_len(4096).unwrap();
+    assert_eq!(disk.read_at(0, &mut [0; 8192]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     let after = disk.identity().unwrap();
     assert!(before != after && before.is_same(&after));
-    assert!(
-        disk.spans(0, MIB)
-            .unwrap()
-            .iter()
-            .map(|span| span.len)
-            .sum::<u64>()
-            == MIB
-    );
+    assert!(disk.spans(0, MIB).unwrap().iter().map(|span| span.len).sum::<u64>() == MIB);
 }
 
 #[test]
 fn what_is_no_disk_is_refused_in_one_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let said = |path: &Path| disk::open(path).unwrap_err().to_string();
-    let what = |what: &str, path: &Path| {
-        format!(
-            "{} is {what}: name a block device or an image file",
-            path.display()
-        )
-    };
+    let what = |what: &str, path: &Path| format!("{} is {what}: name a block device or an image file", path.display());
     assert_eq!(said(dir.path()), what("a folder", dir.path()));
-    assert_eq!(
-        said(Path::new("/dev/null")),
-        what("a character device", Path::new("/dev/null"))
-    );
+    assert_eq!(said(Path::new("/dev/null")), what("a character device", Path::new("/dev/null")));
     let pipe = dir.path().join("pipe");
     run("mkfifo", [&pipe]);
     assert_eq!(said(&pipe), what("a pipe", &pipe));
@@ -285,15 +229,8 @@ fn a_mounted_disk_is_never_opened_for_writing() {
     assert!(matches!(refused, DiskError::InUse(_)), "{refused:?}");
     disk::open(device.path()).unwrap();
     let point = fs::canonicalize(mount.path()).unwrap();
-    assert_eq!(
-        disk::mounts(device.path()).unwrap(),
-        std::slice::from_ref(&point)
-    );
-    assert_eq!(
-        disk::mounts(&image).unwrap(),
-        [point],
-        "through the file behind the device too"
-    );
+    assert_eq!(disk::mounts(device.path()).unwrap(), std::slice::from_ref(&point));
+    assert_eq!(disk::mounts(&image).unwrap(), [point], "through the file behind the device too");
     assert!(disk::holds_path(device.path(), mount.path()).unwrap());
     assert!(disk::holds_path(&image, mount.path()).unwrap());
     assert!(!disk::holds_path(device.path(), dir.path()).unwrap());
@@ -319,42 +256,22 @@ fn disks_hold_what_lies_on_their_partitions_and_on_files_in_those() {
     let inside = Mount::new(&[], inner.path(), &dir.path().join("inside"));
     let holds = |disk: &Path, dir: &Path| disk::holds_path(disk, dir).unwrap();
     for path in [ext4.path(), btrfs.path(), inside.path()] {
-        assert!(
-            holds(device.path(), path) && holds(&image, path),
-            "{}",
-            path.display()
-        );
+        assert!(holds(device.path(), path) && holds(&image, path), "{}", path.display());
     }
-    assert!(
-        holds(&first, ext4.path()) && !holds(&first, btrfs.path()) && !holds(&first, inside.path())
-    );
-    assert!(
-        holds(&second, btrfs.path())
-            && holds(&second, inside.path())
-            && !holds(&second, ext4.path())
-    );
+    assert!(holds(&first, ext4.path()) && !holds(&first, btrfs.path()) && !holds(&first, inside.path()));
+    assert!(holds(&second, btrfs.path()) && holds(&second, inside.path()) && !holds(&second, ext4.path()));
     assert!(holds(inner.path(), inside.path()) && !holds(inner.path(), btrfs.path()));
     assert!(holds(&inner_image, inside.path()) && !holds(&inner_image, btrfs.path()));
     assert_eq!(disk::mounts(device.path()).unwrap().len(), 3);
     assert_eq!(disk::mounts(&second).unwrap().len(), 2);
-    assert!(
-        matches!(
-            disk::open_for_writing(device.path()),
-            Err(DiskError::InUse(_))
-        ),
-        "a partition is mounted"
-    );
+    assert!(matches!(disk::open_for_writing(device.path()), Err(DiskError::InUse(_))), "a partition is mounted");
     assert!(disk::holds_path(device.path(), dir.path().join("missing")).is_err());
 }
 
 #[test]
 fn the_same_disk_is_known_by_any_name() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other, link) = (
-        dir.path().join("one"),
-        dir.path().join("other"),
-        dir.path().join("link"),
-    );
+    let (one, other, link) = (dir.path().join("one"), dir.path().join("other"), dir.path().join("link"));
     sparse(&one, MIB);
     sparse(&other, MIB);
     std::os::unix::fs::symlink(&one, &link).unwrap();
@@ -365,8 +282,5 @@ fn the_same_disk_is_known_by_any_name() {
     let node = dir.path().join("node");
     std::os::unix::fs::symlink(device.path(), &node).unwrap();
     assert!(disk::is_same(device.path(), &node).unwrap());
-    assert!(
-        !disk::is_same(device.path(), &one).unwrap(),
-        "the device is not the file"
-    );
+    assert!(!disk::is_same(device.path(), &one).unwrap(), "the device is not the file");
 }

@@ -99,8 +99,7 @@ impl Object for Endless {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ObjectError> {
         let left = self.size().saturating_sub(offset).min(buf.len() as u64);
-        self.0
-            .read_at(offset.min(self.size()), &mut buf[..left as usize])
+        self.0.read_at(offset.min(self.size()), &mut buf[..left as usize])
     }
 }
 
@@ -108,9 +107,7 @@ fn passes(bug: Bug) -> bool {
     let homes: Mutex<BTreeMap<String, SimObjects>> = Mutex::default();
     let make = |name: &str| -> suite::Home {
         let mut homes = homes.lock().unwrap();
-        let home = homes
-            .entry(name.to_string())
-            .or_insert_with(|| SimObjects::seeded(7));
+        let home = homes.entry(name.to_string()).or_insert_with(|| SimObjects::seeded(7));
         Arc::new(Buggy(home.another_process(), bug))
     };
     catch_unwind(AssertUnwindSafe(|| suite::objects(make))).is_ok()

@@ -51,30 +51,15 @@ impl Server {
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         builder.set_auth(s3s::auth::SimpleAuth::from_single("us", "secret"));
         let (service, quirks) = (builder.build(), Arc::new(quirks));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(serve(listener, service, quirks.clone()));
-        Server {
-            address,
-            quirks,
-            dir,
-            runtime: Some(runtime),
-        }
+        Server { address, quirks, dir, runtime: Some(runtime) }
     }
 
     fn place(&self, prefix: &str) -> Place {
-        Place::parse(&format!(
-            "s3://bucket/{prefix}?endpoint=http://{}&patience=10",
-            self.address
-        ))
-        .unwrap()
+        Place::parse(&format!("s3://bucket/{prefix}?endpoint=http://{}&patience=10", self.address)).unwrap()
     }
 
     fn home(&self, prefix: &str) -> S3 {
@@ -88,19 +73,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.runtime
-            .take()
-            .into_iter()
-            .for_each(Runtime::shutdown_background);
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
     }
 }
 
 fn us(secret: &str) -> Credentials {
-    Credentials {
-        access_key_id: "us".to_string(),
-        secret_access_key: secret.to_string(),
-        session_token: None,
-    }
+    Credentials { access_key_id: "us".to_string(), secret_access_key: secret.to_string(), session_token: None }
 }
 
 async fn serve(listener: tokio::net::TcpListener, service: S3Service, quirks: Arc<Quirks>) {
@@ -112,9 +90,7 @@ async fn serve(listener: tokio::net::TcpListener, service: S3Service, quirks: Ar
         let answer = move |request| answer(request, service.clone(), quirks.clone(), lock.clone());
         tokio::spawn(async move {
             let connection = Builder::new(TokioExecutor::new());
-            let served = connection
-                .serve_connection(TokioIo::new(socket), service_fn(answer))
-                .await;
+            let served = connection.serve_connection(TokioIo::new(socket), service_fn(answer)).await;
             served.map_err(|e| eprintln!("a connection ended: {e}"))
         });
     }
@@ -155,15 +131,11 @@ fn answer(
 }
 
 fn take_one(left: &AtomicUsize) -> bool {
-    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-        left.checked_sub(1)
-    })
-    .is_ok()
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 fn unavailable() -> Response<s3s::Body> {
-    let body =
-        "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
+    let body = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
     let mut response = Response::new(s3s::Body::from(body.to_string()));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
@@ -212,49 +184,23 @@ fn a_put_new_whose_answer_was_lost_knows_itself_again() {
     home.put_new(&key("a/d"), &[b"same"]).unwrap();
     assert_eq!(server.quirks.forgetting.load(Ordering::SeqCst), 0);
     // The same bytes, but not the same writer.
-    assert!(matches!(
-        other.put_new(&key("a/d"), &[b"same"]),
-        Err(ObjectError::Exists(_))
-    ));
-    assert!(matches!(
-        home.put_new(&key("a/d"), &[b"same"]),
-        Err(ObjectError::Exists(_))
-    ));
+    assert!(matches!(other.put_new(&key("a/d"), &[b"same"]), Err(ObjectError::Exists(_))));
+    assert!(matches!(home.put_new(&key("a/d"), &[b"same"]), Err(ObjectError::Exists(_))));
 }
 
 #[test]
 fn a_service_without_conditional_puts_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let unconditional = Some(dir.path().to_path_buf());
-    let server = Server::with(
-        Quirks {
-            unconditional,
-            ..Quirks::default()
-        },
-        dir,
-    );
+    let server = Server::with(Quirks { unconditional, ..Quirks::default() }, dir);
     let home = server.home("home");
     home.put(&key("a/b"), &[b"x"]).unwrap();
     let refused = home.put_new(&key("a/c"), &[b"x"]).unwrap_err();
-    assert!(
-        matches!(&refused, ObjectError::Io { key, .. } if key.as_str() == "a/c"),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, ObjectError::Io { key, .. } if key.as_str() == "a/c"), "{refused:?}");
     assert!(reason(&refused).contains("If-None-Match"), "{refused:?}");
-    assert!(
-        matches!(home.get(&key("a/c")), Err(ObjectError::NotFound(_))),
-        "refused before it was written"
-    );
-    let files: Vec<_> = std::fs::read_dir(server.dir.path().join("bucket/home"))
-        .unwrap()
-        .flatten()
-        .collect();
-    assert!(
-        files
-            .iter()
-            .all(|file| !file.file_name().to_string_lossy().starts_with("probe")),
-        "{files:?}"
-    );
+    assert!(matches!(home.get(&key("a/c")), Err(ObjectError::NotFound(_))), "refused before it was written");
+    let files: Vec<_> = std::fs::read_dir(server.dir.path().join("bucket/home")).unwrap().flatten().collect();
+    assert!(files.iter().all(|file| !file.file_name().to_string_lossy().starts_with("probe")), "{files:?}");
 }
 
 #[test]
@@ -265,11 +211,7 @@ fn the_service_is_probed_once() {
     home.put_new(&key("a/b"), &[b"x"]).unwrap();
     let first = server.requests() - before;
     home.put_new(&key("a/c"), &[b"x"]).unwrap();
-    assert_eq!(
-        (first, server.requests() - before),
-        (5, 6),
-        "two puts, a look and a deletion, then one put each"
-    );
+    assert_eq!((first, server.requests() - before), (5, 6), "two puts, a look and a deletion, then one put each");
 }
 
 #[test]
@@ -282,34 +224,12 @@ fn what_cannot_be_opened_is_refused_in_one_sentence() {
     };
     let place = server.place("home");
     let wrong = said(&place, "wrong");
-    assert!(
-        wrong.starts_with("bucket: the service says SignatureDoesNotMatch"),
-        "{wrong}"
-    );
-    let missing = said(
-        &Place {
-            bucket: "missing".to_string(),
-            ..place.clone()
-        },
-        "secret",
-    );
-    assert!(
-        missing.starts_with("missing: the service says NoSuchBucket"),
-        "{missing}"
-    );
+    assert!(wrong.starts_with("bucket: the service says SignatureDoesNotMatch"), "{wrong}");
+    let missing = said(&Place { bucket: "missing".to_string(), ..place.clone() }, "secret");
+    assert!(missing.starts_with("missing: the service says NoSuchBucket"), "{missing}");
     let endpoint = Some("http://127.0.0.1:1".to_string());
-    let nobody = said(
-        &Place {
-            endpoint,
-            patience: Duration::from_secs(1),
-            ..place
-        },
-        "secret",
-    );
-    assert!(
-        nobody.contains("refused") && !nobody.contains('\n'),
-        "{nobody}"
-    );
+    let nobody = said(&Place { endpoint, patience: Duration::from_secs(1), ..place }, "secret");
+    assert!(nobody.contains("refused") && !nobody.contains('\n'), "{nobody}");
 }
 
 #[test]

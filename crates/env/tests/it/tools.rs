@@ -20,13 +20,7 @@ impl Loop {
     /// A device of `file`, without its partitions.
     pub(crate) fn new(file: &Path, sector_size: u32) -> Loop {
         let sector_size = sector_size.to_string();
-        let options = [
-            "--find",
-            "--show",
-            "--partscan",
-            "--sector-size",
-            &sector_size,
-        ];
+        let options = ["--find", "--show", "--partscan", "--sector-size", &sector_size];
         let args = options.iter().map(OsStr::new).chain([file.as_os_str()]);
         Loop(PathBuf::from(run("losetup", args).trim()))
     }
@@ -59,10 +53,7 @@ pub(crate) struct Mount(PathBuf);
 impl Mount {
     pub(crate) fn new(args: &[&str], source: &Path, point: &Path) -> Mount {
         std::fs::create_dir_all(point).unwrap();
-        let args = args
-            .iter()
-            .map(OsStr::new)
-            .chain([source.as_os_str(), point.as_os_str()]);
+        let args = args.iter().map(OsStr::new).chain([source.as_os_str(), point.as_os_str()]);
         run("mount", args);
         Mount(point.to_path_buf())
     }

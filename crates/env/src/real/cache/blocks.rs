@@ -52,10 +52,7 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) fn open(folder: &Path, scope: &str, limit: u64) -> io::Result<Blocks> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let blocks = Blocks {
             folder: folder.to_path_buf(),
             scope: scope.to_string(),
@@ -74,10 +71,7 @@ impl Blocks {
 
     fn object_folder(&self, key: &Key) -> PathBuf {
         let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(self.scope.as_bytes())
-            .update(&[0])
-            .update(key.as_str().as_bytes());
+        hasher.update(self.scope.as_bytes()).update(&[0]).update(key.as_str().as_bytes());
         self.folder.join(&hasher.finalize().to_hex()[..16])
     }
 
@@ -89,9 +83,7 @@ impl Blocks {
             file => file?,
         };
         let mut bytes = Vec::new();
-        (&mut file)
-            .take(HEADER as u64 + BLOCK + 1)
-            .read_to_end(&mut bytes)?;
+        (&mut file).take(HEADER as u64 + BLOCK + 1).read_to_end(&mut bytes)?;
         let block = self.decode(key, index, bytes);
         match block {
             // What is used last goes last.
@@ -106,25 +98,12 @@ impl Blocks {
         self.object_folder(key).join(index.to_string()).exists()
     }
 
-    pub(super) fn put(
-        &self,
-        key: &Key,
-        object_size: u64,
-        index: u64,
-        bytes: &[u8],
-    ) -> io::Result<()> {
+    pub(super) fn put(&self, key: &Key, object_size: u64, index: u64, bytes: &[u8]) -> io::Result<()> {
         let folder = self.object_folder(key);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let temp = folder.join(format!("{:016x}.tmp", random()));
         let header = self.header(key, object_size, index, bytes);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temp)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
         let written = file.write_all(&header).and_then(|()| file.write_all(bytes));
         if let Err(e) = written.and_then(|()| fs::rename(&temp, folder.join(index.to_string()))) {
             remove_if_there(fs::remove_file(&temp))?;
@@ -150,11 +129,7 @@ impl Blocks {
         header[16..24].copy_from_slice(&index.to_le_bytes());
         header[24..32].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
         let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(self.scope.as_bytes())
-            .update(&[0])
-            .update(key.as_str().as_bytes())
-            .update(&[0]);
+        hasher.update(self.scope.as_bytes()).update(&[0]).update(key.as_str().as_bytes()).update(&[0]);
         hasher.update(&header[..32]).update(bytes);
         header[32..].copy_from_slice(hasher.finalize().as_bytes());
         header
@@ -164,13 +139,8 @@ impl Blocks {
         let object_size = u64::from_le_bytes(file.get(8..16)?.try_into().ok()?);
         let (header, bytes) = file.split_at_checked(HEADER)?;
         let is_whole = *header == self.header(key, object_size, index, bytes);
-        let len = object_size
-            .checked_sub(index.checked_mul(BLOCK)?)?
-            .min(BLOCK);
-        (is_whole && bytes.len() as u64 == len).then(|| Block {
-            object_size,
-            bytes: file.split_off(HEADER),
-        })
+        let len = object_size.checked_sub(index.checked_mul(BLOCK)?)?.min(BLOCK);
+        (is_whole && bytes.len() as u64 == len).then(|| Block { object_size, bytes: file.split_off(HEADER) })
     }
 
     /// Counts what was added, and looks at the folder when it may be full: other processes add to it too.
@@ -217,12 +187,7 @@ impl Blocks {
         for folder in fs::read_dir(&self.folder)? {
             let folder = folder?.path();
             let entries = match fs::read_dir(&folder) {
-                Err(e)
-                    if matches!(
-                        e.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) =>
-                {
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                     continue;
                 }
                 entries => entries?,

@@ -81,9 +81,7 @@ impl Cached {
             misses: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         };
-        Ok(Cached {
-            inner: Arc::new(inner),
-        })
+        Ok(Cached { inner: Arc::new(inner) })
     }
 
     /// What the cache did so far.
@@ -124,33 +122,24 @@ impl Inner {
             None
         });
         let found = found.filter(|block| size.is_none_or(|size| size == block.object_size));
-        self.hits
-            .fetch_add(u64::from(found.is_some()), Ordering::Relaxed);
+        self.hits.fetch_add(u64::from(found.is_some()), Ordering::Relaxed);
         found
     }
 
     fn keep(&self, key: &Key, size: u64, index: u64, bytes: &[u8]) {
         self.misses.fetch_add(1, Ordering::Relaxed);
         let kept = self.blocks.put(key, size, index, bytes);
-        self.failures
-            .fetch_add(u64::from(kept.is_err()), Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(kept.is_err()), Ordering::Relaxed);
     }
 
     /// What is said to be gone must not be read from here any more, so this may fail.
     fn forget(&self, key: &Key) -> Result<(), ObjectError> {
-        self.blocks.forget(key).map_err(|source| ObjectError::Io {
-            key: key.clone(),
-            source,
-        })
+        self.blocks.forget(key).map_err(|source| ObjectError::Io { key: key.clone(), source })
     }
 
     fn lock(&self, key: &Key, index: u64) -> MutexGuard<'_, ()> {
-        let sum = key.as_str().bytes().fold(index, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
-        });
-        self.fetching[(sum % LOCKS as u64) as usize]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let sum = key.as_str().bytes().fold(index, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        self.fetching[(sum % LOCKS as u64) as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,10 +167,7 @@ impl Objects for Cached {
             let size = usize::try_from(first.object_size).unwrap_or(usize::MAX);
             if bytes.try_reserve_exact(size - done).is_err() {
                 let source = io::Error::from(io::ErrorKind::OutOfMemory);
-                return Err(ObjectError::Io {
-                    key: key.clone(),
-                    source,
-                });
+                return Err(ObjectError::Io { key: key.clone(), source });
             }
             bytes.resize(size, 0);
             object.read_at(done as u64, &mut bytes[done..])?;
@@ -200,11 +186,7 @@ impl Objects for Cached {
             return self.inner.home.open(key);
         }
         if let Some(first) = self.inner.look(key, 0, None) {
-            return Ok(Box::new(CachedObject::new(
-                &self.inner,
-                key,
-                first.object_size,
-            )));
+            return Ok(Box::new(CachedObject::new(&self.inner, key, first.object_size)));
         }
         let remote = self.inner.home.open(key)?;
         let object = CachedObject::new(&self.inner, key, remote.size());
@@ -231,12 +213,7 @@ struct CachedObject {
 
 impl CachedObject {
     fn new(inner: &Arc<Inner>, key: &Key, size: u64) -> CachedObject {
-        CachedObject {
-            inner: inner.clone(),
-            key: key.clone(),
-            size,
-            remote: OnceLock::new(),
-        }
+        CachedObject { inner: inner.clone(), key: key.clone(), size, remote: OnceLock::new() }
     }
 
     fn remote(&self) -> Result<&dyn Object, ObjectError> {
@@ -268,10 +245,7 @@ impl CachedObject {
             self.copy(first, &block.bytes, offset, buf);
             return Ok(1);
         }
-        let missing = (first + 1..end.min(first + RUN))
-            .take_while(|index| !self.has(*index))
-            .count() as u64
-            + 1;
+        let missing = (first + 1..end.min(first + RUN)).take_while(|index| !self.has(*index)).count() as u64 + 1;
         let (from, to) = (first * BLOCK, self.size.min((first + missing) * BLOCK));
         let mut bytes = vec![0; (to - from) as usize];
         self.remote()?.read_at(from, &mut bytes)?;
@@ -293,9 +267,7 @@ impl Object for CachedObject {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ObjectError> {
-        let end = offset
-            .checked_add(buf.len() as u64)
-            .filter(|end| *end <= self.size);
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size);
         let end = end.ok_or_else(|| ObjectError::Short(self.key.clone()))?;
         if buf.is_empty() {
             return Ok(());

@@ -13,9 +13,7 @@ fn key(name: &str) -> Key {
 }
 
 fn body(len: usize) -> Vec<u8> {
-    (0..len)
-        .map(|at| (at / 1000) as u8 ^ (at / MIB) as u8)
-        .collect()
+    (0..len).map(|at| (at / 1000) as u8 ^ (at / MIB) as u8).collect()
 }
 
 struct World {
@@ -29,49 +27,27 @@ impl World {
     fn new() -> World {
         let (home, body) = (SimObjects::seeded(1).remote(), body(11 * MIB / 2));
         home.put(&key("pack/a"), &[&body]).unwrap();
-        World {
-            dir: tempfile::tempdir().unwrap(),
-            home,
-            body,
-        }
+        World { dir: tempfile::tempdir().unwrap(), home, body }
     }
 
     fn cache(&self, limit: u64) -> Cached {
         let is_immutable = |key: &Key| key.as_str().starts_with("pack/");
-        Cached::new(
-            Arc::new(self.home.clone()),
-            self.dir.path(),
-            "store",
-            limit,
-            is_immutable,
-        )
-        .unwrap()
+        Cached::new(Arc::new(self.home.clone()), self.dir.path(), "store", limit, is_immutable).unwrap()
     }
 
     /// Reads a range through the cache, and returns how many operations the home saw for it.
     fn read(&self, cache: &Cached, offset: usize, len: usize) -> u64 {
         let before = self.home.operations();
         let mut bytes = vec![0; len];
-        cache
-            .open(&key("pack/a"))
-            .unwrap()
-            .read_at(offset as u64, &mut bytes)
-            .unwrap();
-        assert!(
-            bytes == self.body[offset..offset + len],
-            "{len} bytes at {offset}"
-        );
+        cache.open(&key("pack/a")).unwrap().read_at(offset as u64, &mut bytes).unwrap();
+        assert!(bytes == self.body[offset..offset + len], "{len} bytes at {offset}");
         self.home.operations() - before
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let folders = fs::read_dir(self.dir.path())
-            .unwrap()
-            .map(|folder| folder.unwrap().path());
-        let mut files: Vec<_> = folders
-            .flat_map(|folder| fs::read_dir(folder).unwrap())
-            .map(|f| f.unwrap().path())
-            .collect();
+        let folders = fs::read_dir(self.dir.path()).unwrap().map(|folder| folder.unwrap().path());
+        let mut files: Vec<_> =
+            folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|f| f.unwrap().path()).collect();
         files.sort();
         files
     }
@@ -82,27 +58,11 @@ fn what_was_read_once_is_not_asked_for_again() {
     let world = World::new();
     let cache = world.cache(1 << 30);
     assert_eq!(world.read(&cache, MIB + 5, 10), 2, "open, and one block");
-    assert_eq!(
-        world.read(&cache, MIB, MIB),
-        1,
-        "open alone: its size is told by block 0 only"
-    );
-    assert_eq!(
-        world.read(&cache, 0, 5 * MIB),
-        3,
-        "open, block 0, and the blocks after block 1 at once"
-    );
+    assert_eq!(world.read(&cache, MIB, MIB), 1, "open alone: its size is told by block 0 only");
+    assert_eq!(world.read(&cache, 0, 5 * MIB), 3, "open, block 0, and the blocks after block 1 at once");
     assert_eq!(world.read(&cache, 3, 5 * MIB - 7), 0);
-    assert_eq!(
-        world.read(&cache, 5 * MIB, MIB / 2),
-        2,
-        "the home is opened late, and the last block"
-    );
-    assert_eq!(
-        world.read(&world.cache(1 << 30), 0, world.body.len()),
-        0,
-        "after a restart too"
-    );
+    assert_eq!(world.read(&cache, 5 * MIB, MIB / 2), 2, "the home is opened late, and the last block");
+    assert_eq!(world.read(&world.cache(1 << 30), 0, world.body.len()), 0, "after a restart too");
     assert!(cache.get(&key("pack/a")).unwrap() == world.body);
     let usage = cache.usage();
     assert_eq!((usage.misses, usage.failures), (6, 0));
@@ -142,14 +102,8 @@ fn a_change_through_the_cache_is_seen() {
     cache.put(&key("pack/a"), &[b"repaired"]).unwrap();
     assert_eq!(cache.get(&key("pack/a")).unwrap(), b"repaired");
     cache.delete(&key("pack/a")).unwrap();
-    assert!(matches!(
-        cache.get(&key("pack/a")),
-        Err(ObjectError::NotFound(_))
-    ));
-    assert!(matches!(
-        cache.open(&key("pack/a")),
-        Err(ObjectError::NotFound(_))
-    ));
+    assert!(matches!(cache.get(&key("pack/a")), Err(ObjectError::NotFound(_))));
+    assert!(matches!(cache.open(&key("pack/a")), Err(ObjectError::NotFound(_))));
     assert!(world.files().is_empty());
 }
 
@@ -160,31 +114,19 @@ fn damage_in_the_cache_is_never_given_out() {
     let files = world.files();
     let original = fs::read(&files[1]).unwrap();
     // Each byte of the header, some of the rest, and every way to cut it off.
-    let flips = (0..64)
-        .chain([64, 65, 70_000, original.len() - 1])
-        .map(|at| {
-            let mut bytes = original.clone();
-            bytes[at] ^= 1 << (at % 8);
-            bytes
-        });
+    let flips = (0..64).chain([64, 65, 70_000, original.len() - 1]).map(|at| {
+        let mut bytes = original.clone();
+        bytes[at] ^= 1 << (at % 8);
+        bytes
+    });
     let cuts = [0, 1, 63, 64, 65, original.len() - 1].map(|len| original[..len].to_vec());
     let longer = [&original[..], b"x"].concat();
-    for damaged in flips
-        .chain(cuts)
-        .chain([longer, fs::read(&files[2]).unwrap()])
-    {
+    for damaged in flips.chain(cuts).chain([longer, fs::read(&files[2]).unwrap()]) {
         fs::write(&files[1], &damaged).unwrap();
         let cache = world.cache(1 << 30);
         world.read(&cache, 0, world.body.len());
-        assert_eq!(
-            cache.usage().misses,
-            1,
-            "only what is damaged is fetched again"
-        );
-        assert!(
-            fs::read(&files[1]).unwrap() == original,
-            "and is whole again"
-        );
+        assert_eq!(cache.usage().misses, 1, "only what is damaged is fetched again");
+        assert!(fs::read(&files[1]).unwrap() == original, "and is whole again");
     }
 }
 
@@ -193,31 +135,16 @@ fn blocks_of_other_objects_and_homes_are_not_taken_for_ours() {
     let world = World::new();
     let cache = world.cache(1 << 30);
     world.read(&cache, 0, MIB);
-    world
-        .home
-        .put(&key("pack/b"), &[&vec![9; 11 * MIB / 2]])
-        .unwrap();
+    world.home.put(&key("pack/b"), &[&vec![9; 11 * MIB / 2]]).unwrap();
     let block = world.files().remove(0);
     cache.get(&key("pack/b")).unwrap();
     let files = world.files();
-    let of_b = files
-        .iter()
-        .find(|file| file.parent() != block.parent() && file.ends_with("0"))
-        .unwrap();
+    let of_b = files.iter().find(|file| file.parent() != block.parent() && file.ends_with("0")).unwrap();
     fs::copy(of_b, &block).unwrap();
     world.read(&cache, 0, MIB);
     let elsewhere = SimObjects::seeded(2);
-    elsewhere
-        .put(&key("pack/a"), &[b"another store's"])
-        .unwrap();
-    let other = Cached::new(
-        Arc::new(elsewhere),
-        world.dir.path(),
-        "other",
-        1 << 30,
-        |_| true,
-    )
-    .unwrap();
+    elsewhere.put(&key("pack/a"), &[b"another store's"]).unwrap();
+    let other = Cached::new(Arc::new(elsewhere), world.dir.path(), "other", 1 << 30, |_| true).unwrap();
     assert_eq!(other.get(&key("pack/a")).unwrap(), b"another store's");
 }
 
@@ -231,30 +158,15 @@ fn the_limit_is_kept_and_what_was_used_last_stays() {
         let name = key(&format!("pack/{n}"));
         world.home.put(&name, &[&vec![n; MIB]]).unwrap();
         cache.get(&name).unwrap();
-        assert!(
-            cache.usage().bytes <= limit,
-            "after {n}: {:?}",
-            cache.usage()
-        );
+        assert!(cache.usage().bytes <= limit, "after {n}: {:?}", cache.usage());
         world.read(&cache, 0, MIB);
     }
-    let on_disk: u64 = world
-        .files()
-        .iter()
-        .map(|file| fs::metadata(file).unwrap().len())
-        .sum();
+    let on_disk: u64 = world.files().iter().map(|file| fs::metadata(file).unwrap().len()).sum();
     assert!(on_disk <= limit && on_disk > limit / 2, "{on_disk}");
     let before = cache.usage().misses;
     world.read(&cache, 0, MIB);
-    assert_eq!(
-        cache.usage().misses,
-        before,
-        "what is used all the time was never thrown out"
-    );
-    assert!(
-        world.cache(limit / 4).usage().bytes <= limit / 4,
-        "a smaller limit is kept from the start"
-    );
+    assert_eq!(cache.usage().misses, before, "what is used all the time was never thrown out");
+    assert!(world.cache(limit / 4).usage().bytes <= limit / 4, "a smaller limit is kept from the start");
 }
 
 #[test]
@@ -293,18 +205,9 @@ fn failures_of_the_home_are_told_and_not_kept() {
     let world = World::new();
     let cache = world.cache(1 << 30);
     let object = cache.open(&key("pack/a")).unwrap();
-    world.home.set_faults(Faults {
-        failed_ppm: 1_000_000,
-        ..Faults::default()
-    });
-    assert!(matches!(
-        object.read_at(0, &mut [0; 10]),
-        Err(ObjectError::Io { .. })
-    ));
+    world.home.set_faults(Faults { failed_ppm: 1_000_000, ..Faults::default() });
+    assert!(matches!(object.read_at(0, &mut [0; 10]), Err(ObjectError::Io { .. })));
     world.home.set_faults(Faults::default());
     object.read_at(0, &mut [0; 10]).unwrap();
-    assert!(matches!(
-        object.read_at(world.body.len() as u64, &mut [0]),
-        Err(ObjectError::Short(_))
-    ));
+    assert!(matches!(object.read_at(world.body.len() as u64, &mut [0]), Err(ObjectError::Short(_))));
 }

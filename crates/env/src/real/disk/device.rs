@@ -51,20 +51,13 @@ impl BlockDevice {
     }
 
     pub(super) fn open_as(path: &Path, access: OFlags) -> Result<BlockDevice, DiskError> {
-        let alone = if access == OFlags::RDWR {
-            OFlags::EXCL
-        } else {
-            OFlags::empty()
-        };
+        let alone = if access == OFlags::RDWR { OFlags::EXCL } else { OFlags::empty() };
         let (fd, about) = open_fd(path, access | alone | OFlags::DIRECT, true)?;
         let failed = |e| DiskError::of(path, e);
         let sector = u64::from(rustix::fs::ioctl_blksszget(&fd).map_err(failed)?);
         if !sector.is_power_of_two() || !(512..=PIECE).contains(&sector) {
             let source = io::Error::other(format!("sectors of {sector} bytes are not supported"));
-            return Err(DiskError::Io {
-                path: path.to_path_buf(),
-                source,
-            });
+            return Err(DiskError::Io { path: path.to_path_buf(), source });
         }
         let size = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(failed)?;
         match size - size % sector {
@@ -88,18 +81,11 @@ impl BlockDevice {
         let sequence = stack::sequence(self.number)?;
         let size = rustix::fs::seek(&self.fd, SeekFrom::End(0))?;
         let (major, minor) = (major(self.number), minor(self.number));
-        Ok(Identity::Device {
-            major,
-            minor,
-            sequence,
-            size: size - size % self.sector,
-        })
+        Ok(Identity::Device { major, minor, sequence, size: size - size % self.sector })
     }
 
     fn is_direct(&self, offset: u64, buf: &[u8]) -> bool {
-        offset.is_multiple_of(self.sector)
-            && (buf.len() as u64).is_multiple_of(self.sector)
-            && is_aligned(buf)
+        offset.is_multiple_of(self.sector) && (buf.len() as u64).is_multiple_of(self.sector) && is_aligned(buf)
     }
 
     /// The whole sectors around `[from, to)`.
@@ -160,9 +146,7 @@ impl BlockDevice {
     fn zero_whole_sectors(&self, offset: u64, len: u64) -> io::Result<()> {
         let keep = FallocateFlags::KEEP_SIZE;
         for how in [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE] {
-            match rustix::io::retry_on_intr(|| {
-                rustix::fs::fallocate(&self.fd, how | keep, offset, len)
-            }) {
+            match rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.fd, how | keep, offset, len)) {
                 Err(Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => {}
                 zeroed => return Ok(zeroed?),
             }

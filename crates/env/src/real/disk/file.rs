@@ -44,17 +44,12 @@ impl FileVolume {
         let mode = Mode::RUSR | Mode::WUSR;
         let fd = rustix::fs::open(path, flags, mode).map_err(|e| DiskError::of(path, e))?;
         let volume = FileVolume { fd, size };
-        volume
-            .resize(size)
-            .map_err(|e| DiskError::of(path, errno(&e)))
+        volume.resize(size).map_err(|e| DiskError::of(path, errno(&e)))
     }
 
     pub(super) fn open_as(path: &Path, access: OFlags) -> Result<FileVolume, DiskError> {
         let (fd, about) = open_fd(path, access, false)?;
-        Ok(FileVolume {
-            fd,
-            size: about.len(),
-        })
+        Ok(FileVolume { fd, size: about.len() })
     }
 
     /// The same file with another size: cut off, or with a hole at its end.
@@ -79,7 +74,7 @@ impl FileVolume {
     fn next(&self, from: SeekFrom, end: u64) -> io::Result<Option<u64>> {
         match rustix::fs::seek(&self.fd, from) {
             Ok(at) => Ok(Some(at.min(end))),
-            Err(Errno::NXIO) => Ok(Some(end)), // only a hole follows
+            Err(Errno::NXIO) => Ok(Some(end)),             // only a hole follows
             Err(Errno::INVAL | Errno::NOTSUP) => Ok(None), // the file system does not tell
             Err(e) => Err(e.into()),
         }
@@ -101,11 +96,7 @@ impl Volume for FileVolume {
         let (mut at, end, mut spans) = (offset, offset + len, Vec::new());
         let mut push = |from: u64, to: u64, content| {
             if from < to {
-                spans.push(Span {
-                    offset: from,
-                    len: to - from,
-                    content,
-                });
+                spans.push(Span { offset: from, len: to - from, content });
             }
             spans.len()
         };
@@ -155,7 +146,5 @@ impl VolumeMut for FileVolume {
 fn write_zeros(fd: &OwnedFd, offset: u64, len: u64) -> io::Result<()> {
     let end = offset + len;
     let starts = (offset..end).step_by(ZEROS.len());
-    starts
-        .into_iter()
-        .try_for_each(|at| write_full(fd, at, &ZEROS[..ZEROS.len().min((end - at) as usize)]))
+    starts.into_iter().try_for_each(|at| write_full(fd, at, &ZEROS[..ZEROS.len().min((end - at) as usize)]))
 }

@@ -74,20 +74,11 @@ impl DiskError {
             Errno::NOENT | Errno::NXIO | Errno::NODEV => DiskError::Missing(path),
             Errno::NOTDIR => DiskError::Missing(path),
             Errno::EXIST => DiskError::Exists(path),
-            Errno::ISDIR => DiskError::NotADisk {
-                path,
-                what: "a folder",
-            },
+            Errno::ISDIR => DiskError::NotADisk { path, what: "a folder" },
             Errno::BUSY => DiskError::InUse(path),
             Errno::NOSPC | Errno::DQUOT => DiskError::NoSpace(path),
-            Errno::ACCESS | Errno::PERM | Errno::ROFS => DiskError::Denied {
-                path,
-                source: error.into(),
-            },
-            _ => DiskError::Io {
-                path,
-                source: error.into(),
-            },
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => DiskError::Denied { path, source: error.into() },
+            _ => DiskError::Io { path, source: error.into() },
         }
     }
 }
@@ -126,27 +117,12 @@ impl Identity {
     /// The same file or device, changed or not.
     pub fn is_same(&self, other: &Identity) -> bool {
         match (self, other) {
+            (Identity::File { device, inode, .. }, Identity::File { device: other_device, inode: other_inode, .. }) => {
+                (device, inode) == (other_device, other_inode)
+            }
             (
-                Identity::File { device, inode, .. },
-                Identity::File {
-                    device: other_device,
-                    inode: other_inode,
-                    ..
-                },
-            ) => (device, inode) == (other_device, other_inode),
-            (
-                Identity::Device {
-                    major,
-                    minor,
-                    sequence,
-                    ..
-                },
-                Identity::Device {
-                    major: other_major,
-                    minor: other_minor,
-                    sequence: other_sequence,
-                    ..
-                },
+                Identity::Device { major, minor, sequence, .. },
+                Identity::Device { major: other_major, minor: other_minor, sequence: other_sequence, .. },
             ) => (major, minor, sequence) == (other_major, other_minor, other_sequence),
             _ => false,
         }
@@ -210,12 +186,7 @@ fn is_block(mode: u32) -> bool {
 fn open_as(path: &Path, access: OFlags) -> Result<Disk, DiskError> {
     let about = std::fs::metadata(path).map_err(|e| DiskError::of(path, errno(&e)))?;
     let kind = about.file_type();
-    let not_a_disk = |what| {
-        Err(DiskError::NotADisk {
-            path: path.to_path_buf(),
-            what,
-        })
-    };
+    let not_a_disk = |what| Err(DiskError::NotADisk { path: path.to_path_buf(), what });
     let disk = match () {
         () if kind.is_file() => FileVolume::open_as(path, access).map(Disk::File)?,
         () if kind.is_block_device() => BlockDevice::open_as(path, access).map(Disk::Device)?,
@@ -228,25 +199,16 @@ fn open_as(path: &Path, access: OFlags) -> Result<Disk, DiskError> {
 }
 
 /// Opens a path and checks that it is still the kind of thing it was looked up as.
-fn open_fd(
-    path: &Path,
-    flags: OFlags,
-    block: bool,
-) -> Result<(OwnedFd, std::fs::Metadata), DiskError> {
+fn open_fd(path: &Path, flags: OFlags, block: bool) -> Result<(OwnedFd, std::fs::Metadata), DiskError> {
     // NONBLOCK: a pipe that took the name must not hold us up. It changes nothing for files and disks.
     let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| DiskError::of(path, e))?;
     let file = std::fs::File::from(fd);
-    let about = file
-        .metadata()
-        .map_err(|e| DiskError::of(path, errno(&e)))?;
+    let about = file.metadata().map_err(|e| DiskError::of(path, errno(&e)))?;
     let kind = about.file_type();
     match kind.is_block_device() == block && (block || kind.is_file()) {
         true => Ok((file.into(), about)),
-        false => Err(DiskError::NotADisk {
-            path: path.to_path_buf(),
-            what: "not what it was a moment ago",
-        }),
+        false => Err(DiskError::NotADisk { path: path.to_path_buf(), what: "not what it was a moment ago" }),
     }
 }
 

@@ -51,10 +51,7 @@ pub fn mounts(path: impl AsRef<Path>) -> Result<Vec<PathBuf>, DiskError> {
 /// Every mount that this process can see.
 pub(super) fn all() -> io::Result<Vec<Mount>> {
     let text = std::fs::read("/proc/self/mountinfo")?;
-    Ok(text
-        .split(|byte| *byte == b'\n')
-        .filter_map(parse)
-        .collect())
+    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
 }
 
 /// Files and devices that are swapped to.
@@ -65,10 +62,7 @@ fn swaps() -> io::Result<Vec<PathBuf>> {
     };
     let lines = text.split(|byte| *byte == b'\n').skip(1);
     let names = lines.filter_map(|line| line.split(|byte| *byte == b' ' || *byte == b'\t').next());
-    Ok(names
-        .filter(|name| name.starts_with(b"/"))
-        .map(unescape)
-        .collect())
+    Ok(names.filter(|name| name.starts_with(b"/")).map(unescape).collect())
 }
 
 /// One line of mountinfo: `id parent major:minor root point options [optional]... - kind source options`.
@@ -81,13 +75,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let kind = String::from_utf8_lossy(rest.next()?).into_owned();
     let source = unescape(rest.next()?);
     let options = unescape(rest.next()?).to_string_lossy().into_owned();
-    Some(Mount {
-        device: (major.parse().ok()?, minor.parse().ok()?),
-        point,
-        kind,
-        source,
-        options,
-    })
+    Some(Mount { device: (major.parse().ok()?, minor.parse().ok()?), point, kind, source, options })
 }
 
 /// Blanks and the like are written as a backslash and three octal digits.
@@ -95,12 +83,8 @@ fn unescape(text: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut at = 0;
     while at < text.len() {
-        let code = text
-            .get(at + 1..at + 4)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = code
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
-            .filter(|_| text[at] == b'\\');
+        let code = text.get(at + 1..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = code.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| text[at] == b'\\');
         bytes.push(byte.unwrap_or(text[at]));
         at += if byte.is_some() { 4 } else { 1 };
     }
@@ -118,27 +102,12 @@ mod tests {
         assert_eq!(mount.device, (98, 0));
         assert_eq!(mount.point, Path::new("/mnt 2"));
         assert_eq!(mount.source, Path::new(r"/dev/ro\ot"));
-        assert_eq!(
-            (mount.kind.as_str(), mount.options.as_str()),
-            ("ext3", "rw,errors=continue")
-        );
-        for broken in [
-            &b""[..],
-            b"36 35 98 / / rw - a b c",
-            b"36 35 98:0 / / rw shared:2",
-            b"\\",
-            b"1 2 3:4 / \\08 - a b c",
-        ] {
-            assert!(
-                parse(broken).is_none_or(|mount| mount.point == Path::new("\\08")),
-                "{broken:?}"
-            );
+        assert_eq!((mount.kind.as_str(), mount.options.as_str()), ("ext3", "rw,errors=continue"));
+        for broken in
+            [&b""[..], b"36 35 98 / / rw - a b c", b"36 35 98:0 / / rw shared:2", b"\\", b"1 2 3:4 / \\08 - a b c"]
+        {
+            assert!(parse(broken).is_none_or(|mount| mount.point == Path::new("\\08")), "{broken:?}");
         }
-        assert!(
-            all()
-                .unwrap()
-                .iter()
-                .any(|mount| mount.point == Path::new("/proc"))
-        );
+        assert!(all().unwrap().iter().any(|mount| mount.point == Path::new("/proc")));
     }
 }

@@ -90,13 +90,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(target: Target, mounts: &'a [Mount]) -> Walk<'a> {
-        Walk {
-            target,
-            mounts,
-            seen: BTreeSet::new(),
-            to_do: Vec::new(),
-            found: false,
-        }
+        Walk { target, mounts, seen: BTreeSet::new(), to_do: Vec::new(), found: false }
     }
 
     fn run(&mut self) -> io::Result<bool> {
@@ -140,14 +134,8 @@ impl<'a> Walk<'a> {
         }
         // btrfs and overlays have numbers of their own: the mount tells more. Of several on one path the last is on top.
         let path = std::fs::canonicalize(path)?;
-        let around = self
-            .mounts
-            .iter()
-            .filter(|mount| path.starts_with(&mount.point));
-        match around
-            .max_by_key(|mount| mount.point.components().count())
-            .cloned()
-        {
+        let around = self.mounts.iter().filter(|mount| path.starts_with(&mount.point));
+        match around.max_by_key(|mount| mount.point.components().count()).cloned() {
             Some(mount) => self.mount(&mount),
             None => Ok(()),
         }
@@ -214,9 +202,7 @@ impl<'a> Walk<'a> {
         }
         match read_if_there(&folder.join("loop/backing_file"))? {
             // A file that was deleted since has no path; nobody can name it as a target either.
-            Some(file) => {
-                gone_is_none(self.thing(Path::new(file.trim_end_matches('\n')))).map(|_| ())
-            }
+            Some(file) => gone_is_none(self.thing(Path::new(file.trim_end_matches('\n')))).map(|_| ()),
             None => Ok(()),
         }
     }
@@ -224,11 +210,7 @@ impl<'a> Walk<'a> {
 
 /// What the kernel tells of a device.
 fn folder_of(device: u64) -> PathBuf {
-    PathBuf::from(format!(
-        "/sys/dev/block/{}:{}",
-        major(device),
-        minor(device)
-    ))
+    PathBuf::from(format!("/sys/dev/block/{}:{}", major(device), minor(device)))
 }
 
 /// The number of the device that a folder of the kernel is about.
@@ -240,9 +222,7 @@ fn number(folder: &Path) -> io::Result<Option<u64>> {
 
 fn read_dir(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
     match gone_is_none(std::fs::read_dir(folder))? {
-        Some(entries) => entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect(),
+        Some(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
         None => Ok(Vec::new()),
     }
 }
@@ -255,20 +235,10 @@ fn read_if_there(file: &Path) -> io::Result<Option<String>> {
 fn gone_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(e)
-            if [
-                Some(rustix::io::Errno::NODEV),
-                Some(rustix::io::Errno::NXIO),
-            ]
-            .contains(&rustix::io::Errno::from_io_error(&e)) =>
+            if [Some(rustix::io::Errno::NODEV), Some(rustix::io::Errno::NXIO)]
+                .contains(&rustix::io::Errno::from_io_error(&e)) =>
         {
             Ok(None)
         }

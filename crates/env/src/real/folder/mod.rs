@@ -74,17 +74,12 @@ impl Folder {
     pub fn open(path: impl AsRef<Path>) -> Result<Folder, FolderError> {
         let path = path.as_ref();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root =
-            rustix::fs::open(path, flags, Mode::empty()).map_err(|e| cannot_open(path, e))?;
+        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| cannot_open(path, e))?;
         match temp::sweep(&root) {
             Ok(()) | Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => {}
             Err(e) => return Err(cannot_open(path, e)),
         }
-        Ok(Folder {
-            root,
-            path: path.to_path_buf(),
-            settled: Mutex::default(),
-        })
+        Ok(Folder { root, path: path.to_path_buf(), settled: Mutex::default() })
     }
 
     /// Makes the folder, and those above it, unless they are there; then as [`Folder::open`]. On `Ok` the folder
@@ -94,8 +89,7 @@ impl Folder {
     /// [`FolderError`], each case but `Missing`.
     pub fn create(path: impl AsRef<Path>) -> Result<Folder, FolderError> {
         let path = path.as_ref();
-        let failed =
-            |e: io::Error| cannot_open(path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
+        let failed = |e: io::Error| cannot_open(path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
         make_durably(&std::path::absolute(path).map_err(failed)?).map_err(failed)?;
         Folder::open(path)
     }
@@ -123,10 +117,7 @@ impl Folder {
     /// As [`tree::walk`], but makes what is missing, and sees to it that each name on the way is durable: it may have
     /// been made a moment ago by a process that has not come to that yet.
     fn make_folders(&self, folders: &str) -> Result<OwnedFd, Errno> {
-        let mut folder = self
-            .root
-            .try_clone()
-            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        let mut folder = self.root.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
         let mut end = 0;
         for segment in folders.split('/').filter(|s| !s.is_empty()) {
             end += segment.len();
@@ -175,10 +166,7 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&folder, name, flags, Mode::empty());
         let file = std::fs::File::from(opened.map_err(|e| self.failed(key, e))?);
-        let about = file.metadata().map_err(|source| ObjectError::Io {
-            key: key.clone(),
-            source,
-        })?;
+        let about = file.metadata().map_err(|source| ObjectError::Io { key: key.clone(), source })?;
         match about.file_type() {
             kind if kind.is_file() => Ok((file, about.len())),
             kind if kind.is_dir() => Err(self.failed(key, Errno::NOENT)),
@@ -199,25 +187,18 @@ impl Folder {
             Errno::NOENT => ObjectError::NotFound(key),
             Errno::EXIST => ObjectError::Exists(key),
             Errno::NOSPC | Errno::DQUOT => ObjectError::NoSpace(key),
-            Errno::ROFS | Errno::ACCESS | Errno::PERM => ObjectError::Denied {
-                key,
-                source: error.into(),
-            },
+            Errno::ROFS | Errno::ACCESS | Errno::PERM => ObjectError::Denied { key, source: error.into() },
             Errno::LOOP | Errno::NOTDIR | Errno::ISDIR => {
                 let text = "something that is not a plain file or folder of this home (a symbolic link, perhaps)";
                 let source = said(format!("{text} is in the way of {}", path().display()));
                 ObjectError::Io { key, source }
             }
             Errno::XDEV => {
-                let text =
-                    "lies on another file system than the folder it is in, which does not work";
+                let text = "lies on another file system than the folder it is in, which does not work";
                 let source = said(format!("{} {text}", path().display()));
                 ObjectError::Io { key, source }
             }
-            _ => ObjectError::Io {
-                key,
-                source: error.into(),
-            },
+            _ => ObjectError::Io { key, source: error.into() },
         }
     }
 
@@ -233,9 +214,7 @@ impl Objects for Folder {
     }
 
     fn put(&self, key: &Key, parts: &[&[u8]]) -> Result<(), ObjectError> {
-        self.write(key, parts, |temp, folder, name| {
-            temp.rename(folder, name, RenameFlags::empty())
-        })
+        self.write(key, parts, |temp, folder, name| temp.rename(folder, name, RenameFlags::empty()))
     }
 
     fn put_new(&self, key: &Key, parts: &[&[u8]]) -> Result<(), ObjectError> {
@@ -250,14 +229,9 @@ impl Objects for Folder {
 
     fn get(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         let (file, size) = self.file(key)?;
-        let failed = |source| ObjectError::Io {
-            key: key.clone(),
-            source,
-        };
+        let failed = |source| ObjectError::Io { key: key.clone(), source };
         let mut bytes = Vec::new();
-        let room = usize::try_from(size)
-            .ok()
-            .and_then(|size| bytes.try_reserve_exact(size).ok());
+        let room = usize::try_from(size).ok().and_then(|size| bytes.try_reserve_exact(size).ok());
         room.ok_or_else(|| failed(io::Error::from(io::ErrorKind::OutOfMemory)))?;
         bytes.resize(size as usize, 0);
         file.read_exact_at(&mut bytes, 0).map_err(failed)?;
@@ -266,11 +240,7 @@ impl Objects for Folder {
 
     fn open(&self, key: &Key) -> Result<Box<dyn Object>, ObjectError> {
         let (file, size) = self.file(key)?;
-        Ok(Box::new(OpenFile {
-            key: key.clone(),
-            file,
-            size,
-        }))
+        Ok(Box::new(OpenFile { key: key.clone(), file, size }))
     }
 
     fn list(&self, prefix: &Key) -> Result<Vec<Listed>, ObjectError> {
@@ -318,10 +288,7 @@ impl Object for OpenFile {
             return Err(ObjectError::Short(self.key.clone()));
         }
         let read = self.file.read_exact_at(buf, offset);
-        read.map_err(|source| ObjectError::Io {
-            key: self.key.clone(),
-            source,
-        })
+        read.map_err(|source| ObjectError::Io { key: self.key.clone(), source })
     }
 }
 
@@ -355,9 +322,7 @@ fn make_durably(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let above = path
-        .parent()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    let above = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
     make_durably(above)?;
     match std::fs::DirBuilder::new().mode(0o700).create(path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
@@ -371,13 +336,7 @@ fn cannot_open(path: &Path, error: Errno) -> FolderError {
     match error {
         Errno::NOENT => FolderError::Missing(path),
         Errno::NOTDIR | Errno::EXIST => FolderError::NotFolder(path),
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => FolderError::Denied {
-            path,
-            source: error.into(),
-        },
-        _ => FolderError::Io {
-            path,
-            source: error.into(),
-        },
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => FolderError::Denied { path, source: error.into() },
+        _ => FolderError::Io { path, source: error.into() },
     }
 }

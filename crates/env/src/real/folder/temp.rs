@@ -31,9 +31,7 @@ impl Temp {
         }
         loop {
             let temp = Temp::make(tree::step(root, FOLDER)?)?;
-            match rustix::io::retry_on_intr(|| {
-                rustix::fs::flock(&temp.file, FlockOperation::LockExclusive)
-            }) {
+            match rustix::io::retry_on_intr(|| rustix::fs::flock(&temp.file, FlockOperation::LockExclusive)) {
                 // Without locks nobody can prove a file abandoned, so nobody removes it.
                 Ok(()) | Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL) => {}
                 Err(e) => return Err(e),
@@ -52,12 +50,7 @@ impl Temp {
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&folder, &name, flags, Mode::RUSR | Mode::WUSR)?;
-        Ok(Temp {
-            folder,
-            name,
-            file,
-            named: false.into(),
-        })
+        Ok(Temp { folder, name, file, named: false.into() })
     }
 
     pub(super) fn file(&self) -> BorrowedFd<'_> {
@@ -65,12 +58,7 @@ impl Temp {
     }
 
     /// Gives the file its name.
-    pub(super) fn rename(
-        &self,
-        folder: &OwnedFd,
-        name: &str,
-        flags: RenameFlags,
-    ) -> Result<(), Errno> {
+    pub(super) fn rename(&self, folder: &OwnedFd, name: &str, flags: RenameFlags) -> Result<(), Errno> {
         match flags.is_empty() {
             true => rustix::fs::renameat(&self.folder, &self.name, folder, name)?,
             false => rustix::fs::renameat_with(&self.folder, &self.name, folder, name, flags)?,

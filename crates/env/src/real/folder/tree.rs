@@ -26,9 +26,7 @@ pub(super) fn step(folder: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
 pub(super) fn walk(root: &OwnedFd, path: &str) -> Result<OwnedFd, Errno> {
     let mut segments = path.split('/').filter(|s| !s.is_empty());
     let Some(first) = segments.next() else {
-        return root
-            .try_clone()
-            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO));
+        return root.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO));
     };
     segments.try_fold(step(root, first)?, |folder, segment| step(&folder, segment))
 }
@@ -46,11 +44,7 @@ pub(super) fn list(root: &OwnedFd, prefix: &Key) -> Result<Vec<Listed>, Errno> {
         for entry in Dir::read_from(&folder)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(key) = name
-                .to_str()
-                .ok()
-                .and_then(|name| Key::new(format!("{prefix}/{name}")))
-            else {
+            let Some(key) = name.to_str().ok().and_then(|name| Key::new(format!("{prefix}/{name}"))) else {
                 continue;
             };
             let about = match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -58,10 +52,7 @@ pub(super) fn list(root: &OwnedFd, prefix: &Key) -> Result<Vec<Listed>, Errno> {
                 about => about?,
             };
             match FileType::from_raw_mode(about.st_mode) {
-                FileType::RegularFile => found.push(Listed {
-                    key,
-                    size: about.st_size as u64,
-                }),
+                FileType::RegularFile => found.push(Listed { key, size: about.st_size as u64 }),
                 FileType::Directory => folders.push(key),
                 _ => return Err(Errno::LOOP),
             }

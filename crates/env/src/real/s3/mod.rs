@@ -16,8 +16,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, BackoffConfig, ClientOptions, Error, GetOptions, GetRange, GetResult,
-    ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutPayloadMut, RetryConfig,
+    Attribute, Attributes, BackoffConfig, ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectStore,
+    ObjectStoreExt, PutMode, PutOptions, PutPayload, PutPayloadMut, RetryConfig,
 };
 use tokio::runtime::Runtime;
 
@@ -110,10 +110,7 @@ impl S3 {
     /// # Errors
     /// [`S3Error::Refused`].
     pub fn open_place(place: &Place, credentials: Option<&Credentials>) -> Result<S3, S3Error> {
-        let refused = |why: String| S3Error::Refused {
-            bucket: place.bucket.clone(),
-            why,
-        };
+        let refused = |why: String| S3Error::Refused { bucket: place.bucket.clone(), why };
         let store = store(place, credentials).map_err(|e| refused(said::sentence(&e)))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -121,16 +118,9 @@ impl S3 {
             .enable_all()
             .build()
             .map_err(|e| refused(e.to_string()))?;
-        let inner = Inner {
-            store,
-            prefix: place.prefix.clone(),
-            runtime: Some(runtime),
-            proved: OnceLock::new(),
-        };
+        let inner = Inner { store, prefix: place.prefix.clone(), runtime: Some(runtime), proved: OnceLock::new() };
         inner.look().map_err(|e| refused(said::sentence(&e)))?;
-        Ok(S3 {
-            inner: Arc::new(inner),
-        })
+        Ok(S3 { inner: Arc::new(inner) })
     }
 
     fn put_conditionally(&self, key: &Key, parts: &[&[u8]]) -> Result<(), ObjectError> {
@@ -151,10 +141,7 @@ impl S3 {
             let Err(error) = self.inner.run(put) else {
                 return Ok(());
             };
-            let taken = matches!(
-                error,
-                Error::AlreadyExists { .. } | Error::Precondition { .. }
-            );
+            let taken = matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
             match self.inner.mark(key) {
                 Ok(found) if found.as_deref() == Some(&mark) => return Ok(()),
                 Ok(_) => return Err(ObjectError::Exists(key.clone())),
@@ -173,9 +160,7 @@ impl S3 {
         if self.inner.proved.get().is_some() {
             return Ok(());
         }
-        let Some(key) = Key::new(format!("probe-{}", random_name())) else {
-            unreachable!("a name")
-        };
+        let Some(key) = Key::new(format!("probe-{}", random_name())) else { unreachable!("a name") };
         let second = self.put_conditionally(&key, &[b"first"]).and_then(|()| {
             let second = self.put_conditionally(&key, &[b"second"]);
             self.delete(&key)?;
@@ -198,11 +183,7 @@ impl S3 {
     fn put_in_parts(&self, key: &Key, parts: &[&[u8]], total: u64) -> Result<(), ObjectError> {
         let size = PART.max(total.div_ceil(PARTS));
         let upload = async {
-            let mut upload = self
-                .inner
-                .store
-                .put_multipart(&self.inner.path(key))
-                .await?;
+            let mut upload = self.inner.store.put_multipart(&self.inner.path(key)).await?;
             let sent = {
                 let cut = stream::iter(cut(parts, size as usize));
                 let send = cut.map(|part| upload.put_part(payload(&part)));
@@ -237,17 +218,12 @@ impl Inner {
     /// Asks for something, to see whether the bucket is there and we are let in.
     fn look(&self) -> Result<(), Error> {
         let prefix = Path::from(format!("{}backstay", self.prefix));
-        self.run(self.store.list(Some(&prefix)).next())
-            .transpose()
-            .map(|_| ())
+        self.run(self.store.list(Some(&prefix)).next()).transpose().map(|_| ())
     }
 
     /// The mark that an object carries.
     fn mark(&self, key: &Key) -> Result<Option<String>, Error> {
-        let options = GetOptions {
-            head: true,
-            ..GetOptions::default()
-        };
+        let options = GetOptions { head: true, ..GetOptions::default() };
         let about = self.run(self.store.get_opts(&self.path(key), options))?;
         let mark = about.attributes.get(&Attribute::Metadata(MARK.into()));
         Ok(mark.map(|mark| mark.as_ref().to_string()))
@@ -257,10 +233,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // Does not wait: dropping a runtime the plain way would panic in an asynchronous task.
-        self.runtime
-            .take()
-            .into_iter()
-            .for_each(Runtime::shutdown_background);
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
     }
 }
 
@@ -281,14 +254,8 @@ impl Objects for S3 {
 
     fn put_new(&self, key: &Key, parts: &[&[u8]]) -> Result<(), ObjectError> {
         self.prove().map_err(|e| match e {
-            ObjectError::Denied { source, .. } => ObjectError::Denied {
-                key: key.clone(),
-                source,
-            },
-            ObjectError::Io { source, .. } => ObjectError::Io {
-                key: key.clone(),
-                source,
-            },
+            ObjectError::Denied { source, .. } => ObjectError::Denied { key: key.clone(), source },
+            ObjectError::Io { source, .. } => ObjectError::Io { key: key.clone(), source },
             ObjectError::NoSpace(_) => ObjectError::NoSpace(key.clone()),
             other => said::io(key, other.to_string()),
         })?;
@@ -298,49 +265,30 @@ impl Objects for S3 {
     fn get(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         let path = self.inner.path(key);
         let get = async { self.inner.store.get(&path).await?.bytes().await };
-        self.inner
-            .run(get)
-            .map(Vec::from)
-            .map_err(|e| failed(key, &e))
+        self.inner.run(get).map(Vec::from).map_err(|e| failed(key, &e))
     }
 
     fn open(&self, key: &Key) -> Result<Box<dyn Object>, ObjectError> {
         let about = self.inner.run(self.inner.store.head(&self.inner.path(key)));
         let about = about.map_err(|e| failed(key, &e))?;
-        Ok(Box::new(S3Object {
-            home: self.inner.clone(),
-            key: key.clone(),
-            size: about.size,
-            e_tag: about.e_tag,
-        }))
+        Ok(Box::new(S3Object { home: self.inner.clone(), key: key.clone(), size: about.size, e_tag: about.e_tag }))
     }
 
     fn list(&self, prefix: &Key) -> Result<Vec<Listed>, ObjectError> {
         let path = self.inner.path(prefix);
-        let all: Result<Vec<_>, _> = self
-            .inner
-            .run(self.inner.store.list(Some(&path)).try_collect());
-        let named = all
-            .map_err(|e| failed(prefix, &e))?
-            .into_iter()
-            .filter_map(|about| {
-                let name = about.location.as_ref().strip_prefix(&self.inner.prefix)?;
-                // What has no name of ours is not ours.
-                Some(Listed {
-                    key: Key::new(name)?,
-                    size: about.size,
-                })
-            });
+        let all: Result<Vec<_>, _> = self.inner.run(self.inner.store.list(Some(&path)).try_collect());
+        let named = all.map_err(|e| failed(prefix, &e))?.into_iter().filter_map(|about| {
+            let name = about.location.as_ref().strip_prefix(&self.inner.prefix)?;
+            // What has no name of ours is not ours.
+            Some(Listed { key: Key::new(name)?, size: about.size })
+        });
         let mut listed: Vec<Listed> = named.collect();
         listed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
     }
 
     fn delete(&self, key: &Key) -> Result<(), ObjectError> {
-        match self
-            .inner
-            .run(self.inner.store.delete(&self.inner.path(key)))
-        {
+        match self.inner.run(self.inner.store.delete(&self.inner.path(key))) {
             Ok(()) => Ok(()),
             Err(e) => match failed(key, &e) {
                 ObjectError::NotFound(_) => Ok(()),
@@ -361,20 +309,14 @@ struct S3Object {
 
 impl S3Object {
     fn get(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(range)),
-            if_match: self.e_tag.clone(),
-            ..GetOptions::default()
-        };
+        let options =
+            GetOptions { range: Some(GetRange::Bounded(range)), if_match: self.e_tag.clone(), ..GetOptions::default() };
         let path = self.home.path(&self.key);
         self.home.run(async {
             let found: GetResult = self.home.store.get_opts(&path, options).await?;
             // Not every service heeds If-Match.
             if found.meta.e_tag != self.e_tag {
-                return Err(Error::NotFound {
-                    path: path.to_string(),
-                    source: "it was replaced".into(),
-                });
+                return Err(Error::NotFound { path: path.to_string(), source: "it was replaced".into() });
             }
             found.bytes().await.map(Vec::from)
         })
@@ -387,9 +329,7 @@ impl Object for S3Object {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ObjectError> {
-        let end = offset
-            .checked_add(buf.len() as u64)
-            .filter(|end| *end <= self.size);
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size);
         let end = end.ok_or_else(|| ObjectError::Short(self.key.clone()))?;
         if buf.is_empty() {
             return Ok(());
@@ -399,10 +339,7 @@ impl Object for S3Object {
             bytes => bytes.map_err(|e| failed(&self.key, &e))?,
         };
         if bytes.len() != buf.len() {
-            return Err(said::io(
-                &self.key,
-                "the service sent another number of bytes than asked for".to_string(),
-            ));
+            return Err(said::io(&self.key, "the service sent another number of bytes than asked for".to_string()));
         }
         buf.copy_from_slice(&bytes);
         Ok(())
@@ -432,11 +369,7 @@ fn store(place: &Place, credentials: Option<&Credentials>) -> Result<AmazonS3, E
         // Generous: a part must get through a slow line.
         .with_read_timeout(minutes(5))
         .with_timeout(minutes(30));
-    let backoff = BackoffConfig {
-        init_backoff: Duration::from_millis(100),
-        max_backoff: minutes(1) / 4,
-        base: 2.,
-    };
+    let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: minutes(1) / 4, base: 2. };
     builder
         .with_bucket_name(&place.bucket)
         .with_region(&place.region)
@@ -444,11 +377,7 @@ fn store(place: &Place, credentials: Option<&Credentials>) -> Result<AmazonS3, E
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_disable_bulk_delete(true)
         .with_client_options(client)
-        .with_retry(RetryConfig {
-            backoff,
-            max_retries: 20,
-            retry_timeout: place.patience,
-        })
+        .with_retry(RetryConfig { backoff, max_retries: 20, retry_timeout: place.patience })
         .build()
 }
 
@@ -461,9 +390,7 @@ fn random_name() -> String {
 /// A copy of `parts`, to be sent.
 fn payload(parts: &[&[u8]]) -> PutPayload {
     let mut payload = PutPayloadMut::new().with_block_size(1 << 20);
-    parts
-        .iter()
-        .for_each(|part| payload.extend_from_slice(part));
+    parts.iter().for_each(|part| payload.extend_from_slice(part));
     payload.freeze()
 }
 
@@ -477,10 +404,7 @@ fn cut<'a>(parts: &[&'a [u8]], size: usize) -> Vec<Vec<&'a [u8]>> {
                 room = size;
             }
             let (head, tail) = part.split_at(part.len().min(room));
-            pieces
-                .last_mut()
-                .into_iter()
-                .for_each(|piece: &mut Vec<_>| piece.push(head));
+            pieces.last_mut().into_iter().for_each(|piece: &mut Vec<_>| piece.push(head));
             room -= head.len();
             part = tail;
         }
@@ -498,22 +422,8 @@ mod tests {
         for size in [1, 7, 30, 99, 100, 101] {
             let parts = [&body[..10], &[], &body[10..11], &body[11..]];
             let pieces = cut(&parts, size);
-            assert!(
-                pieces
-                    .iter()
-                    .rev()
-                    .skip(1)
-                    .all(|piece| piece.concat().len() == size)
-            );
-            assert_eq!(
-                pieces
-                    .iter()
-                    .flatten()
-                    .copied()
-                    .collect::<Vec<_>>()
-                    .concat(),
-                body
-            );
+            assert!(pieces.iter().rev().skip(1).all(|piece| piece.concat().len() == size));
+            assert_eq!(pieces.iter().flatten().copied().collect::<Vec<_>>().concat(), body);
             assert_eq!(pieces.len(), 100_usize.div_ceil(size));
         }
         assert!(cut(&[], 5).is_empty());

@@ -43,16 +43,11 @@ impl Place {
     /// # Errors
     /// [`PlaceError`] says in one sentence what is wrong.
     pub fn parse(url: &str) -> Result<Place, PlaceError> {
-        Place::read(url).map_err(|why| PlaceError {
-            url: without_secrets(url),
-            why,
-        })
+        Place::read(url).map_err(|why| PlaceError { url: without_secrets(url), why })
     }
 
     fn read(url: &str) -> Result<Place, String> {
-        let rest = url
-            .strip_prefix("s3://")
-            .ok_or("it does not begin with s3://")?;
+        let rest = url.strip_prefix("s3://").ok_or("it does not begin with s3://")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
@@ -62,18 +57,11 @@ impl Place {
         let prefix = prefix.trim_matches('/');
         let segment = |s: &str| !s.is_empty() && !s.starts_with('.') && s.bytes().all(plain);
         if !prefix.is_empty() && !prefix.split('/').all(segment) {
-            return Err(
-                "the path after the bucket may have letters, digits, dots, dashes and /"
-                    .to_string(),
-            );
+            return Err("the path after the bucket may have letters, digits, dots, dashes and /".to_string());
         }
         let mut place = Place {
             bucket: bucket.to_string(),
-            prefix: if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("{prefix}/")
-            },
+            prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             endpoint: None,
             region: "us-east-1".to_string(),
             virtual_hosted: false,
@@ -82,9 +70,7 @@ impl Place {
             named_region: false,
         };
         for option in query.split('&').filter(|option| !option.is_empty()) {
-            let (name, value) = option
-                .split_once('=')
-                .ok_or_else(|| format!("{option} has no value"))?;
+            let (name, value) = option.split_once('=').ok_or_else(|| format!("{option} has no value"))?;
             place.set(name, value)?;
         }
         place.check()
@@ -98,17 +84,13 @@ impl Place {
             ("style", "virtual") => self.virtual_hosted = true,
             ("allow_http", "yes") => self.allow_http = true,
             ("patience", _) => {
-                let seconds = value
-                    .parse()
-                    .map_err(|_| "patience is a number of seconds")?;
+                let seconds = value.parse().map_err(|_| "patience is a number of seconds")?;
                 self.patience = Duration::from_secs(seconds);
             }
             ("style", _) => return Err("style is path or virtual".to_string()),
             ("allow_http", _) => return Err("allow_http can only be yes".to_string()),
             _ => {
-                return Err(format!(
-                    "{name} is none of endpoint, region, style, allow_http and patience"
-                ));
+                return Err(format!("{name} is none of endpoint, region, style, allow_http and patience"));
             }
         }
         Ok(())
@@ -126,13 +108,9 @@ impl Place {
             }
             Some(("http", host)) if !host.is_empty() => match self.allow_http {
                 true => Ok(self),
-                false => Err(format!(
-                    "{endpoint} is not encrypted; use https, or add allow_http=yes"
-                )),
+                false => Err(format!("{endpoint} is not encrypted; use https, or add allow_http=yes")),
             },
-            _ => Err(format!(
-                "the endpoint {endpoint} does not begin with https://"
-            )),
+            _ => Err(format!("the endpoint {endpoint} does not begin with https://")),
         }
     }
 
@@ -144,12 +122,8 @@ impl Place {
 
     fn with_variables(mut self, variable: impl Fn(&str) -> Option<String>) -> Place {
         if self.endpoint.is_none() {
-            self.endpoint =
-                variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
-            self.allow_http |= self
-                .endpoint
-                .as_ref()
-                .is_some_and(|endpoint| endpoint.starts_with("http://"));
+            self.endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
+            self.allow_http |= self.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         }
         if !self.named_region {
             let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
@@ -180,49 +154,23 @@ mod tests {
 
     #[test]
     fn urls_are_understood() {
-        let place =
-            Place::parse("s3://my-bucket/some/prefix/?endpoint=http://127.0.0.1:9000/&region=eu-1")
-                .unwrap();
-        assert_eq!(
-            (place.bucket.as_str(), place.prefix.as_str()),
-            ("my-bucket", "some/prefix/")
-        );
+        let place = Place::parse("s3://my-bucket/some/prefix/?endpoint=http://127.0.0.1:9000/&region=eu-1").unwrap();
+        assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("my-bucket", "some/prefix/"));
         assert_eq!(place.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
         assert!(place.region == "eu-1" && place.allow_http && !place.virtual_hosted);
         let place = Place::parse("s3://my-bucket?style=virtual&patience=5").unwrap();
-        assert!(
-            place.prefix.is_empty()
-                && place.virtual_hosted
-                && !place.allow_http
-                && place.endpoint.is_none()
-        );
+        assert!(place.prefix.is_empty() && place.virtual_hosted && !place.allow_http && place.endpoint.is_none());
         assert_eq!(place.patience, Duration::from_secs(5));
     }
 
     #[test]
     fn http_is_for_this_machine_only_unless_asked_for() {
-        for host in [
-            "localhost",
-            "localhost:1",
-            "127.0.0.1",
-            "127.9.9.9:80",
-            "[::1]:9000",
-            "[::1]",
-        ] {
+        for host in ["localhost", "localhost:1", "127.0.0.1", "127.9.9.9:80", "[::1]:9000", "[::1]"] {
             Place::parse(&format!("s3://bucket?endpoint=http://{host}")).unwrap();
         }
-        for host in [
-            "example.com",
-            "10.0.0.1:80",
-            "localhost.example.com",
-            "[::2]",
-            "127.0.0.1.example.com",
-        ] {
+        for host in ["example.com", "10.0.0.1:80", "localhost.example.com", "[::2]", "127.0.0.1.example.com"] {
             Place::parse(&format!("s3://bucket?endpoint=http://{host}")).unwrap_err();
-            Place::parse(&format!(
-                "s3://bucket?endpoint=http://{host}&allow_http=yes"
-            ))
-            .unwrap();
+            Place::parse(&format!("s3://bucket?endpoint=http://{host}&allow_http=yes")).unwrap();
             Place::parse(&format!("s3://bucket?endpoint=https://{host}")).unwrap();
         }
     }
@@ -230,10 +178,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_one_sentence() {
         let said = |url: &str| Place::parse(url).unwrap_err().to_string();
-        assert_eq!(
-            said("gs://bucket"),
-            "gs://bucket is not a home of objects: it does not begin with s3://"
-        );
+        assert_eq!(said("gs://bucket"), "gs://bucket is not a home of objects: it does not begin with s3://");
         assert!(said("s3://ab/x").contains("3 to 63"));
         assert!(said("s3://bucket/a//b").contains("path after the bucket"));
         assert!(said("s3://bucket/a/../b").contains("path after the bucket"));
@@ -250,14 +195,10 @@ mod tests {
             "AWS_REGION" => Some("eu-2".to_string()),
             _ => None,
         };
-        let place = Place::parse("s3://bucket")
-            .unwrap()
-            .with_variables(variable);
+        let place = Place::parse("s3://bucket").unwrap().with_variables(variable);
         assert_eq!(place.endpoint.as_deref(), Some("http://10.0.0.1:9000"));
         assert!(place.allow_http && place.region == "eu-2");
-        let place = Place::parse("s3://bucket?endpoint=https://host&region=eu-1")
-            .unwrap()
-            .with_variables(variable);
+        let place = Place::parse("s3://bucket?endpoint=https://host&region=eu-1").unwrap().with_variables(variable);
         assert_eq!(place.endpoint.as_deref(), Some("https://host"));
         assert!(!place.allow_http && place.region == "eu-1");
     }

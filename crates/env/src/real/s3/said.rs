@@ -9,14 +9,8 @@ use object_store::Error;
 use crate::objects::{Key, ObjectError};
 
 /// Words by which services say that they are full. There is no standard one.
-const FULL: [&str; 6] = [
-    "507 ",
-    "QuotaExceeded",
-    "StorageFull",
-    "InsufficientStorage",
-    "TooMuchData",
-    "EntityTooManyBytes",
-];
+const FULL: [&str; 6] =
+    ["507 ", "QuotaExceeded", "StorageFull", "InsufficientStorage", "TooMuchData", "EntityTooManyBytes"];
 /// The longest sentence, in characters.
 const LONGEST: usize = 300;
 
@@ -27,35 +21,25 @@ pub(super) fn failed(key: &Key, error: &Error) -> ObjectError {
         return ObjectError::NoSpace(key.clone());
     }
     match error {
-        Error::NotFound { .. } if !text.contains("NoSuchBucket") => {
-            ObjectError::NotFound(key.clone())
+        Error::NotFound { .. } if !text.contains("NoSuchBucket") => ObjectError::NotFound(key.clone()),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            ObjectError::Denied { key: key.clone(), source: io::Error::other(sentence(error)) }
         }
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ObjectError::Denied {
-            key: key.clone(),
-            source: io::Error::other(sentence(error)),
-        },
         _ => io(key, sentence(error)),
     }
 }
 
 pub(super) fn io(key: &Key, why: String) -> ObjectError {
-    ObjectError::Io {
-        key: key.clone(),
-        source: io::Error::other(why),
-    }
+    ObjectError::Io { key: key.clone(), source: io::Error::other(why) }
 }
 
 /// What is worth telling a person.
 pub(super) fn sentence(error: &Error) -> String {
     let text = error.to_string();
     if text.contains("169.254.169.254") {
-        return "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            .to_string();
+        return "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_string();
     }
-    let said = match (
-        between(&text, "<Code>", "</Code>"),
-        between(&text, "<Message>", "</Message>"),
-    ) {
+    let said = match (between(&text, "<Code>", "</Code>"), between(&text, "<Message>", "</Message>")) {
         (Some(code), Some(message)) if !message.is_empty() => {
             format!("the service says {code}: {message}")
         }
@@ -93,51 +77,30 @@ mod tests {
     use super::*;
 
     fn generic(text: &str) -> Error {
-        Error::Generic {
-            store: "S3",
-            source: text.to_string().into(),
-        }
+        Error::Generic { store: "S3", source: text.to_string().into() }
     }
 
     #[test]
     fn what_services_say_becomes_one_sentence() {
-        let xml = "Error performing PUT: 500: <Error><Code>SlowDown</Code>\n<Message>Reduce\n your rate</Message></Error>";
-        assert_eq!(
-            sentence(&generic(xml)),
-            "the service says SlowDown: Reduce your rate"
-        );
-        assert_eq!(
-            sentence(&generic("connection refused")),
-            "connection refused"
-        );
-        assert!(
-            sentence(&generic("GET http://169.254.169.254/latest")).contains("AWS_ACCESS_KEY_ID")
-        );
+        let xml =
+            "Error performing PUT: 500: <Error><Code>SlowDown</Code>\n<Message>Reduce\n your rate</Message></Error>";
+        assert_eq!(sentence(&generic(xml)), "the service says SlowDown: Reduce your rate");
+        assert_eq!(sentence(&generic("connection refused")), "connection refused");
+        assert!(sentence(&generic("GET http://169.254.169.254/latest")).contains("AWS_ACCESS_KEY_ID"));
         assert_eq!(sentence(&generic(&"long ".repeat(1000))).len(), LONGEST);
     }
 
     #[test]
     fn a_full_service_and_a_missing_bucket_are_told_from_others() {
         let key = Key::new("a/b").unwrap();
-        let full = generic(
-            "<Code>XMinioStorageFull</Code><Message>Storage backend has reached its limit</Message>",
-        );
+        let full = generic("<Code>XMinioStorageFull</Code><Message>Storage backend has reached its limit</Message>");
         assert!(matches!(failed(&key, &full), ObjectError::NoSpace(_)));
         let source = || "<Code>NoSuchBucket</Code>".into();
-        let bucket = Error::NotFound {
-            path: "a/b".to_string(),
-            source: source(),
-        };
+        let bucket = Error::NotFound { path: "a/b".to_string(), source: source() };
         assert!(matches!(failed(&key, &bucket), ObjectError::Io { .. }));
-        let object = Error::NotFound {
-            path: "a/b".to_string(),
-            source: "<Code>NoSuchKey</Code>".into(),
-        };
+        let object = Error::NotFound { path: "a/b".to_string(), source: "<Code>NoSuchKey</Code>".into() };
         assert!(matches!(failed(&key, &object), ObjectError::NotFound(_)));
-        let denied = Error::PermissionDenied {
-            path: "a/b".to_string(),
-            source: source(),
-        };
+        let denied = Error::PermissionDenied { path: "a/b".to_string(), source: source() };
         assert!(matches!(failed(&key, &denied), ObjectError::Denied { .. }));
     }
 }

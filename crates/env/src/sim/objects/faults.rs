@@ -121,10 +121,7 @@ pub enum Fault {
 impl Faults {
     /// What may happen to `key`.
     pub fn zone(&self, key: &Key) -> Zone {
-        let zone = self
-            .zones
-            .iter()
-            .find(|(prefix, _)| key.as_str().starts_with(prefix.as_str()));
+        let zone = self.zones.iter().find(|(prefix, _)| key.as_str().starts_with(prefix.as_str()));
         zone.map(|(_, zone)| *zone).unwrap_or_default()
     }
 }

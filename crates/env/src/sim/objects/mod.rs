@@ -63,10 +63,7 @@ struct Shared {
 pub type Process<'a, R> = Box<dyn FnOnce(SimObjects) -> R + Send + 'a>;
 
 enum Change<'a> {
-    Put {
-        parts: &'a [&'a [u8]],
-        only_new: bool,
-    },
+    Put { parts: &'a [&'a [u8]], only_new: bool },
     Delete,
 }
 
@@ -82,15 +79,8 @@ impl SimObjects {
     }
 
     fn of(world: World) -> SimObjects {
-        let shared = Arc::new(Shared {
-            world: Mutex::new(world),
-            turn: Condvar::new(),
-        });
-        SimObjects {
-            shared,
-            process: 0,
-            born: 0,
-        }
+        let shared = Arc::new(Shared { world: Mutex::new(world), turn: Condvar::new() });
+        SimObjects { shared, process: 0, born: 0 }
     }
 
     /// Makes the home one that is not on this machine: see [`Abilities::local`]. What is open does not outlive its
@@ -109,11 +99,7 @@ impl SimObjects {
     pub fn another_process(&self) -> SimObjects {
         let mut world = self.world();
         world.processes += 1;
-        SimObjects {
-            shared: self.shared.clone(),
-            process: world.processes,
-            born: world.starts,
-        }
+        SimObjects { shared: self.shared.clone(), process: world.processes, born: world.starts }
     }
 
     /// A home of its own with the same objects and the same dice, in a world with power. To look, without a trace.
@@ -129,9 +115,7 @@ impl SimObjects {
     /// When one of them does.
     pub fn interleave<R: Send>(&self, processes: Vec<Process<'_, R>>) -> Vec<R> {
         let handles: Vec<_> = processes.iter().map(|_| self.another_process()).collect();
-        handles
-            .iter()
-            .for_each(|handle| self.world().turns.join(handle.process));
+        handles.iter().for_each(|handle| self.world().turns.join(handle.process));
         std::thread::scope(|scope| {
             // All of them start before the first is waited for.
             let mut threads = Vec::new();
@@ -144,9 +128,7 @@ impl SimObjects {
                 }));
             }
             let results = threads.into_iter().map(|thread| thread.join());
-            results
-                .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
+            results.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         })
     }
 
@@ -208,10 +190,7 @@ impl SimObjects {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.shared
-            .world
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for this process's turn, if it takes part in turns.
@@ -225,11 +204,7 @@ impl SimObjects {
                 if world.turns.take(ticket, &mut world.dice) {
                     break;
                 }
-                guard = self
-                    .shared
-                    .turn
-                    .wait(guard)
-                    .unwrap_or_else(PoisonError::into_inner);
+                guard = self.shared.turn.wait(guard).unwrap_or_else(PoisonError::into_inner);
             }
             self.shared.turn.notify_all();
         }
@@ -239,11 +214,8 @@ impl SimObjects {
     /// Waits for this process's turn, and refuses the dead.
     fn enter(&self, key: &Key) -> Result<MutexGuard<'_, World>, ObjectError> {
         let guard = self.wait_for_turn();
-        let alive =
-            !guard.is_off && self.born == guard.starts && !guard.dead.contains(&self.process);
-        alive
-            .then_some(guard)
-            .ok_or_else(|| failed(key, "this simulated process is dead"))
+        let alive = !guard.is_off && self.born == guard.starts && !guard.dead.contains(&self.process);
+        alive.then_some(guard).ok_or_else(|| failed(key, "this simulated process is dead"))
     }
 
     /// As `enter`, for something that changes nothing.
@@ -254,27 +226,16 @@ impl SimObjects {
         world.decay(None);
         let failed_ppm = world.faults.failed_ppm;
         if world.dice.chance(failed_ppm) {
-            world.note(Fault::Failed {
-                key: key.clone(),
-                done: false,
-            });
+            world.note(Fault::Failed { key: key.clone(), done: false });
             return Err(failed(key, "a simulated failure"));
         }
         Ok(world)
     }
 
     /// Carries out a power loss or a kill if one is due; `half` makes the change that is under way visible.
-    fn strike(
-        &self,
-        world: &mut World,
-        key: &Key,
-        half: impl FnOnce(&mut World),
-    ) -> Result<(), ObjectError> {
+    fn strike(&self, world: &mut World, key: &Key, half: impl FnOnce(&mut World)) -> Result<(), ObjectError> {
         let power = world.crash.is_some_and(|when| world.is_due(when));
-        let kill = world
-            .kills
-            .get(&self.process)
-            .is_some_and(|when| world.is_due(*when));
+        let kill = world.kills.get(&self.process).is_some_and(|when| world.is_due(*when));
         if (power || kill) && world.dice.chance(500_000) {
             half(world);
         }
@@ -283,9 +244,7 @@ impl SimObjects {
             (false, true) => {
                 world.kills.remove(&self.process);
                 world.dead.insert(self.process);
-                world.note(Fault::Killed {
-                    process: self.process,
-                });
+                world.note(Fault::Killed { process: self.process });
             }
             (false, false) => return Ok(()),
         }
@@ -313,10 +272,7 @@ impl SimObjects {
         let failed_ppm = world.faults.failed_ppm;
         if world.dice.chance(failed_ppm) {
             let done = !exists && world.dice.chance(500_000);
-            world.note(Fault::Failed {
-                key: key.clone(),
-                done,
-            });
+            world.note(Fault::Failed { key: key.clone(), done });
             if done {
                 world.show(key, change);
                 world.settle(key);
@@ -341,63 +297,37 @@ impl SimObjects {
 
 impl Objects for SimObjects {
     fn abilities(&self) -> Abilities {
-        Abilities {
-            local: !self.world().is_remote,
-        }
+        Abilities { local: !self.world().is_remote }
     }
 
     fn put(&self, key: &Key, parts: &[&[u8]]) -> Result<(), ObjectError> {
-        self.change(
-            key,
-            &Change::Put {
-                parts,
-                only_new: false,
-            },
-        )
+        self.change(key, &Change::Put { parts, only_new: false })
     }
 
     fn put_new(&self, key: &Key, parts: &[&[u8]]) -> Result<(), ObjectError> {
-        self.change(
-            key,
-            &Change::Put {
-                parts,
-                only_new: true,
-            },
-        )
+        self.change(key, &Change::Put { parts, only_new: true })
     }
 
     fn get(&self, key: &Key) -> Result<Vec<u8>, ObjectError> {
         let world = self.look(key)?;
         let body = world.slots.get(key).and_then(|slot| slot.seen.as_ref());
-        body.map(|body| body.bytes().to_vec())
-            .ok_or_else(|| ObjectError::NotFound(key.clone()))
+        body.map(|body| body.bytes().to_vec()).ok_or_else(|| ObjectError::NotFound(key.clone()))
     }
 
     fn open(&self, key: &Key) -> Result<Box<dyn Object>, ObjectError> {
         let world = self.look(key)?;
         let body = world.slots.get(key).and_then(|slot| slot.seen.clone());
         let body = body.ok_or_else(|| ObjectError::NotFound(key.clone()))?;
-        Ok(Box::new(SimObject {
-            home: self.clone(),
-            key: key.clone(),
-            size: body.bytes().len() as u64,
-            body,
-        }))
+        Ok(Box::new(SimObject { home: self.clone(), key: key.clone(), size: body.bytes().len() as u64, body }))
     }
 
     fn list(&self, prefix: &Key) -> Result<Vec<Listed>, ObjectError> {
         let world = self.look(prefix)?;
         let start = format!("{prefix}/");
-        let inside = world
-            .slots
-            .iter()
-            .filter(|(key, _)| key.as_str().starts_with(&start));
+        let inside = world.slots.iter().filter(|(key, _)| key.as_str().starts_with(&start));
         let listed = inside.filter_map(|(key, slot)| {
             let size = slot.seen.as_ref()?.bytes().len() as u64;
-            Some(Listed {
-                key: key.clone(),
-                size,
-            })
+            Some(Listed { key: key.clone(), size })
         });
         Ok(listed.collect())
     }
@@ -421,17 +351,12 @@ impl Object for SimObject {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ObjectError> {
         let world = self.home.look(&self.key)?;
-        let seen = world
-            .slots
-            .get(&self.key)
-            .and_then(|slot| slot.seen.as_ref());
+        let seen = world.slots.get(&self.key).and_then(|slot| slot.seen.as_ref());
         if world.is_remote && !seen.is_some_and(|seen| Arc::ptr_eq(seen, &self.body)) {
             return Err(ObjectError::NotFound(self.key.clone()));
         }
         let bytes = self.body.bytes();
-        let end = offset
-            .checked_add(buf.len() as u64)
-            .filter(|end| *end <= bytes.len() as u64);
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= bytes.len() as u64);
         let end = end.ok_or_else(|| ObjectError::Short(self.key.clone()))?;
         buf.copy_from_slice(&bytes[offset as usize..end as usize]);
         Ok(())
@@ -451,8 +376,5 @@ impl Drop for Leaving {
 }
 
 fn failed(key: &Key, why: &str) -> ObjectError {
-    ObjectError::Io {
-        key: key.clone(),
-        source: io::Error::other(why.to_string()),
-    }
+    ObjectError::Io { key: key.clone(), source: io::Error::other(why.to_string()) }
 }

@@ -10,13 +10,7 @@ const CERTAIN: u32 = 1_000_000;
 
 fn world(seed: u64, prefix: &str, zone: Zone) -> SimObjects {
     let zones = vec![(prefix.to_string(), zone)];
-    SimObjects::with_faults(
-        seed,
-        Faults {
-            zones,
-            ..Faults::default()
-        },
-    )
+    SimObjects::with_faults(seed, Faults { zones, ..Faults::default() })
 }
 
 #[test]
@@ -30,13 +24,7 @@ fn in_a_perfect_world_what_was_acknowledged_survives_a_power_loss() {
     assert_eq!(home.get(&key("a/b")).unwrap(), b"1");
     assert_eq!(home.get(&key("a/c")).unwrap(), b"2");
     assert_eq!(home.list(&key("a")).unwrap().len(), 2);
-    assert_eq!(
-        home.log()
-            .iter()
-            .map(|injected| &injected.fault)
-            .collect::<Vec<_>>(),
-        [&Fault::PowerLoss]
-    );
+    assert_eq!(home.log().iter().map(|injected| &injected.fault).collect::<Vec<_>>(), [&Fault::PowerLoss]);
 }
 
 #[test]
@@ -46,16 +34,10 @@ fn a_put_under_way_is_there_whole_or_not_at_all() {
         let home = SimObjects::seeded(seed);
         home.put(&key("a/b"), &[b"old"]).unwrap();
         home.lose_power_at(When::Change(2));
-        assert!(matches!(
-            home.put(&key("a/b"), &[b"new"]),
-            Err(ObjectError::Io { .. })
-        ));
+        assert!(matches!(home.put(&key("a/b"), &[b"new"]), Err(ObjectError::Io { .. })));
         assert!(home.get(&key("a/b")).is_err(), "no power");
         let after = home.restart();
-        assert!(
-            home.get(&key("a/b")).is_err(),
-            "a process does not survive a power loss"
-        );
+        assert!(home.get(&key("a/b")).is_err(), "a process does not survive a power loss");
         outcomes.insert(after.get(&key("a/b")).unwrap());
     }
     assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), [b"new", b"old"]);
@@ -81,47 +63,22 @@ fn a_killed_process_leaves_the_others_alone() {
 
 #[test]
 fn a_lying_disk_undoes_puts_and_deletions_where_it_may() {
-    let zone = Zone {
-        lost_ppm: CERTAIN,
-        undeleted_ppm: CERTAIN,
-        ..Zone::default()
-    };
+    let zone = Zone { lost_ppm: CERTAIN, undeleted_ppm: CERTAIN, ..Zone::default() };
     let home = world(1, "packs/", zone);
     home.set_faults(Faults::default());
     home.put(&key("packs/kept"), &[b"1"]).unwrap();
-    home.set_faults(Faults {
-        zones: vec![("packs/".to_string(), zone)],
-        ..Faults::default()
-    });
+    home.set_faults(Faults { zones: vec![("packs/".to_string(), zone)], ..Faults::default() });
     home.put(&key("packs/new"), &[b"2"]).unwrap();
     home.put(&key("points/new"), &[b"3"]).unwrap();
     home.delete(&key("packs/kept")).unwrap();
-    assert_eq!(
-        home.list(&key("packs")).unwrap().len(),
-        1,
-        "until then nobody can tell"
-    );
+    assert_eq!(home.list(&key("packs")).unwrap().len(), 1, "until then nobody can tell");
     let home = home.restart();
-    assert!(matches!(
-        home.get(&key("packs/new")),
-        Err(ObjectError::NotFound(_))
-    ));
+    assert!(matches!(home.get(&key("packs/new")), Err(ObjectError::NotFound(_))));
     assert_eq!(home.get(&key("packs/kept")).unwrap(), b"1");
     assert_eq!(home.get(&key("points/new")).unwrap(), b"3");
-    let faults: Vec<_> = home
-        .log()
-        .into_iter()
-        .map(|injected| injected.fault)
-        .collect();
-    let expected = [
-        Fault::PowerLoss,
-        Fault::Undeleted {
-            key: key("packs/kept"),
-        },
-        Fault::Lost {
-            key: key("packs/new"),
-        },
-    ];
+    let faults: Vec<_> = home.log().into_iter().map(|injected| injected.fault).collect();
+    let expected =
+        [Fault::PowerLoss, Fault::Undeleted { key: key("packs/kept") }, Fault::Lost { key: key("packs/new") }];
     assert_eq!(faults, expected);
 }
 
@@ -130,23 +87,13 @@ fn a_torn_put_leaves_blocks_of_zeros_or_a_missing_end() {
     let body = vec![7u8; 64 * 1024];
     let (mut short, mut gaps) = (0, 0);
     for seed in 0..64 {
-        let home = world(
-            seed,
-            "packs/",
-            Zone {
-                torn_ppm: CERTAIN,
-                ..Zone::default()
-            },
-        );
+        let home = world(seed, "packs/", Zone { torn_ppm: CERTAIN, ..Zone::default() });
         home.lose_power_at(When::Change(1));
         home.put(&key("packs/a"), &[&body]).unwrap_err();
         let Ok(torn) = home.restart().get(&key("packs/a")) else {
             continue;
         };
-        assert!(
-            torn.chunks(4096)
-                .all(|block| block.iter().all(|byte| *byte == block[0]))
-        );
+        assert!(torn.chunks(4096).all(|block| block.iter().all(|byte| *byte == block[0])));
         short += u32::from(torn.len() < body.len());
         gaps += u32::from(torn.len() == body.len() && torn != body);
     }
@@ -157,20 +104,12 @@ fn a_torn_put_leaves_blocks_of_zeros_or_a_missing_end() {
 fn damaged_blocks(was: &[u8], is: &[u8]) -> Vec<usize> {
     assert_eq!(was.len(), is.len());
     let pairs = was.chunks(4096).zip(is.chunks(4096)).enumerate();
-    pairs
-        .filter(|(_, (was, is))| was != is)
-        .map(|(block, _)| block)
-        .collect()
+    pairs.filter(|(_, (was, is))| was != is).map(|(block, _)| block).collect()
 }
 
 #[test]
 fn rot_and_stray_writes_keep_to_their_zone_and_their_number() {
-    let zone = Zone {
-        flipped_ppm: 300_000,
-        misdirected_ppm: 300_000,
-        damages: 1,
-        ..Zone::default()
-    };
+    let zone = Zone { flipped_ppm: 300_000, misdirected_ppm: 300_000, damages: 1, ..Zone::default() };
     let (mut flipped, mut misdirected) = (0, 0);
     for seed in 0..20 {
         let home = world(seed, "packs/", zone);
@@ -197,69 +136,35 @@ fn rot_and_stray_writes_keep_to_their_zone_and_their_number() {
                 other => panic!("{other:?} is not in the table"),
             };
             let damaged = damaged_blocks(&body, &home.get(&key).unwrap());
-            assert!(
-                damaged.is_empty() || damaged == [block as usize],
-                "{key}: {damaged:?}, block {block}"
-            );
+            assert!(damaged.is_empty() || damaged == [block as usize], "{key}: {damaged:?}, block {block}");
         }
     }
-    assert!(
-        flipped > 50 && misdirected > 50,
-        "{flipped} flipped, {misdirected} misdirected"
-    );
+    assert!(flipped > 50 && misdirected > 50, "{flipped} flipped, {misdirected} misdirected");
 }
 
 #[test]
 fn a_full_disk_changes_nothing_and_has_space_again_after_a_deletion() {
-    let home = SimObjects::with_faults(
-        1,
-        Faults {
-            space: Some(100),
-            ..Faults::default()
-        },
-    );
+    let home = SimObjects::with_faults(1, Faults { space: Some(100), ..Faults::default() });
     home.put(&key("a/b"), &[&[1; 60]]).unwrap();
-    assert!(matches!(
-        home.put(&key("a/c"), &[&[1; 60]]),
-        Err(ObjectError::NoSpace(_))
-    ));
+    assert!(matches!(home.put(&key("a/c"), &[&[1; 60]]), Err(ObjectError::NoSpace(_))));
     assert_eq!(home.list(&key("a")).unwrap().len(), 1);
     home.delete(&key("a/b")).unwrap();
     home.put(&key("a/c"), &[&[1; 60]]).unwrap();
     home.set_faults(Faults::default());
     home.no_space_during(6..8);
     let puts = (0..4).map(|n| home.put(&key(&format!("b/{n}")), &[b"x"]).is_ok());
-    assert_eq!(
-        puts.collect::<Vec<_>>(),
-        [true, false, false, true],
-        "these are changes 5 to 8"
-    );
+    assert_eq!(puts.collect::<Vec<_>>(), [true, false, false, true], "these are changes 5 to 8");
 }
 
 #[test]
 fn a_failure_says_so_and_has_done_all_or_nothing() {
     let mut outcomes = std::collections::BTreeSet::new();
     for seed in 0..64 {
-        let home = SimObjects::with_faults(
-            seed,
-            Faults {
-                failed_ppm: CERTAIN,
-                ..Faults::default()
-            },
-        );
-        assert!(matches!(
-            home.put_new(&key("a/b"), &[b"x"]),
-            Err(ObjectError::Io { .. })
-        ));
+        let home = SimObjects::with_faults(seed, Faults { failed_ppm: CERTAIN, ..Faults::default() });
+        assert!(matches!(home.put_new(&key("a/b"), &[b"x"]), Err(ObjectError::Io { .. })));
         home.set_faults(Faults::default());
         let is_there = home.get(&key("a/b")).is_ok();
-        assert_eq!(
-            home.log()[0].fault,
-            Fault::Failed {
-                key: key("a/b"),
-                done: is_there
-            }
-        );
+        assert_eq!(home.log()[0].fault, Fault::Failed { key: key("a/b"), done: is_there });
         outcomes.insert(is_there);
     }
     assert_eq!(outcomes.len(), 2);
@@ -281,38 +186,18 @@ fn race(seed: u64, faults: &Faults) -> (Vec<Injected>, Vec<String>, Vec<usize>) 
         }
         mine
     };
-    let mine = home.interleave(
-        (0..3)
-            .map(|_| Box::new(count) as Process<'_, usize>)
-            .collect(),
-    );
+    let mine = home.interleave((0..3).map(|_| Box::new(count) as Process<'_, usize>).collect());
     let after = home.restart();
     after.set_faults(Faults::default());
-    let left = after
-        .list(&key("n"))
-        .unwrap()
-        .into_iter()
-        .map(|listed| listed.key.to_string())
-        .collect();
+    let left = after.list(&key("n")).unwrap().into_iter().map(|listed| listed.key.to_string()).collect();
     (after.log(), left, mine)
 }
 
 #[test]
 fn one_seed_replays_one_interleaving_and_seeds_differ() {
-    let zone = Zone {
-        torn_ppm: 100_000,
-        lost_ppm: 100_000,
-        flipped_ppm: 100_000,
-        damages: 2,
-        ..Zone::default()
-    };
+    let zone = Zone { torn_ppm: 100_000, lost_ppm: 100_000, flipped_ppm: 100_000, damages: 2, ..Zone::default() };
     let zones = vec![("n/".to_string(), zone)];
-    let faults = Faults {
-        zones,
-        failed_ppm: 50_000,
-        early_sight: true,
-        ..Faults::default()
-    };
+    let faults = Faults { zones, failed_ppm: 50_000, early_sight: true, ..Faults::default() };
     let mut winners = std::collections::BTreeSet::new();
     for seed in 0..50 {
         let run = race(seed, &faults);
@@ -326,13 +211,7 @@ fn one_seed_replays_one_interleaving_and_seeds_differ() {
 fn early_sight_shows_what_a_power_loss_takes_back() {
     let mut taken_back = 0;
     for seed in 0..200 {
-        let home = SimObjects::with_faults(
-            seed,
-            Faults {
-                early_sight: true,
-                ..Faults::default()
-            },
-        );
+        let home = SimObjects::with_faults(seed, Faults { early_sight: true, ..Faults::default() });
         home.lose_power_at(When::Operation(3));
         let write = |home: SimObjects| home.put(&key("a/b"), &[b"x"]).is_ok();
         let watch = |home: SimObjects| {
@@ -341,10 +220,7 @@ fn early_sight_shows_what_a_power_loss_takes_back() {
         };
         let outcome = home.interleave(vec![Box::new(write) as Process<'_, bool>, Box::new(watch)]);
         let survived = home.restart().get(&key("a/b")).is_ok();
-        assert!(
-            survived || !outcome[0],
-            "seed {seed}: acknowledged and gone"
-        );
+        assert!(survived || !outcome[0], "seed {seed}: acknowledged and gone");
         taken_back += u32::from(outcome[1] && !survived);
     }
     assert!(taken_back > 5, "{taken_back}");
@@ -357,11 +233,7 @@ fn a_fork_is_a_world_of_its_own() {
     let fork = home.fork();
     assert!(fork.tamper(&key("a/b"), |bytes| bytes[0] = b'y'));
     assert_eq!(home.get(&key("a/b")).unwrap(), b"x");
-    assert_eq!(
-        fork.restart().get(&key("a/b")).unwrap(),
-        b"y",
-        "and durable there"
-    );
+    assert_eq!(fork.restart().get(&key("a/b")).unwrap(), b"y", "and durable there");
 }
 
 #[test]

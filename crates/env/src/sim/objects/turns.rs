@@ -53,19 +53,11 @@ impl Turns {
     /// Grants a turn once every process that takes part has come to an operation. A process with several threads
     /// counts as there with its first one: turns then still alternate, but no longer depend on the dice alone.
     fn grant(&mut self, dice: &mut Dice) {
-        let there = |process: &u64| {
-            self.waiting
-                .range((*process, 0)..=(*process, u64::MAX))
-                .next()
-                .is_some()
-        };
-        if self.granted.is_none() && !self.waiting.is_empty() && self.taking_part.iter().all(there)
-        {
+        let there = |process: &u64| self.waiting.range((*process, 0)..=(*process, u64::MAX)).next().is_some();
+        if self.granted.is_none() && !self.waiting.is_empty() && self.taking_part.iter().all(there) {
             let chosen = dice.below(self.waiting.len() as u64) as usize;
             self.granted = self.waiting.iter().nth(chosen).copied();
-            self.granted
-                .iter()
-                .for_each(|ticket| assert!(self.waiting.remove(ticket)));
+            self.granted.iter().for_each(|ticket| assert!(self.waiting.remove(ticket)));
         }
     }
 }

@@ -26,23 +26,15 @@ pub(super) struct Body {
 
 impl Body {
     fn new(bytes: Vec<u8>) -> Arc<Body> {
-        Arc::new(Body {
-            bytes: Mutex::new(Arc::new(bytes)),
-            damaged: Mutex::default(),
-        })
+        Arc::new(Body { bytes: Mutex::new(Arc::new(bytes)), damaged: Mutex::default() })
     }
 
     pub(super) fn bytes(&self) -> Arc<Vec<u8>> {
-        self.bytes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn change(&self, how: impl FnOnce(&mut Vec<u8>)) {
-        how(Arc::make_mut(
-            &mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner),
-        ));
+        how(Arc::make_mut(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 
     /// Whether `block` may be damaged when at most `most` may; if so, it counts.
@@ -56,15 +48,8 @@ impl Body {
     }
 
     fn copy(&self) -> Arc<Body> {
-        let damaged = self
-            .damaged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        Arc::new(Body {
-            bytes: Mutex::new(self.bytes()),
-            damaged: Mutex::new(damaged),
-        })
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Arc::new(Body { bytes: Mutex::new(self.bytes()), damaged: Mutex::new(damaged) })
     }
 }
 
@@ -91,11 +76,7 @@ impl Slot {
             true => seen.clone(),
             false => self.durable.as_ref().map(|body| body.copy()),
         };
-        Slot {
-            seen,
-            durable,
-            lied: self.lied,
-        }
+        Slot { seen, durable, lied: self.lied }
     }
 }
 
@@ -142,21 +123,14 @@ impl World {
 
     /// A world with the same objects and the same future, and no log, plans or processes.
     pub(super) fn copy(&self) -> World {
-        let slots = self
-            .slots
-            .iter()
-            .map(|(key, slot)| (key.clone(), slot.copy()))
-            .collect();
+        let slots = self.slots.iter().map(|(key, slot)| (key.clone(), slot.copy())).collect();
         let mut world = World::new(0, self.faults.clone());
         (world.dice, world.slots, world.is_remote) = (self.dice.clone(), slots, self.is_remote);
         world
     }
 
     pub(super) fn note(&mut self, fault: Fault) {
-        self.log.push(Injected {
-            operation: self.operations,
-            fault,
-        });
+        self.log.push(Injected { operation: self.operations, fault });
     }
 
     pub(super) fn is_due(&self, when: When) -> bool {
@@ -181,34 +155,21 @@ impl World {
     pub(super) fn settle(&mut self, key: &Key) {
         let zone = self.faults.zone(key);
         let is_put = self.slots.get(key).is_some_and(|slot| slot.seen.is_some());
-        let lies = self.dice.chance(if is_put {
-            zone.lost_ppm
-        } else {
-            zone.undeleted_ppm
-        });
+        let lies = self.dice.chance(if is_put { zone.lost_ppm } else { zone.undeleted_ppm });
         let folder = folder_of(key).to_string();
         let inside = |other: &Key| folder_of(other) == folder;
-        for (other, slot) in self
-            .slots
-            .iter_mut()
-            .filter(|(other, slot)| inside(other) && !slot.is_settled())
-        {
+        for (other, slot) in self.slots.iter_mut().filter(|(other, slot)| inside(other) && !slot.is_settled()) {
             if other == key && lies {
                 slot.lied = true;
             } else if other == key || !slot.lied {
                 (slot.durable, slot.lied) = (slot.seen.clone(), false);
             }
         }
-        self.slots
-            .retain(|_, slot| slot.seen.is_some() || slot.durable.is_some());
+        self.slots.retain(|_, slot| slot.seen.is_some() || slot.durable.is_some());
     }
 
     fn sweep(&mut self, key: &Key) {
-        if self
-            .slots
-            .get(key)
-            .is_some_and(|slot| slot.seen.is_none() && slot.durable.is_none())
-        {
+        if self.slots.get(key).is_some_and(|slot| slot.seen.is_none() && slot.durable.is_none()) {
             self.slots.remove(key);
         }
     }
@@ -274,11 +235,7 @@ impl World {
         let bit = (place % 8) as u8;
         if body.spend(offset / BLOCK, most) {
             body.change(|bytes| bytes[offset as usize] ^= 1 << bit);
-            self.note(Fault::Flipped {
-                key: key.clone(),
-                offset,
-                bit,
-            });
+            self.note(Fault::Flipped { key: key.clone(), offset, bit });
         }
     }
 
@@ -287,41 +244,27 @@ impl World {
         let block = place % len.div_ceil(BLOCK);
         let range = block * BLOCK..len.min((block + 1) * BLOCK);
         if body.spend(block, most) {
-            let stray: Vec<u8> = parts
-                .iter()
-                .flat_map(|part| part.iter().copied())
-                .take(BLOCK as usize)
-                .collect();
+            let stray: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).take(BLOCK as usize).collect();
             body.change(|bytes| {
                 let hit = &mut bytes[range.start as usize..range.end as usize];
                 hit.fill(0);
                 let n = hit.len().min(stray.len());
                 hit[..n].copy_from_slice(&stray[..n]);
             });
-            self.note(Fault::Misdirected {
-                key: key.clone(),
-                range,
-            });
+            self.note(Fault::Misdirected { key: key.clone(), range });
         }
     }
 
     /// Bytes that all objects take.
     pub(super) fn used(&self) -> u64 {
-        self.slots
-            .values()
-            .filter_map(|slot| slot.seen.as_ref())
-            .map(|body| body.bytes().len() as u64)
-            .sum()
+        self.slots.values().filter_map(|slot| slot.seen.as_ref()).map(|body| body.bytes().len() as u64).sum()
     }
 
     /// Whether a put of `parts` at `key` finds no space.
     pub(super) fn is_full(&mut self, key: &Key, parts: &[&[u8]]) -> bool {
         let unlucky = self.dice.chance(self.faults.no_space_ppm);
         let added: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let full = self
-            .faults
-            .space
-            .is_some_and(|space| self.used().saturating_add(added) > space);
+        let full = self.faults.space.is_some_and(|space| self.used().saturating_add(added) > space);
         let is_full = unlucky || full || self.no_space.contains(&self.changes);
         if is_full {
             self.note(Fault::NoSpace { key: key.clone() });
@@ -343,29 +286,18 @@ impl World {
     pub(super) fn refuse_nesting(&self, key: &Key) {
         let is_there = |slot: &Slot| slot.seen.is_some();
         let below = format!("{key}/");
-        let mut after = self
-            .slots
-            .iter()
-            .filter(|(other, _)| other.as_str().starts_with(&below));
-        assert!(
-            !after.any(|(_, slot)| is_there(slot)),
-            "{key} is put as an object, and is a folder"
-        );
+        let mut after = self.slots.iter().filter(|(other, _)| other.as_str().starts_with(&below));
+        assert!(!after.any(|(_, slot)| is_there(slot)), "{key} is put as an object, and is a folder");
         for (end, _) in key.as_str().match_indices('/') {
             let above = Key::new(&key.as_str()[..end]).and_then(|above| self.slots.get(&above));
-            assert!(
-                !above.is_some_and(is_there),
-                "{key} is put below what is an object"
-            );
+            assert!(!above.is_some_and(is_there), "{key} is put below what is an object");
         }
     }
 }
 
 /// The name up to the last `/`.
 fn folder_of(key: &Key) -> &str {
-    key.as_str()
-        .rsplit_once('/')
-        .map_or("", |(folder, _)| folder)
+    key.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// What a disk that lied leaves of `bytes`: some blocks zeros, or the end missing.
@@ -375,10 +307,7 @@ fn torn(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
         torn.truncate(dice.below(bytes.len() as u64 + 1) as usize);
         return torn;
     }
-    for block in torn
-        .chunks_mut(BLOCK as usize)
-        .filter(|_| dice.chance(500_000))
-    {
+    for block in torn.chunks_mut(BLOCK as usize).filter(|_| dice.chance(500_000)) {
         block.fill(0);
     }
     torn
