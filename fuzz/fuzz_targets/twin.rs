@@ -3,13 +3,7 @@
 
 use backstay_format::twin::{Kind, decode};
 
-const KINDS: [Kind; 5] = [
-    Kind::StoreHeader,
-    Kind::KeySlot,
-    Kind::Entry,
-    Kind::State,
-    Kind::Parts,
-];
+const KINDS: [Kind; 5] = [Kind::StoreHeader, Kind::KeySlot, Kind::Entry, Kind::State, Kind::Parts];
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for kind in KINDS {

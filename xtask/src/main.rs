@@ -59,10 +59,6 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             println!("{}", usage());
             Ok(())
         }
-        _ => Err(Fail::new(format!(
-            "`{}` is not understood\n{}",
-            arguments.join(" "),
-            usage()
-        ))),
+        _ => Err(Fail::new(format!("`{}` is not understood\n{}", arguments.join(" "), usage()))),
     }
 }

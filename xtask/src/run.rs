@@ -47,11 +47,7 @@ pub(crate) fn shown(command: &Command) -> String {
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = shown(command);
     let status = command.status().during(&line)?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(Fail::new(format!("`{line}` ended with {status}")))
-    }
+    if status.success() { Ok(()) } else { Err(Fail::new(format!("`{line}` ended with {status}"))) }
 }
 
 /// Runs to the end and answers what was printed on standard output.
@@ -59,20 +55,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// As [`run`]; the message then carries what was printed on standard error.
 pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let line = shown(command);
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.stdin(Stdio::null()).output().during(&line)?;
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().during(&line)?;
     if status.success() {
         return Ok(stdout);
     }
     let said = String::from_utf8_lossy(&stderr);
-    Err(Fail::new(format!(
-        "`{line}` ended with {status}\n{}{}",
-        String::from_utf8_lossy(&stdout),
-        said.trim_end()
-    )))
+    Err(Fail::new(format!("`{line}` ended with {status}\n{}{}", String::from_utf8_lossy(&stdout), said.trim_end())))
 }
 
 /// As [`output`], for text.

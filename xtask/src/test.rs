@@ -23,13 +23,8 @@ struct Step {
 pub(crate) fn main() -> Result<()> {
     setup::install(setup::Set::Test)?;
     type Check = fn() -> Result<()>;
-    let steps: [(&'static str, Check); 5] = [
-        ("format", format),
-        ("tidy", tidy::main),
-        ("clippy", clippy),
-        ("docs", docs),
-        ("tests", tests),
-    ];
+    let steps: [(&'static str, Check); 5] =
+        [("format", format), ("tidy", tidy::main), ("clippy", clippy), ("docs", docs), ("tests", tests)];
     let mut done = Vec::new();
     for (name, step) in steps {
         println!("\n== {name}");
@@ -38,11 +33,7 @@ pub(crate) fn main() -> Result<()> {
         if let Err(cause) = &result {
             eprintln!("{name}: {cause}");
         }
-        done.push(Step {
-            name,
-            result,
-            took: start.elapsed(),
-        });
+        done.push(Step { name, result, took: start.elapsed() });
     }
     sum_up(&done)
 }
@@ -61,16 +52,10 @@ fn format() -> Result<()> {
 
 fn clippy() -> Result<()> {
     let deny = ["--all-targets", "--", "--deny", "warnings"];
-    run::run(
-        run::cargo()
-            .args(["clippy", "--workspace", "--locked"])
-            .args(deny),
-    )?;
+    run::run(run::cargo().args(["clippy", "--workspace", "--locked"]).args(deny))?;
     for manifest in APART {
         let mut command = run::cargo();
-        command
-            .args(["clippy", "--manifest-path", manifest, "--target-dir"])
-            .arg(run::cargo_target());
+        command.args(["clippy", "--manifest-path", manifest, "--target-dir"]).arg(run::cargo_target());
         run::run(command.args(deny))?;
     }
     Ok(())
@@ -88,10 +73,7 @@ fn tests() -> Result<()> {
     if !run::is_root()? {
         println!("the tests mount file systems: they run through sudo");
         let host = run::text(Command::new("rustc").args(["--print", "host-tuple"]))?;
-        let name = format!(
-            "CARGO_TARGET_{}_RUNNER",
-            host.trim().to_uppercase().replace('-', "_")
-        );
+        let name = format!("CARGO_TARGET_{}_RUNNER", host.trim().to_uppercase().replace('-', "_"));
         command.env(name, "sudo --preserve-env");
     }
     run::run(command.args(["test", "--workspace", "--locked", "--no-fail-fast"]))
@@ -101,20 +83,8 @@ fn sum_up(steps: &[Step]) -> Result<()> {
     println!("\n== summary");
     for step in steps {
         let word = if step.result.is_ok() { "ok" } else { "FAILED" };
-        println!(
-            "{:<8} {word:<6} {:>7.1} s",
-            step.name,
-            step.took.as_secs_f64()
-        );
+        println!("{:<8} {word:<6} {:>7.1} s", step.name, step.took.as_secs_f64());
     }
-    let failed: Vec<&str> = steps
-        .iter()
-        .filter(|step| step.result.is_err())
-        .map(|step| step.name)
-        .collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Fail::new(format!("failed: {}", failed.join(", "))))
-    }
+    let failed: Vec<&str> = steps.iter().filter(|step| step.result.is_err()).map(|step| step.name).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Fail::new(format!("failed: {}", failed.join(", ")))) }
 }

@@ -31,26 +31,14 @@ fn main() -> Outcome<()> {
     let packs = chunks.parse::<u64>()?.div_ceil(IN_A_PACK).max(1);
     let folder = Path::new(folder);
     let inserting = fill(folder, packs)?;
-    println!(
-        "inserts_per_second {:.0}",
-        rate(packs * IN_A_PACK, inserting)
-    );
+    println!("inserts_per_second {:.0}", rate(packs * IN_A_PACK, inserting));
     let start = Instant::now();
     let index = open(folder)?;
     println!("open_seconds {:.3}", start.elapsed().as_secs_f64());
     // Filters are loaded when first asked, and what other programs pushed out of the page cache comes back.
-    println!(
-        "first_lookups_per_second {:.0}",
-        rate(LOOKUPS, single(&index, packs)?)
-    );
-    println!(
-        "lookups_per_second {:.0}",
-        rate(LOOKUPS, single(&index, packs)?)
-    );
-    println!(
-        "lookups_in_batches_per_second {:.0}",
-        rate(LOOKUPS, batches(&index, packs)?)
-    );
+    println!("first_lookups_per_second {:.0}", rate(LOOKUPS, single(&index, packs)?));
+    println!("lookups_per_second {:.0}", rate(LOOKUPS, single(&index, packs)?));
+    println!("lookups_in_batches_per_second {:.0}", rate(LOOKUPS, batches(&index, packs)?));
     Ok(())
 }
 
@@ -61,13 +49,7 @@ fn rate(count: u64, time: Duration) -> f64 {
 fn open(folder: &Path) -> Outcome<Index> {
     let home = Arc::new(Folder::open(folder)?);
     let prefix = Key::new("index").ok_or("not a key")?;
-    Ok(Index::open(
-        home,
-        prefix,
-        StoreId([1; 16]),
-        Limits::default(),
-        Arc::new(SystemRandom),
-    )?)
+    Ok(Index::open(home, prefix, StoreId([1; 16]), Limits::default(), Arc::new(SystemRandom))?)
 }
 
 /// Inserts and merges as the owner of an index does in a long ingest: a few steps of merging after each pack, and all
@@ -77,8 +59,7 @@ fn fill(folder: &Path, packs: u64) -> Outcome<Duration> {
     let mut index = open(folder)?;
     let start = Instant::now();
     for pack in 0..packs {
-        let chunks =
-            (0..IN_A_PACK).map(|chunk| (ChunkNo(chunk as u32), id(pack * IN_A_PACK + chunk)));
+        let chunks = (0..IN_A_PACK).map(|chunk| (ChunkNo(chunk as u32), id(pack * IN_A_PACK + chunk)));
         index.insert_pack(writing(pack), chunks)?;
         index.merge_step()?;
     }
@@ -90,10 +71,7 @@ fn fill(folder: &Path, packs: u64) -> Outcome<Duration> {
 fn writing(pack: u64) -> Writing {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&pack.to_le_bytes());
-    Writing {
-        pack: PackId(id),
-        stamp: 0,
-    }
+    Writing { pack: PackId(id), stamp: 0 }
 }
 
 /// The id of a chunk: random, but the same for the same number.
@@ -136,9 +114,5 @@ fn batches(index: &Index, packs: u64) -> Outcome<Duration> {
 fn right(number: u64, packs: u64, found: Option<(PackId, ChunkNo)>) -> Outcome<()> {
     let (pack, chunk) = (number / IN_A_PACK, number % IN_A_PACK);
     let wanted = (pack < packs).then(|| (writing(pack).pack, ChunkNo(chunk as u32)));
-    if found == wanted {
-        Ok(())
-    } else {
-        Err(format!("chunk {number}: found {found:?}, not {wanted:?}").into())
-    }
+    if found == wanted { Ok(()) } else { Err(format!("chunk {number}: found {found:?}, not {wanted:?}").into()) }
 }

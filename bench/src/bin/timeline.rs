@@ -45,9 +45,7 @@ fn main() -> Outcome<()> {
     let mut world = World::create(Path::new(folder))?;
     let first = world.closely()?;
     for _ in CLOSELY..points - CLOSELY {
-        world.change(8, |random, page| {
-            page[..8].copy_from_slice(&random.next().to_le_bytes())
-        });
+        world.change(8, |random, page| page[..8].copy_from_slice(&random.next().to_le_bytes()));
         world.protect()?;
     }
     let last = world.closely()?;
@@ -79,32 +77,16 @@ impl World {
     fn create(folder: &Path) -> Outcome<World> {
         let home = Arc::new(Folder::create(folder)?);
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-        let seams = Seams {
-            home: home.clone(),
-            index_home: home,
-            clock,
-            random,
-        };
+        let seams = Seams { home: home.clone(), index_home: home, clock, random };
         // Guessing the passphrase is not what is measured.
-        let cheap = Argon2Cost {
-            memory_kib: 32,
-            passes: 1,
-            lanes: 1,
-        };
+        let cheap = Argon2Cost { memory_kib: 32, passes: 1, lanes: 1 };
         Vault::create_with(&seams, "main", b"bench", cheap)?;
         let vault = Vault::open(seams.clone(), "main", b"bench")?;
         let mut random = Random::seeded(7);
         let mut disk = vec![0; PAGES * PAGE];
         random.fill(&mut disk);
         let folder = folder.to_path_buf();
-        let mut world = World {
-            folder,
-            seams,
-            vault,
-            disk,
-            random,
-            firsts: Vec::new(),
-        };
+        let mut world = World { folder, seams, vault, disk, random, firsts: Vec::new() };
         world.protect()?;
         world.firsts.clear();
         Ok(world)
@@ -113,20 +95,13 @@ impl World {
     /// Changes the first page and `count - 1` others.
     fn change(&mut self, count: usize, to: impl Fn(&mut Random, &mut [u8])) {
         for nth in 0..count {
-            let page = if nth == 0 {
-                0
-            } else {
-                self.random.next() as usize % PAGES
-            };
+            let page = if nth == 0 { 0 } else { self.random.next() as usize % PAGES };
             to(&mut self.random, &mut self.disk[page * PAGE..][..PAGE]);
         }
     }
 
     fn protect(&mut self) -> Outcome<Duration> {
-        let verdict = || Verdict {
-            consistency: Consistency::Still,
-            stamps: Vec::new(),
-        };
+        let verdict = || Verdict { consistency: Consistency::Still, stamps: Vec::new() };
         let source = Source {
             name: "disk".into(),
             origin: "memory".into(),
@@ -185,14 +160,8 @@ impl World {
             }
         }
         times.sort();
-        println!(
-            "open_ms_median {:.3}",
-            times[times.len() / 2].as_secs_f64() * 1e3
-        );
-        println!(
-            "open_ms_worst {:.3}",
-            times[times.len() - 1].as_secs_f64() * 1e3
-        );
+        println!("open_ms_median {:.3}", times[times.len() / 2].as_secs_f64() * 1e3);
+        println!("open_ms_worst {:.3}", times[times.len() - 1].as_secs_f64() * 1e3);
         Ok(())
     }
 }
@@ -209,11 +178,7 @@ fn stored(path: &Path) -> Outcome<u64> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let facts = entry.metadata()?;
-        sum += if facts.is_dir() {
-            stored(&entry.path())?
-        } else {
-            facts.len()
-        };
+        sum += if facts.is_dir() { stored(&entry.path())? } else { facts.len() };
     }
     Ok(sum)
 }

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use backstay_format::names::is_vault_name;
 use clap::{Args, Parser, Subcommand};
 
 /// Keeps disks recoverable at any moment: deduplicated, compressed, encrypted, and every byte checked when it comes back.
@@ -25,17 +26,24 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// The store: a folder, or s3://bucket/prefix.
-    #[arg(long, global = true, env = "BACKSTAY_STORE", value_name = "DIR|URL")]
+    #[arg(long, global = true, env = "BACKSTAY_STORE", value_name = "DIR|URL", hide_env_values = true, help_heading = COMMON)]
     pub store: Option<String>,
     /// A file whose first line is the passphrase; else it is asked for.
-    #[arg(long, global = true, env = "BACKSTAY_PASSPHRASE_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "BACKSTAY_PASSPHRASE_FILE", value_name = "FILE", hide_env_values = true, help_heading = COMMON)]
     pub passphrase_file: Option<PathBuf>,
     /// The vault in the store.
-    #[arg(long, global = true, default_value = "main", value_name = "NAME")]
+    #[arg(long, global = true, default_value = "main", value_name = "NAME", value_parser = vault_name, help_heading = COMMON)]
     pub vault: String,
     /// Print JSON instead of text.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     pub json: bool,
+}
+
+const COMMON: &str = "Common options";
+
+fn vault_name(text: &str) -> Result<String, &'static str> {
+    let wrong = "a vault's name has 1 to 32 of the characters a-z, 0-9 and -, and does not start with -";
+    if is_vault_name(text) { Ok(text.to_owned()) } else { Err(wrong) }
 }
 
 /// A machine, disk or partition at a moment.
@@ -104,7 +112,9 @@ pub(crate) enum Command {
         #[arg(long)]
         read_data: bool,
     },
-    /// Drop points by a schedule, or by name. Prints its plan first.
+    /// Drop points by a schedule, or by number. Prints its plan first.
+    #[command(after_help = "LENGTH is `90s`, `5 minutes`, `24h`, `30d` or `1y`. An example, which keeps all points of a day, one an hour
+of a week, one a day of a year: backstay forget web --keep-all 24h --keep-hourly 7d --keep-daily 1y")]
     Forget(Forget),
     /// Give back the space of what nothing needs. Prints its plan first.
     Reclaim {
@@ -145,14 +155,14 @@ pub(crate) struct Protect {
     /// Make one point and end.
     #[arg(long, conflicts_with = "every")]
     pub once: bool,
-    /// Make a point so often.
-    #[arg(long, default_value = "10s", value_name = "TIME")]
+    /// Make a point so often, until interrupted; at least every second.
+    #[arg(long, default_value = "10s", value_name = "LENGTH")]
     pub every: String,
     /// Read everything, also what no file system uses.
     #[arg(long)]
     pub all_blocks: bool,
     /// A note to keep with the points.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub note: String,
 }
 
@@ -215,22 +225,22 @@ pub(crate) struct Forget {
     /// The machine.
     pub machine: String,
     /// Keep all points for so long, such as 24h.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "LENGTH")]
     pub keep_all: Option<String>,
     /// Then one a minute, for so long.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "LENGTH")]
     pub keep_minutely: Option<String>,
     /// Then one an hour.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "LENGTH")]
     pub keep_hourly: Option<String>,
     /// Then one a day.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "LENGTH")]
     pub keep_daily: Option<String>,
     /// Then one a month.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "LENGTH")]
     pub keep_monthly: Option<String>,
     /// Then one a year.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "LENGTH")]
     pub keep_yearly: Option<String>,
     /// Drop these points, by number.
     #[arg(long, value_name = "NUMBER", num_args = 1.., conflicts_with_all = ["keep_all", "keep_minutely", "keep_hourly", "keep_daily", "keep_monthly", "keep_yearly"])]
@@ -254,7 +264,7 @@ pub(crate) enum Key {
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,
         /// Whose it is.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
         label: String,
     },
     /// Replace the passphrase that opens the vault now.

@@ -7,6 +7,8 @@ use std::fmt;
 
 use backstay_env::objects::ObjectError;
 use backstay_env::real::disk::DiskError;
+use backstay_env::real::folder::FolderError;
+use backstay_format::DecodeError;
 use backstay_vault::VaultError;
 
 /// Exit statuses of the contract.
@@ -50,6 +52,16 @@ impl Failure {
         Failure { what: what.into(), status: Status::Refused }
     }
 
+    /// Says first what it is about.
+    pub(crate) fn about(self, thing: &dyn fmt::Display) -> Self {
+        Failure { what: format!("{thing}: {}", self.what), ..self }
+    }
+
+    /// What was asked makes no sense or is not allowed: the same will not work later either.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self.status, Status::Usage | Status::Refused)
+    }
+
     /// The exit status.
     pub(crate) fn status(&self) -> u8 {
         self.status as u8
@@ -87,7 +99,13 @@ fn hint(error: &VaultError) -> Option<&'static str> {
         VaultError::NoDisk { .. } => "name the disk as MACHINE:DISK; `backstay show` lists them",
         VaultError::LastSlot(_) => "add another passphrase first",
         VaultError::Home(ObjectError::NoSpace(_)) => "free some space and run the same command again: it goes on where it was",
-        VaultError::Home(ObjectError::Denied { .. }) => "check the rights on the store",
+        VaultError::Home(ObjectError::Denied { .. }) => "check the rights on the store, and whether it is mounted read-only",
+        VaultError::Source { .. } => "it shrank or went away while it was read; see to it, and protect it again",
+        VaultError::Header(DecodeError::Version { .. } | DecodeError::Features { .. }) => {
+            "it was made by a newer Backstay: use that, or a newer one"
+        }
+        VaultError::Header(DecodeError::Magic(_)) => "name another with --store",
+        VaultError::StalePlan => "run the same command again",
         error if error.is_damage() => "`backstay check` lists all damage; everything else still restores",
         _ => return None,
     })
@@ -95,14 +113,23 @@ fn hint(error: &VaultError) -> Option<&'static str> {
 
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
-        let mut what = sentence(&error);
+        let mut what = match &error {
+            VaultError::Header(newer @ (DecodeError::Version { .. } | DecodeError::Features { .. })) => {
+                format!("this store cannot be read: {newer}")
+            }
+            VaultError::Header(DecodeError::Magic(_)) => "this is not a store".to_owned(),
+            error => sentence(error),
+        };
         if let Some(hint) = hint(&error) {
             what = format!("{what}; {hint}");
         }
         let status = match &error {
             VaultError::StoreExists | VaultError::WrongPassphrase(_) | VaultError::LastSlot(_) => Status::Refused,
-            VaultError::StalePlan => Status::Refused,
+            VaultError::StalePlan | VaultError::Home(ObjectError::Denied { .. }) => Status::Refused,
             VaultError::BadName(_) => Status::Usage,
+            VaultError::Header(DecodeError::Version { .. } | DecodeError::Features { .. } | DecodeError::Magic(_)) => {
+                Status::Failed
+            }
             error if error.is_damage() => Status::Damaged,
             _ => Status::Failed,
         };
@@ -112,7 +139,31 @@ impl From<VaultError> for Failure {
 
 impl From<DiskError> for Failure {
     fn from(error: DiskError) -> Self {
-        let status = if matches!(error, DiskError::InUse(_)) { Status::Refused } else { Status::Failed };
+        let refused = matches!(error, DiskError::InUse(_) | DiskError::Denied { .. });
+        let status = if refused { Status::Refused } else { Status::Failed };
         Failure { what: sentence(&error), status }
     }
+}
+
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        let what = sentence(&error);
+        match error {
+            FolderError::Missing(_) | FolderError::NotFolder(_) => {
+                Failure::new(format!("{what}; make a store with `backstay init`, or name another with --store"))
+            }
+            FolderError::Denied { .. } => Failure::refused(format!("{what}; check the rights on it")),
+            FolderError::Io { .. } => Failure::new(what),
+        }
+    }
+}
+
+/// What is wrong with a command line, out of the many lines that clap says.
+pub(crate) fn of_command_line(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let words: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
+    let words = words.join(" ").replace(" tip: ", "; ");
+    let words = words.strip_prefix("error: ").unwrap_or(&words);
+    Failure::usage(format!("{words}; --help tells more"))
 }

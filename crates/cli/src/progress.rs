@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::size;
+use crate::output::{note, size};
 
 /// How often a plain line is printed.
 const PLAIN: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ impl Meter {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if Instant::now().saturating_duration_since(*last) >= PLAIN {
             *last = Instant::now();
-            eprintln!("{}: {} of {}", self.what, size(done), size(total));
+            note!("{}: {} of {}", self.what, size(done), size(total));
         }
     }
 }

@@ -14,8 +14,11 @@ use backstay_vault::protect::{Source, Verdict};
 
 use crate::failure::Failure;
 
-/// A file changed this recently may change again without its times telling: the clock of file times is coarse.
-const RACY: i128 = 2_000_000_000;
+/// A file changed this recently may change again without its times telling: file times come from a clock that ticks at least
+/// a hundred times a second on Linux. A file system that keeps its times less exactly (FAT: two seconds) has none of them
+/// fall between two whole seconds.
+const RACY: i128 = 100_000_000;
+const RACY_COARSE: i128 = 4_000_000_000;
 
 /// A source, opened.
 pub(crate) struct OpenSource {
@@ -91,7 +94,9 @@ pub(crate) fn verdict(sources: &[OpenSource]) -> Verdict {
 pub(crate) fn settled_stamp(identity: &Identity) -> Option<Vec<u8>> {
     let Identity::File { modified, changed, .. } = identity else { return None };
     let now = jiff::Timestamp::now().as_nanosecond();
-    (now - modified.max(changed) > RACY).then(|| stamp(identity)).flatten()
+    let coarse = [modified, changed].iter().all(|t| **t % 1_000_000_000 == 0);
+    let settled = now - modified.max(changed) > if coarse { RACY_COARSE } else { RACY };
+    settled.then(|| stamp(identity)).flatten()
 }
 
 /// What an image file looks like, as bytes to be compared.

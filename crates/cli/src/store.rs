@@ -57,8 +57,40 @@ impl Location {
     }
 }
 
+/// Bytes of packs kept on this machine in front of object storage.
+#[cfg(feature = "s3")]
+const CACHE: u64 = 4 << 30;
+
+/// The bucket behind a bounded cache, and a folder on this machine for the dedup index.
+#[cfg(feature = "s3")]
 fn s3_homes(url: &str) -> Result<(Arc<dyn Objects>, Arc<dyn Objects>), Failure> {
-    Err(Failure::new(format!("{url}: object storage is not built in")))
+    use backstay_env::real::cache::Cached;
+    use backstay_env::real::s3::S3;
+
+    let fail = |e: &dyn std::error::Error| Failure::new(sentence(e));
+    let bucket = S3::open(url).map_err(|e| fail(&e))?;
+    let scope: String = url.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let local = cache_folder()?.join(scope);
+    let index = Folder::create(local.join("index")).map_err(|e| fail(&e))?;
+    // Packs are written once under names of their own; ledgers too, but they are small and read once.
+    let is_pack = |key: &backstay_env::objects::Key| key.as_str().contains("/pack/");
+    let cached = Cached::new(Arc::new(bucket), &local.join("blocks"), url, CACHE, is_pack);
+    let cached = cached.map_err(|e| Failure::new(format!("the cache in {} cannot be used: {e}", local.display())))?;
+    Ok((Arc::new(cached), Arc::new(index)))
+}
+
+/// Where this user's caches are, as the XDG base directory specification says.
+#[cfg(feature = "s3")]
+fn cache_folder() -> Result<PathBuf, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|h| h.join(".cache")));
+    let missing = "no place for a cache: set HOME or XDG_CACHE_HOME";
+    base.map(|b| b.join("backstay")).ok_or_else(|| Failure::usage(missing))
+}
+
+#[cfg(not(feature = "s3"))]
+fn s3_homes(url: &str) -> Result<(Arc<dyn Objects>, Arc<dyn Objects>), Failure> {
+    Err(Failure::usage(format!("{url}: this program was built without object storage")))
 }
 
 /// Opens the vault that the command line names.

@@ -157,9 +157,7 @@ impl<'a> Input<'a> {
     /// [`DecodeError::Invalid`] naming `what`.
     pub fn text(&mut self, what: &'static str) -> Result<String, DecodeError> {
         let bytes = self.bytes()?;
-        std::str::from_utf8(bytes)
-            .map(str::to_owned)
-            .map_err(|_| DecodeError::Invalid(what))
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::Invalid(what))
     }
 
     /// A version byte.
@@ -169,11 +167,7 @@ impl<'a> Input<'a> {
     pub fn version(&mut self, what: &'static str, known: u8) -> Result<(), DecodeError> {
         match self.u8()? {
             v if v == known => Ok(()),
-            v => Err(DecodeError::Version {
-                what,
-                found: v.into(),
-                newest: known.into(),
-            }),
+            v => Err(DecodeError::Version { what, found: v.into(), newest: known.into() }),
         }
     }
 
@@ -227,17 +221,10 @@ mod tests {
         }
         let longer: [&[u8]; 3] = [&[0x80, 0], &[0xff, 0x80, 0], &[0xff; 11]];
         for bytes in longer {
-            assert_eq!(
-                Input(bytes).varint(),
-                Err(DecodeError::Invalid("varint")),
-                "{bytes:?}"
-            );
+            assert_eq!(Input(bytes).varint(), Err(DecodeError::Invalid("varint")), "{bytes:?}");
         }
         let too_big = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
-        assert_eq!(
-            Input(&too_big).varint(),
-            Err(DecodeError::Invalid("varint"))
-        );
+        assert_eq!(Input(&too_big).varint(), Err(DecodeError::Invalid("varint")));
     }
 
     #[test]

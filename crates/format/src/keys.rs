@@ -40,14 +40,8 @@ impl KeySlot {
     /// As a twin's payload.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.vault.0.to_vec();
-        let Argon2Cost {
-            memory_kib,
-            passes,
-            lanes,
-        } = self.cost;
-        [memory_kib, passes, lanes]
-            .iter()
-            .for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
+        let Argon2Cost { memory_kib, passes, lanes } = self.cost;
+        [memory_kib, passes, lanes].iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
         out.extend_from_slice(&self.salt);
         out.extend_from_slice(&self.created.0.to_le_bytes());
         out.put_bytes(self.label.as_bytes());
@@ -62,11 +56,7 @@ impl KeySlot {
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Input(payload);
         let vault = VaultId(input.array()?);
-        let cost = Argon2Cost {
-            memory_kib: input.u32()?,
-            passes: input.u32()?,
-            lanes: input.u32()?,
-        };
+        let cost = Argon2Cost { memory_kib: input.u32()?, passes: input.u32()?, lanes: input.u32()? };
         let sane = (8..=4 << 20).contains(&cost.memory_kib)
             && (1..=64).contains(&cost.passes)
             && (1..=64).contains(&cost.lanes)
@@ -82,14 +72,7 @@ impl KeySlot {
         }
         let sealed_keys = input.array()?;
         input.end()?;
-        Ok(KeySlot {
-            vault,
-            cost,
-            salt,
-            created,
-            label,
-            sealed_keys,
-        })
+        Ok(KeySlot { vault, cost, salt, created, label, sealed_keys })
     }
 }
 
@@ -191,10 +174,7 @@ impl DataKeyRow {
     /// [`DecodeError`].
     pub fn decode(value: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Input(value);
-        let row = DataKeyRow {
-            bucket: BucketId(input.array()?),
-            sealed_key: input.array()?,
-        };
+        let row = DataKeyRow { bucket: BucketId(input.array()?), sealed_key: input.array()? };
         input.end()?;
         Ok(row)
     }

@@ -69,22 +69,13 @@ impl Entry {
             changes.push(Change { key, value });
         }
         input.end()?;
-        Ok(Entry {
-            previous,
-            time,
-            operation,
-            changes,
-        })
+        Ok(Entry { previous, time, operation, changes })
     }
 }
 
 fn key<'a>(input: &mut Input<'a>) -> Result<&'a [u8], DecodeError> {
     let key = input.bytes()?;
-    if (1..=MAX_KEY).contains(&key.len()) {
-        Ok(key)
-    } else {
-        Err(DecodeError::Invalid("length of a key"))
-    }
+    if (1..=MAX_KEY).contains(&key.len()) { Ok(key) } else { Err(DecodeError::Invalid("length of a key")) }
 }
 
 /// Where a part of a state lies, and which rows it begins with.
@@ -121,9 +112,7 @@ impl State {
         for part in &self.parts {
             out.put_bytes(&part.first_key);
             out.extend_from_slice(&part.object.to_le_bytes());
-            [part.offset, part.len, part.plain, part.rows]
-                .iter()
-                .for_each(|v| out.put_varint(*v));
+            [part.offset, part.len, part.plain, part.rows].iter().for_each(|v| out.put_varint(*v));
         }
         out
     }
@@ -146,10 +135,7 @@ impl State {
                 plain: input.varint()?,
                 rows: input.varint()?,
             };
-            if parts
-                .last()
-                .is_some_and(|before| before.first_key >= part.first_key)
-            {
+            if parts.last().is_some_and(|before| before.first_key >= part.first_key) {
                 return Err(DecodeError::Invalid("order of parts"));
             }
             parts.push(part);
@@ -177,10 +163,7 @@ pub fn decode_part(bytes: &[u8]) -> Result<Rows, DecodeError> {
     let mut rows: Rows = Vec::new();
     while !input.0.is_empty() {
         let key = key(&mut input)?;
-        if rows
-            .last()
-            .is_some_and(|(before, _)| before.as_slice() >= key)
-        {
+        if rows.last().is_some_and(|(before, _)| before.as_slice() >= key) {
             return Err(DecodeError::Invalid("order of rows"));
         }
         rows.push((key.to_vec(), input.bytes()?.to_vec()));
@@ -199,14 +182,8 @@ mod tests {
             time: Timestamp(258),
             operation: "init".into(),
             changes: vec![
-                Change {
-                    key: b"a".to_vec(),
-                    value: Some(b"xy".to_vec()),
-                },
-                Change {
-                    key: b"b".to_vec(),
-                    value: None,
-                },
+                Change { key: b"a".to_vec(), value: Some(b"xy".to_vec()) },
+                Change { key: b"b".to_vec(), value: None },
             ],
         };
         let mut golden = vec![9; 32];
@@ -218,18 +195,8 @@ mod tests {
 
     #[test]
     fn golden_state() {
-        let part = PartRef {
-            first_key: b"k".to_vec(),
-            object: 3,
-            offset: 0,
-            len: 300,
-            plain: 1,
-            rows: 2,
-        };
-        let state = State {
-            last: Digest([1; 32]),
-            parts: vec![part],
-        };
+        let part = PartRef { first_key: b"k".to_vec(), object: 3, offset: 0, len: 300, plain: 1, rows: 2 };
+        let state = State { last: Digest([1; 32]), parts: vec![part] };
         let mut golden = vec![1; 32];
         golden.extend([1, 1, b'k', 3, 0, 0, 0, 0, 0, 0, 0, 0, 0xac, 2, 1, 2]);
         assert_eq!(state.encode(), golden);
@@ -241,9 +208,6 @@ mod tests {
         let mut part = Vec::new();
         put_row(&mut part, b"b", b"");
         put_row(&mut part, b"a", b"");
-        assert_eq!(
-            decode_part(&part),
-            Err(DecodeError::Invalid("order of rows"))
-        );
+        assert_eq!(decode_part(&part), Err(DecodeError::Invalid("order of rows")));
     }
 }

@@ -63,11 +63,7 @@ const INSIDE: u8 = 1 << 6;
 
 /// Appends a block of extents, which must be in order and at most [`MAX_BLOCK_EXTENTS`].
 pub fn encode_block(extents: &[Extent], out: &mut Vec<u8>) {
-    assert!(
-        extents.len() <= MAX_BLOCK_EXTENTS,
-        "block of {} extents",
-        extents.len()
-    );
+    assert!(extents.len() <= MAX_BLOCK_EXTENTS, "block of {} extents", extents.len());
     out.put_varint(extents.len() as u64);
     let mut state = Cursor::default();
     extents.iter().for_each(|e| state.put(e, out));
@@ -86,35 +82,19 @@ impl Cursor {
         let new_disk = self.disk != Some(extent.disk);
         let before = if new_disk { 0 } else { self.end };
         let ordered = self.disk.is_none_or(|d| d <= extent.disk) && extent.page.0 >= before;
-        assert!(
-            ordered && extent.pages > 0,
-            "extents out of order at {extent:?}"
-        );
+        assert!(ordered && extent.pages > 0, "extents out of order at {extent:?}");
         let gap = extent.page.0 - before;
         let (kind, inside, next) = match extent.source {
-            Source::Data {
-                pack,
-                chunk,
-                inside,
-                ..
-            } => (
-                0,
-                inside,
-                self.data
-                    .is_some_and(|(p, c)| p == pack && c.checked_add(1) == Some(chunk.0)),
-            ),
+            Source::Data { pack, chunk, inside, .. } => {
+                (0, inside, self.data.is_some_and(|(p, c)| p == pack && c.checked_add(1) == Some(chunk.0)))
+            }
             Source::Zero => (1, 0, false),
             Source::Absent => (2, 0, false),
             Source::Unreadable => (3, 0, false),
             Source::Excluded => (4, 0, false),
         };
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-        out.push(
-            kind | flag(new_disk, DISK)
-                | flag(gap > 0, GAP)
-                | flag(next, NEXT)
-                | flag(inside > 0, INSIDE),
-        );
+        out.push(kind | flag(new_disk, DISK) | flag(gap > 0, GAP) | flag(next, NEXT) | flag(inside > 0, INSIDE));
         if new_disk {
             out.put_varint(extent.disk.0.into());
         }
@@ -122,13 +102,7 @@ impl Cursor {
             out.put_varint(gap);
         }
         out.put_varint(extent.pages);
-        if let Source::Data {
-            pack,
-            chunk,
-            inside,
-            tag,
-        } = extent.source
-        {
+        if let Source::Data { pack, chunk, inside, tag } = extent.source {
             if !next {
                 out.put_varint(pack.into());
                 out.put_varint(chunk.0.into());
@@ -160,9 +134,7 @@ impl Cursor {
         };
         let gap = if has_gap { input.varint()? } else { 0 };
         let pages = input.varint()?;
-        let page = (if new_disk { 0 } else { self.end })
-            .checked_add(gap)
-            .ok_or(BAD)?;
+        let page = (if new_disk { 0 } else { self.end }).checked_add(gap).ok_or(BAD)?;
         let end = page.checked_add(pages).ok_or(BAD)?;
         if pages == 0 || end > MAX_PAGE || (has_gap && gap == 0) || flags & 0x80 != 0 {
             return Err(BAD);
@@ -170,21 +142,10 @@ impl Cursor {
         let source = self.source(input, flags, pages, packs)?;
         self.disk = Some(disk);
         self.end = end;
-        Ok(Extent {
-            disk,
-            page: PageNo(page),
-            pages,
-            source,
-        })
+        Ok(Extent { disk, page: PageNo(page), pages, source })
     }
 
-    fn source(
-        &mut self,
-        input: &mut Input<'_>,
-        flags: u8,
-        pages: u64,
-        packs: u32,
-    ) -> Result<Source, DecodeError> {
+    fn source(&mut self, input: &mut Input<'_>, flags: u8, pages: u64, packs: u32) -> Result<Source, DecodeError> {
         const BAD: DecodeError = DecodeError::Invalid("extent");
         let plain = match flags & 7 {
             0 => None,
@@ -195,42 +156,27 @@ impl Cursor {
             _ => return Err(BAD),
         };
         if let Some(source) = plain {
-            return if flags & (NEXT | INSIDE) == 0 {
-                Ok(source)
-            } else {
-                Err(BAD)
-            };
+            return if flags & (NEXT | INSIDE) == 0 { Ok(source) } else { Err(BAD) };
         }
         let (pack, chunk) = if flags & NEXT != 0 {
             let (pack, chunk) = self.data.ok_or(BAD)?;
             (pack, chunk.checked_add(1).ok_or(BAD)?)
         } else {
             let place = (input.varint32("pack")?, input.varint32("chunk")?);
-            let would_be_next = self
-                .data
-                .is_some_and(|(p, c)| p == place.0 && c.checked_add(1) == Some(place.1));
+            let would_be_next = self.data.is_some_and(|(p, c)| p == place.0 && c.checked_add(1) == Some(place.1));
             if would_be_next {
                 return Err(BAD);
             }
             place
         };
-        let inside = if flags & INSIDE != 0 {
-            input.varint32("page in a chunk")?
-        } else {
-            0
-        };
+        let inside = if flags & INSIDE != 0 { input.varint32("page in a chunk")? } else { 0 };
         let tag = Tag(input.array()?);
         let fits = u64::from(inside) + pages <= u64::from(MAX_CHUNK_PAGES);
         if pack >= packs || !fits || (flags & INSIDE != 0 && inside == 0) {
             return Err(BAD);
         }
         self.data = Some((pack, chunk));
-        Ok(Source::Data {
-            pack,
-            chunk: ChunkNo(chunk),
-            inside,
-            tag,
-        })
+        Ok(Source::Data { pack, chunk: ChunkNo(chunk), inside, tag })
     }
 }
 
@@ -314,9 +260,7 @@ impl Root {
         let mut input = Input(bytes);
         input.version("run", VERSION)?;
         let count = input.count(16)?;
-        let packs = (0..count)
-            .map(|_| input.array().map(PackId))
-            .collect::<Result<Vec<_>, _>>()?;
+        let packs = (0..count).map(|_| input.array().map(PackId)).collect::<Result<Vec<_>, _>>()?;
         let body = match input.count(7)? {
             0 => Body::Inline(block(&mut input, packs.len() as u32)?),
             blocks => Body::Blocks(block_refs(&mut input, blocks, packs.len() as u32)?),
@@ -331,16 +275,10 @@ fn put_block_ref(out: &mut Vec<u8>, block: &BlockRef) {
         out.put_varint(disk.0.into());
         out.put_varint(page.0);
     }
-    [block.extents, block.pack, block.frame.0]
-        .iter()
-        .for_each(|v| out.put_varint((*v).into()));
+    [block.extents, block.pack, block.frame.0].iter().for_each(|v| out.put_varint((*v).into()));
 }
 
-fn block_refs(
-    input: &mut Input<'_>,
-    count: usize,
-    packs: u32,
-) -> Result<Vec<BlockRef>, DecodeError> {
+fn block_refs(input: &mut Input<'_>, count: usize, packs: u32) -> Result<Vec<BlockRef>, DecodeError> {
     let mut blocks: Vec<BlockRef> = Vec::with_capacity(count);
     for _ in 0..count {
         let block = BlockRef {
@@ -350,8 +288,7 @@ fn block_refs(
             pack: input.varint32("pack")?,
             frame: FrameNo(input.varint32("frame")?),
         };
-        let ordered =
-            block.first <= block.last && blocks.last().is_none_or(|b| b.last < block.first);
+        let ordered = block.first <= block.last && blocks.last().is_none_or(|b| b.last < block.first);
         let sane = block.last.1.0 < MAX_PAGE && block.pack < packs;
         if !ordered || !sane || !(1..=MAX_BLOCK_EXTENTS as u32).contains(&block.extents) {
             return Err(DecodeError::Invalid("block of a run"));
@@ -366,18 +303,8 @@ mod tests {
     use super::*;
 
     fn data(page: u64, pages: u64, pack: u32, chunk: u32, inside: u32) -> Extent {
-        let source = Source::Data {
-            pack,
-            chunk: ChunkNo(chunk),
-            inside,
-            tag: Tag([0xaa; 4]),
-        };
-        Extent {
-            disk: DiskNo(1),
-            page: PageNo(page),
-            pages,
-            source,
-        }
+        let source = Source::Data { pack, chunk: ChunkNo(chunk), inside, tag: Tag([0xaa; 4]) };
+        Extent { disk: DiskNo(1), page: PageNo(page), pages, source }
     }
 
     #[test]
@@ -385,18 +312,8 @@ mod tests {
         let extents = [
             data(0, 3, 0, 7, 0),
             data(3, 2, 0, 8, 1),
-            Extent {
-                disk: DiskNo(1),
-                page: PageNo(10),
-                pages: 300,
-                source: Source::Zero,
-            },
-            Extent {
-                disk: DiskNo(2),
-                page: PageNo(5),
-                pages: 1,
-                source: Source::Unreadable,
-            },
+            Extent { disk: DiskNo(1), page: PageNo(10), pages: 300, source: Source::Zero },
+            Extent { disk: DiskNo(2), page: PageNo(5), pages: 1, source: Source::Unreadable },
         ];
         let golden = [
             4, // extents
@@ -420,15 +337,8 @@ mod tests {
             pack: 0,
             frame: FrameNo(4),
         };
-        for body in [
-            Body::Blocks(vec![block]),
-            Body::Inline(vec![data(4, 1, 0, 0, 0)]),
-            Body::Inline(vec![]),
-        ] {
-            let root = Root {
-                packs: vec![PackId([5; 16])],
-                body,
-            };
+        for body in [Body::Blocks(vec![block]), Body::Inline(vec![data(4, 1, 0, 0, 0)]), Body::Inline(vec![])] {
+            let root = Root { packs: vec![PackId([5; 16])], body };
             assert_eq!(Root::decode(&root.encode()), Ok(root));
         }
     }
@@ -440,17 +350,8 @@ mod tests {
             encode_block(&[e], &mut out);
             out
         };
-        assert!(
-            decode_block(&one(data(0, 257, 0, 0, 0)), 1).is_err(),
-            "more pages than a chunk has"
-        );
-        assert!(
-            decode_block(&one(data(0, 1, 0, 0, 256)), 1).is_err(),
-            "outside its chunk"
-        );
-        assert!(
-            decode_block(&one(data(0, 1, 1, 0, 0)), 1).is_err(),
-            "a pack that is not in the table"
-        );
+        assert!(decode_block(&one(data(0, 257, 0, 0, 0)), 1).is_err(), "more pages than a chunk has");
+        assert!(decode_block(&one(data(0, 1, 0, 0, 256)), 1).is_err(), "outside its chunk");
+        assert!(decode_block(&one(data(0, 1, 1, 0, 0)), 1).is_err(), "a pack that is not in the table");
     }
 }

@@ -48,11 +48,7 @@ pub fn numbered(ledger: &str, kind: &str, seq: u64) -> String {
 pub fn number_of(name: &str) -> Option<u64> {
     let last = name.rsplit('/').next()?;
     let hex = last.len() == 16 && last.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if hex {
-        u64::from_str_radix(last, 16).ok()
-    } else {
-        None
-    }
+    if hex { u64::from_str_radix(last, 16).ok() } else { None }
 }
 
 /// The folder of a vault's packs.

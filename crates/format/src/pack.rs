@@ -40,11 +40,7 @@ pub fn encode_header(store: StoreId, pack: PackId) -> [u8; HEADER_LEN] {
 ///
 /// # Errors
 /// [`DecodeError::Foreign`] for another pack's or store's.
-pub fn check_header(
-    bytes: &[u8; HEADER_LEN],
-    store: StoreId,
-    pack: PackId,
-) -> Result<(), DecodeError> {
+pub fn check_header(bytes: &[u8; HEADER_LEN], store: StoreId, pack: PackId) -> Result<(), DecodeError> {
     let mut input = Input(bytes);
     if input.array()? != HEADER_MAGIC {
         return Err(DecodeError::Magic("pack"));
@@ -56,17 +52,10 @@ pub fn check_header(
         return Err(DecodeError::Digest("header of a pack"));
     }
     if version != VERSION {
-        return Err(DecodeError::Version {
-            what: "pack",
-            found: version,
-            newest: VERSION,
-        });
+        return Err(DecodeError::Version { what: "pack", found: version, newest: VERSION });
     }
     if features != 0 {
-        return Err(DecodeError::Features {
-            what: "pack",
-            bits: features,
-        });
+        return Err(DecodeError::Features { what: "pack", bits: features });
     }
     if (found_store, found_pack) != (store, pack) {
         return Err(DecodeError::Foreign("pack"));
@@ -186,9 +175,7 @@ impl Table {
         for frame in &self.frames {
             let blob = u8::from(frame.kind == FrameKind::Blob) << 1;
             out.push(u8::from(frame.compressed) | blob | u8::from(frame.is_gone()) << 2);
-            [frame.stored, frame.plain, frame.chunks()]
-                .iter()
-                .for_each(|v| out.put_varint((*v).into()));
+            [frame.stored, frame.plain, frame.chunks()].iter().for_each(|v| out.put_varint((*v).into()));
         }
         for chunk in &self.chunks {
             out.extend_from_slice(&chunk.id.0);
@@ -205,25 +192,19 @@ impl Table {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Input(bytes);
         let count = input.count(4)?;
-        let frames = (0..count)
-            .map(|_| frame(&mut input))
-            .collect::<Result<Vec<_>, _>>()?;
+        let frames = (0..count).map(|_| frame(&mut input)).collect::<Result<Vec<_>, _>>()?;
         let mut chunks = Vec::new();
         for frame in frames.iter().filter(|f| !f.is_gone()) {
             let mut pages = 0u64;
             for _ in 0..frame.chunks() {
-                let chunk = Chunk {
-                    id: ChunkId(input.array()?),
-                    pages: input.varint32("pages")?,
-                };
+                let chunk = Chunk { id: ChunkId(input.array()?), pages: input.varint32("pages")? };
                 if !(1..=MAX_CHUNK_PAGES).contains(&chunk.pages) {
                     return Err(DecodeError::Invalid("length of a chunk"));
                 }
                 pages += u64::from(chunk.pages);
                 chunks.push(chunk);
             }
-            if matches!(frame.kind, FrameKind::Chunks(_)) && pages * 4096 != u64::from(frame.plain)
-            {
+            if matches!(frame.kind, FrameKind::Chunks(_)) && pages * 4096 != u64::from(frame.plain) {
                 return Err(DecodeError::Invalid("length of a frame"));
             }
         }
@@ -237,27 +218,14 @@ fn frame(input: &mut Input<'_>) -> Result<Frame, DecodeError> {
     let (compressed, blob, gone) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
     let (stored, plain) = (input.varint()?, input.varint()?);
     let chunks = input.varint32("chunks of a frame")?;
-    let most = if blob {
-        MAX_BLOB_PLAIN
-    } else {
-        MAX_FRAME_PLAIN
-    };
+    let most = if blob { MAX_BLOB_PLAIN } else { MAX_FRAME_PLAIN };
     let stored_fits = stored <= most + FRAME_OVERHEAD as u64 && gone == (stored == 0);
     let plausible = flags < 8 && plain <= most && stored_fits && blob == (chunks == 0);
     if !plausible || u64::from(chunks) * 4096 > plain {
         return Err(DecodeError::Invalid("frame"));
     }
-    let kind = if blob {
-        FrameKind::Blob
-    } else {
-        FrameKind::Chunks(chunks)
-    };
-    Ok(Frame {
-        kind,
-        compressed,
-        stored: stored as u32,
-        plain: plain as u32,
-    })
+    let kind = if blob { FrameKind::Blob } else { FrameKind::Chunks(chunks) };
+    Ok(Frame { kind, compressed, stored: stored as u32, plain: plain as u32 })
 }
 
 #[cfg(test)]
@@ -267,43 +235,17 @@ mod tests {
     fn table() -> Table {
         Table {
             frames: vec![
-                Frame {
-                    kind: FrameKind::Chunks(2),
-                    compressed: true,
-                    stored: 300,
-                    plain: 12288,
-                },
-                Frame {
-                    kind: FrameKind::Chunks(1),
-                    compressed: false,
-                    stored: 0,
-                    plain: 4096,
-                },
-                Frame {
-                    kind: FrameKind::Blob,
-                    compressed: false,
-                    stored: 21,
-                    plain: 5,
-                },
+                Frame { kind: FrameKind::Chunks(2), compressed: true, stored: 300, plain: 12288 },
+                Frame { kind: FrameKind::Chunks(1), compressed: false, stored: 0, plain: 4096 },
+                Frame { kind: FrameKind::Blob, compressed: false, stored: 21, plain: 5 },
             ],
-            chunks: vec![
-                Chunk {
-                    id: ChunkId([1; 32]),
-                    pages: 2,
-                },
-                Chunk {
-                    id: ChunkId([2; 32]),
-                    pages: 1,
-                },
-            ],
+            chunks: vec![Chunk { id: ChunkId([1; 32]), pages: 2 }, Chunk { id: ChunkId([2; 32]), pages: 1 }],
         }
     }
 
     #[test]
     fn golden_table() {
-        let mut golden = vec![
-            3, 1, 0xac, 0x02, 0x80, 0x60, 2, 4, 0, 0x80, 0x20, 1, 2, 21, 5, 0,
-        ];
+        let mut golden = vec![3, 1, 0xac, 0x02, 0x80, 0x60, 2, 4, 0, 0x80, 0x20, 1, 2, 21, 5, 0];
         golden.extend([1; 32]);
         golden.push(2);
         golden.extend([2; 32]);
@@ -317,31 +259,18 @@ mod tests {
         let (store, pack) = (StoreId([1; 16]), PackId([2; 16]));
         let header = encode_header(store, pack);
         assert_eq!(check_header(&header, store, pack), Ok(()));
-        assert_eq!(
-            check_header(&header, store, PackId([3; 16])),
-            Err(DecodeError::Foreign("pack"))
-        );
-        let trailer = Trailer {
-            footer: 5,
-            len: 1 << 40,
-            pack,
-        };
+        assert_eq!(check_header(&header, store, PackId([3; 16])), Err(DecodeError::Foreign("pack")));
+        let trailer = Trailer { footer: 5, len: 1 << 40, pack };
         assert_eq!(Trailer::decode(&trailer.encode()), Ok(trailer));
         let mut bad = trailer.encode();
         bad[8] ^= 1;
-        assert_eq!(
-            Trailer::decode(&bad),
-            Err(DecodeError::Digest("end of a pack"))
-        );
+        assert_eq!(Trailer::decode(&bad), Err(DecodeError::Digest("end of a pack")));
     }
 
     #[test]
     fn frames_must_hold_what_they_say() {
         let mut wrong = table();
         wrong.frames[0].plain = 8192;
-        assert_eq!(
-            Table::decode(&wrong.encode()),
-            Err(DecodeError::Invalid("length of a frame"))
-        );
+        assert_eq!(Table::decode(&wrong.encode()), Err(DecodeError::Invalid("length of a frame")));
     }
 }

@@ -45,14 +45,7 @@ pub struct SpanId {
 impl RowKey {
     /// As a row's key.
     pub fn encode(&self) -> Vec<u8> {
-        let span = |s: &SpanId| {
-            [
-                &s.machine.0[..],
-                &s.to.0.to_be_bytes(),
-                &s.from.0.to_be_bytes(),
-            ]
-            .concat()
-        };
+        let span = |s: &SpanId| [&s.machine.0[..], &s.to.0.to_be_bytes(), &s.from.0.to_be_bytes()].concat();
         match self {
             RowKey::Machine(id) => [b"m", &id.0[..]].concat(),
             RowKey::Name(name) => [b"n", name.as_bytes()].concat(),
@@ -91,9 +84,7 @@ impl RowKey {
 
 fn rest(input: &mut Input<'_>) -> Result<String, DecodeError> {
     let bytes = input.take(input.0.len())?;
-    std::str::from_utf8(bytes)
-        .map(str::to_owned)
-        .map_err(|_| DecodeError::Invalid("name"))
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::Invalid("name"))
 }
 
 fn point_no(input: &mut Input<'_>) -> Result<PointNo, DecodeError> {
@@ -101,16 +92,8 @@ fn point_no(input: &mut Input<'_>) -> Result<PointNo, DecodeError> {
 }
 
 fn span_id(input: &mut Input<'_>) -> Result<SpanId, DecodeError> {
-    let id = SpanId {
-        machine: MachineId(input.array()?),
-        to: point_no(input)?,
-        from: point_no(input)?,
-    };
-    if id.from < id.to {
-        Ok(id)
-    } else {
-        Err(DecodeError::Invalid("span"))
-    }
+    let id = SpanId { machine: MachineId(input.array()?), to: point_no(input)?, from: point_no(input)? };
+    if id.from < id.to { Ok(id) } else { Err(DecodeError::Invalid("span")) }
 }
 
 /// A machine.
@@ -157,11 +140,7 @@ impl MachineRow {
 
 fn name(input: &mut Input<'_>) -> Result<String, DecodeError> {
     let name = input.text("name")?;
-    if is_machine_name(&name) {
-        Ok(name)
-    } else {
-        Err(DecodeError::Invalid("name"))
-    }
+    if is_machine_name(&name) { Ok(name) } else { Err(DecodeError::Invalid("name")) }
 }
 
 /// Whether a point shows its disks at one instant.
@@ -231,9 +210,7 @@ impl PointRow {
         out.put_bytes(self.note.as_bytes());
         out.put_varint(self.disks.len() as u64);
         self.disks.iter().for_each(|d| put_disk(&mut out, d));
-        [self.read, self.changed, self.stored]
-            .iter()
-            .for_each(|v| out.put_varint(*v));
+        [self.read, self.changed, self.stored].iter().for_each(|v| out.put_varint(*v));
         out
     }
 
@@ -255,26 +232,14 @@ impl PointRow {
         };
         let note = input.text("note")?;
         let count = input.count(9)?;
-        let disks = (0..count)
-            .map(|_| disk(&mut input))
-            .collect::<Result<Vec<_>, _>>()?;
+        let disks = (0..count).map(|_| disk(&mut input)).collect::<Result<Vec<_>, _>>()?;
         if !disks.is_sorted_by(|a, b| a.disk < b.disk) {
             return Err(DecodeError::Invalid("order of disks"));
         }
         let [time, started, committed] = times;
         let (read, changed, stored) = (input.varint()?, input.varint()?, input.varint()?);
         input.end()?;
-        Ok(PointRow {
-            time,
-            started,
-            committed,
-            consistency,
-            note,
-            disks,
-            read,
-            changed,
-            stored,
-        })
+        Ok(PointRow { time, started, committed, consistency, note, disks, read, changed, stored })
     }
 }
 
@@ -325,12 +290,7 @@ impl SpanRow {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.extend_from_slice(&self.pack.0);
-        for value in [
-            self.frame.0.into(),
-            self.extents,
-            self.pages,
-            self.level.into(),
-        ] {
+        for value in [self.frame.0.into(), self.extents, self.pages, self.level.into()] {
             out.put_varint(value);
         }
         out
@@ -379,9 +339,7 @@ impl PackRow {
         out.extend_from_slice(&self.object.0);
         out.put_varint(self.offset);
         out.put_varint(self.len);
-        [self.footer, self.frames, self.chunks]
-            .iter()
-            .for_each(|v| out.put_varint((*v).into()));
+        [self.footer, self.frames, self.chunks].iter().for_each(|v| out.put_varint((*v).into()));
         out
     }
 

@@ -37,13 +37,7 @@ pub struct Encoded<'a> {
 impl Encoded<'_> {
     /// The pieces in order.
     pub fn parts(&self) -> [&[u8]; 5] {
-        [
-            &self.header,
-            self.payload,
-            &self.padding,
-            &self.header,
-            self.payload,
-        ]
+        [&self.header, self.payload, &self.padding, &self.header, self.payload]
     }
 }
 
@@ -58,11 +52,7 @@ pub fn encode(kind: Kind, store: StoreId, payload: &[u8]) -> Encoded<'_> {
     let digest = Digest::of(&[&header, payload]);
     header.extend_from_slice(&digest.0);
     let len = HEADER_LEN + payload.len();
-    Encoded {
-        header,
-        padding: vec![0; len.next_multiple_of(ALIGN) - len],
-        payload,
-    }
+    Encoded { header, padding: vec![0; len.next_multiple_of(ALIGN) - len], payload }
 }
 
 /// Where the second copy of an object of `size` bytes starts.
@@ -85,28 +75,13 @@ pub struct Decoded<'a> {
 ///
 /// # Errors
 /// What is wrong with the first copy, when neither is whole.
-pub fn decode(
-    object: &[u8],
-    kind: Kind,
-    store: Option<StoreId>,
-) -> Result<Decoded<'_>, DecodeError> {
+pub fn decode(object: &[u8], kind: Kind, store: Option<StoreId>) -> Result<Decoded<'_>, DecodeError> {
     let middle = second_copy(object.len() as u64) as usize;
     let first = copy(object, kind, store);
-    let second = object
-        .get(middle..)
-        .ok_or(DecodeError::Truncated)
-        .and_then(|b| copy(b, kind, store));
+    let second = object.get(middle..).ok_or(DecodeError::Truncated).and_then(|b| copy(b, kind, store));
     match (first, second) {
-        (Ok(a), Ok(b)) => Ok(Decoded {
-            payload: a.1,
-            store: a.0,
-            both: a == b,
-        }),
-        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Decoded {
-            payload: one.1,
-            store: one.0,
-            both: false,
-        }),
+        (Ok(a), Ok(b)) => Ok(Decoded { payload: a.1, store: a.0, both: a == b }),
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Decoded { payload: one.1, store: one.0, both: false }),
         (Err(error), Err(_)) => Err(error),
     }
 }
@@ -127,11 +102,7 @@ fn copy(bytes: &[u8], kind: Kind, store: Option<StoreId>) -> Result<(StoreId, &[
         return Err(DecodeError::Digest("object"));
     }
     if version != VERSION {
-        return Err(DecodeError::Version {
-            what: "object",
-            found: version,
-            newest: VERSION,
-        });
+        return Err(DecodeError::Version { what: "object", found: version, newest: VERSION });
     }
     if found_kind != kind as u32 {
         return Err(DecodeError::Foreign("object of another kind"));
@@ -166,10 +137,7 @@ impl StoreHeader {
         match input.u32()? {
             0 => {}
             bits => {
-                return Err(DecodeError::Features {
-                    what: "store",
-                    bits,
-                });
+                return Err(DecodeError::Features { what: "store", bits });
             }
         }
         let created = Timestamp(input.i64()?);
@@ -193,10 +161,7 @@ mod tests {
         let bytes = object(b"hello");
         assert_eq!(bytes.len(), 4096 + 77);
         assert_eq!(&bytes[..16], b"BKSTTWIN\x01\0\0\0\x03\0\0\0");
-        assert_eq!(
-            &bytes[16..40],
-            [&[7u8; 16][..], &[5, 0, 0, 0, 0, 0, 0, 0]].concat()
-        );
+        assert_eq!(&bytes[16..40], [&[7u8; 16][..], &[5, 0, 0, 0, 0, 0, 0, 0]].concat());
         assert_eq!(&bytes[72..77], b"hello");
         assert!(bytes[77..4096].iter().all(|b| *b == 0));
         assert_eq!(bytes[..77], bytes[4096..]);
@@ -208,11 +173,7 @@ mod tests {
             let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
             let whole = object(&payload);
             let start = second_copy(whole.len() as u64) as usize;
-            assert_eq!(
-                start,
-                (HEADER_LEN + len).next_multiple_of(4096),
-                "payload of {len}"
-            );
+            assert_eq!(start, (HEADER_LEN + len).next_multiple_of(4096), "payload of {len}");
             assert!(decode(&whole, Kind::Entry, Some(STORE)).unwrap().both);
             for (from, to) in [(0, start), (start, whole.len())] {
                 let mut broken = whole.clone();
@@ -226,18 +187,12 @@ mod tests {
     #[test]
     fn strangers_are_refused() {
         let bytes = object(b"x");
-        assert_eq!(
-            decode(&bytes, Kind::State, Some(STORE)),
-            Err(DecodeError::Foreign("object of another kind"))
-        );
+        assert_eq!(decode(&bytes, Kind::State, Some(STORE)), Err(DecodeError::Foreign("object of another kind")));
         assert_eq!(
             decode(&bytes, Kind::Entry, Some(StoreId([8; 16]))),
             Err(DecodeError::Foreign("object of another store"))
         );
         assert_eq!(decode(&[], Kind::Entry, None), Err(DecodeError::Truncated));
-        assert_eq!(
-            decode(&[0; 9000], Kind::Entry, None),
-            Err(DecodeError::Magic("Backstay object"))
-        );
+        assert_eq!(decode(&[0; 9000], Kind::Entry, None), Err(DecodeError::Magic("Backstay object")));
     }
 }

@@ -85,11 +85,7 @@ impl Allocation {
     /// What a walker found; everything, with the reason, when it could not finish.
     pub fn from_walk(kind: &'static str, size: u64, walked: Result<Ranges, TreeError>) -> Self {
         match walked {
-            Ok(used) => Allocation {
-                kind,
-                used,
-                doubt: None,
-            },
+            Ok(used) => Allocation { kind, used, doubt: None },
             Err(TreeError::Io(cause)) => {
                 let why = format!("the volume could not be read: {cause}");
                 Allocation::everything(kind, size, Some(why))

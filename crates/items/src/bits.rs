@@ -31,10 +31,7 @@ fn push_run(runs: &mut Vec<Range<u64>>, run: Range<u64>) {
 
 /// How many of the first `bits` are not set.
 pub(crate) fn count_zeros(bitmap: &[u8], bits: u64) -> u64 {
-    bits - runs_of_ones(bitmap, bits)
-        .iter()
-        .map(|r| r.end - r.start)
-        .sum::<u64>()
+    bits - runs_of_ones(bitmap, bits).iter().map(|r| r.end - r.start).sum::<u64>()
 }
 
 #[cfg(test)]

@@ -39,9 +39,7 @@ pub(crate) fn be32(bytes: &[u8], offset: usize) -> u32 {
 pub(crate) fn read_vec(volume: &dyn Volume, offset: u64, len: usize) -> Result<Vec<u8>, TreeError> {
     let end = offset.checked_add(len as u64);
     if end.is_none_or(|end| end > volume.size()) {
-        return Err(TreeError::Damaged(format!(
-            "it points to {len} bytes at {offset}, past the end of the volume"
-        )));
+        return Err(TreeError::Damaged(format!("it points to {len} bytes at {offset}, past the end of the volume")));
     }
     let mut buf = vec![0; len];
     volume.read_at(offset, &mut buf).map_err(TreeError::Io)?;

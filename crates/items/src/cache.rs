@@ -37,10 +37,7 @@ impl Volume for Borrowed<'_> {
 
 impl<V: Volume> CachedVolume<V> {
     pub(crate) fn new(inner: V) -> Self {
-        CachedVolume {
-            inner,
-            slots: (0..SLOTS).map(|_| Mutex::new(None)).collect(),
-        }
+        CachedVolume { inner, slots: (0..SLOTS).map(|_| Mutex::new(None)).collect() }
     }
 
     /// The volume beneath, for bulk data that would only push the metadata out.
@@ -51,9 +48,7 @@ impl<V: Volume> CachedVolume<V> {
     fn block(&self, index: u64) -> io::Result<Arc<[u8]>> {
         // A multiplicative hash: neighbouring structures at power-of-two distances must not share a slot.
         let slot = (index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % SLOTS;
-        let mut held = self.slots[slot]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.slots[slot].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, bytes)) = &*held
             && *at == index
         {

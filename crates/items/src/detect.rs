@@ -153,10 +153,7 @@ fn is_md(volume: &dyn Volume, head: &[u8]) -> Result<bool, TreeError> {
         return Ok(true);
     }
     let size = volume.size();
-    let near_end = [
-        (size / 512).checked_sub(16).map(|s| (s & !7) * 512),
-        (size & !0xFFFF).checked_sub(0x1_0000),
-    ];
+    let near_end = [(size / 512).checked_sub(16).map(|s| (s & !7) * 512), (size & !0xFFFF).checked_sub(0x1_0000)];
     for at in near_end.into_iter().flatten().filter(|&at| at + 4 <= size) {
         let bytes = read_vec(volume, at, 4)?;
         if le32(&bytes, 0) == MAGIC || be32(&bytes, 0) == MAGIC {

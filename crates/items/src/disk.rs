@@ -39,23 +39,14 @@ pub struct Part {
 
 impl Part {
     fn new(index: Option<u32>, place: Range<u64>, found: &Allocation) -> Self {
-        Part {
-            index,
-            place,
-            kind: found.kind,
-            used: found.used.total(),
-            doubt: found.doubt.clone(),
-        }
+        Part { index, place, kind: found.kind, used: found.used.total(), doubt: found.doubt.clone() }
     }
 }
 
 /// Which bytes of a volume are in use: of a disk with partitions, or of a single file system.
 pub fn allocated(volume: &dyn Volume) -> DiskAllocation {
     let size = volume.size();
-    let whole = |found: Allocation| DiskAllocation {
-        parts: vec![Part::new(None, 0..size, &found)],
-        used: found.used,
-    };
+    let whole = |found: Allocation| DiskAllocation { parts: vec![Part::new(None, 0..size, &found)], used: found.used };
     let doubt = |why: String| whole(Allocation::everything("unknown", size, Some(why)));
     match partitions(volume) {
         Err(why) => doubt(said(why)),

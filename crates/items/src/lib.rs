@@ -3,10 +3,7 @@
 //!
 //! Never knows: keys, the store, the network, or what a point is.
 
-#![allow(
-    clippy::single_range_in_vec_init,
-    reason = "this crate is about ranges: a list of one is meant as one"
-)]
+#![allow(clippy::single_range_in_vec_init, reason = "this crate is about ranges: a list of one is meant as one")]
 
 pub mod allocation;
 mod bits;

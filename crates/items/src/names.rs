@@ -32,9 +32,7 @@ impl NameCache {
 
     fn held(&self, directory: NodeId) -> Option<Names> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.iter()
-            .find(|(at, _)| *at == directory)
-            .map(|(_, names)| names.clone())
+        held.iter().find(|(at, _)| *at == directory).map(|(_, names)| names.clone())
     }
 
     fn keep(&self, directory: NodeId, entries: Vec<Entry>) -> Names {

@@ -12,13 +12,8 @@ use backstay_env::volume::Volume;
 const PAGES: [usize; 5] = [4096, 8192, 16384, 32768, 65536];
 const MARK: usize = 10;
 const SWAP: [&[u8]; 2] = [b"SWAPSPACE2", b"SWAP-SPACE"];
-const HIBERNATED: [&[u8]; 5] = [
-    b"S1SUSPEND",
-    b"S2SUSPEND",
-    b"ULSUSPEND",
-    b"LINHIB0001",
-    b"\xED\xC3\x02\xE9\x98\x56\xE5\x0C",
-];
+const HIBERNATED: [&[u8]; 5] =
+    [b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"LINHIB0001", b"\xED\xC3\x02\xE9\x98\x56\xE5\x0C"];
 
 fn mark(head: &[u8], page: usize) -> &[u8] {
     head.get(page - MARK..page).unwrap_or_default()

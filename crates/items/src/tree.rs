@@ -121,10 +121,7 @@ pub trait FileTree: Send + Sync {
     /// # Errors
     /// [`TreeError::NotFound`].
     fn lookup(&self, directory: NodeId, name: &std::ffi::OsStr) -> Result<NodeId, TreeError> {
-        let found = self
-            .entries(directory)?
-            .into_iter()
-            .find(|e| e.name == name);
+        let found = self.entries(directory)?.into_iter().find(|e| e.name == name);
         found.map(|e| e.node).ok_or(TreeError::NotFound)
     }
 

@@ -19,11 +19,7 @@ pub(crate) fn describe(volume: &dyn Volume, offset: u64, len: u64) -> io::Result
         }
         at += span.len;
     }
-    if at == offset && len > 0 {
-        Err(bad("the volume describes nothing"))
-    } else {
-        Ok(spans)
-    }
+    if at == offset && len > 0 { Err(bad("the volume describes nothing")) } else { Ok(spans) }
 }
 
 fn bad(why: &'static str) -> io::Error {

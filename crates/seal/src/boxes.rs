@@ -31,10 +31,8 @@ pub fn seal(key: &Secret, salt: Salt, aad: &[u8], message: &[u8]) -> Vec<u8> {
 pub fn open(key: &Secret, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
     let (salt, body) = sealed.split_first_chunk::<SALT>().ok_or(OpenError::Seal)?;
     let mut body = body.to_vec();
-    let plain = box_key(key, salt)
-        .open_in_place(nonce(), Aad::from(aad), &mut body)
-        .map_err(|_| OpenError::Seal)?
-        .len();
+    let plain =
+        box_key(key, salt).open_in_place(nonce(), Aad::from(aad), &mut body).map_err(|_| OpenError::Seal)?.len();
     body.truncate(plain);
     Ok(body)
 }
@@ -42,8 +40,7 @@ pub fn open(key: &Secret, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenErro
 fn box_key(key: &Secret, salt: &Salt) -> LessSafeKey {
     let mut hasher = blake3::Hasher::new_keyed(&key.0);
     hasher.update(CONTEXT).update(salt);
-    let unbound =
-        UnboundKey::new(&AES_256_GCM, hasher.finalize().as_bytes()).expect("32 bytes make a key");
+    let unbound = UnboundKey::new(&AES_256_GCM, hasher.finalize().as_bytes()).expect("32 bytes make a key");
     LessSafeKey::new(unbound)
 }
 
@@ -62,18 +59,11 @@ mod tests {
         assert_eq!(sealed.len(), 7 + backstay_format::keys::BOX_OVERHEAD);
         assert_eq!(open(&key, b"here", &sealed), Ok(b"message".to_vec()));
         assert_eq!(open(&key, b"there", &sealed), Err(OpenError::Seal));
-        assert_eq!(
-            open(&Secret([3; 32]), b"here", &sealed),
-            Err(OpenError::Seal)
-        );
+        assert_eq!(open(&Secret([3; 32]), b"here", &sealed), Err(OpenError::Seal));
         for at in 0..sealed.len() {
             let mut bad = sealed.clone();
             bad[at] ^= 0x10;
-            assert_eq!(
-                open(&key, b"here", &bad),
-                Err(OpenError::Seal),
-                "flip at {at}"
-            );
+            assert_eq!(open(&key, b"here", &bad), Err(OpenError::Seal), "flip at {at}");
         }
         assert_eq!(open(&key, b"here", &sealed[..10]), Err(OpenError::Seal));
     }

@@ -50,9 +50,7 @@ impl Cutter {
     /// For the vault's cut key.
     pub fn new(key: &Secret, size: CutSize) -> Self {
         let mut bytes = vec![0; PAGE_SIZE];
-        blake3::Hasher::new_keyed(&key.0)
-            .finalize_xof()
-            .fill(&mut bytes);
+        blake3::Hasher::new_keyed(&key.0).finalize_xof().fill(&mut bytes);
         let mut words = Box::new([0; WORDS]);
         for (word, four) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *word = u32::from_le_bytes(*four);
@@ -62,11 +60,7 @@ impl Cutter {
 
     /// Lengths in pages of the chunks of a run, which must be whole pages.
     pub fn cut<'a>(&'a self, run: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-        assert!(
-            run.len().is_multiple_of(PAGE_SIZE),
-            "a run of {} bytes is not whole pages",
-            run.len()
-        );
+        assert!(run.len().is_multiple_of(PAGE_SIZE), "a run of {} bytes is not whole pages", run.len());
         let mut rest = run.as_chunks::<PAGE_SIZE>().0;
         std::iter::from_fn(move || {
             let len = self.first_cut(rest);
@@ -93,12 +87,7 @@ impl Cutter {
         let keys = self.key.as_chunks::<16>().0;
         for (block, key) in page.as_chunks::<64>().0.iter().zip(keys) {
             let word = |i: usize| {
-                let bytes = [
-                    block[4 * i],
-                    block[4 * i + 1],
-                    block[4 * i + 2],
-                    block[4 * i + 3],
-                ];
+                let bytes = [block[4 * i], block[4 * i + 1], block[4 * i + 2], block[4 * i + 3]];
                 u32::from_le_bytes(bytes).wrapping_add(key[i])
             };
             for (i, sum) in sums.iter_mut().enumerate() {
@@ -112,12 +101,7 @@ impl Cutter {
 /// Whether a page holds only zeros.
 pub fn is_zero(page: &[u8]) -> bool {
     let (head, rest) = page.as_chunks::<64>();
-    let any = |c: &[u8; 64]| {
-        c.as_chunks::<8>()
-            .0
-            .iter()
-            .fold(0, |acc, w| acc | u64::from_le_bytes(*w))
-    };
+    let any = |c: &[u8; 64]| c.as_chunks::<8>().0.iter().fold(0, |acc, w| acc | u64::from_le_bytes(*w));
     head.iter().all(|c| any(c) == 0) && rest.iter().all(|b| *b == 0)
 }
 
@@ -125,18 +109,11 @@ pub fn is_zero(page: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const SIZE: CutSize = CutSize {
-        least: 4,
-        bits: 4,
-        most: 64,
-    };
+    const SIZE: CutSize = CutSize { least: 4, bits: 4, most: 64 };
 
     fn pages(count: usize, seed: u64) -> Vec<u8> {
         let mut out = vec![0; count * PAGE_SIZE];
-        blake3::Hasher::new()
-            .update(&seed.to_le_bytes())
-            .finalize_xof()
-            .fill(&mut out);
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
         out
     }
 
@@ -165,21 +142,13 @@ mod tests {
             cuts.collect::<std::collections::BTreeSet<_>>()
         };
         let shared = ends(0).intersection(&ends(13)).count();
-        assert!(
-            shared * 10 > ends(0).len() * 8,
-            "{shared} of {} cuts are shared",
-            ends(0).len()
-        );
+        assert!(shared * 10 > ends(0).len() * 8, "{shared} of {} cuts are shared", ends(0).len());
     }
 
     #[test]
     fn cuts_depend_on_the_key() {
         let run = pages(500, 4);
-        let cuts = |key| {
-            Cutter::new(&Secret([key; 32]), SIZE)
-                .cut(&run)
-                .collect::<Vec<_>>()
-        };
+        let cuts = |key| Cutter::new(&Secret([key; 32]), SIZE).cut(&run).collect::<Vec<_>>();
         assert_ne!(cuts(1), cuts(2));
     }
 

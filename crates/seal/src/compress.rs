@@ -10,8 +10,7 @@ pub struct Compressor(zstd::bulk::Compressor<'static>);
 impl Compressor {
     /// At a level of zstd.
     pub fn new(level: i32) -> Self {
-        let mut inner =
-            zstd::bulk::Compressor::new(level).expect("zstd makes a context unless memory is out");
+        let mut inner = zstd::bulk::Compressor::new(level).expect("zstd makes a context unless memory is out");
         let plain = "the parameter is known to the bundled zstd";
         inner.include_checksum(false).expect(plain);
         inner.include_contentsize(false).expect(plain);
@@ -37,9 +36,7 @@ pub struct Decompressor(zstd::bulk::Decompressor<'static>);
 
 impl Default for Decompressor {
     fn default() -> Self {
-        Decompressor(
-            zstd::bulk::Decompressor::new().expect("zstd makes a context unless memory is out"),
-        )
+        Decompressor(zstd::bulk::Decompressor::new().expect("zstd makes a context unless memory is out"))
     }
 }
 
@@ -66,14 +63,8 @@ mod tests {
         let mut out = Vec::new();
         let plain = b"abc".repeat(1000);
         assert!(Compressor::new(1).compress(&plain, &mut out));
-        assert_eq!(
-            Decompressor::default().decompress(&out, plain.len()),
-            Ok(plain.clone())
-        );
-        assert_eq!(
-            Decompressor::default().decompress(&out, plain.len() - 1),
-            Err(OpenError::Compression)
-        );
+        assert_eq!(Decompressor::default().decompress(&out, plain.len()), Ok(plain.clone()));
+        assert_eq!(Decompressor::default().decompress(&out, plain.len() - 1), Err(OpenError::Compression));
         let mut random = vec![0; 4096];
         blake3::Hasher::new().finalize_xof().fill(&mut random);
         assert!(!Compressor::new(1).compress(&random, &mut out));

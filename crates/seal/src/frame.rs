@@ -17,10 +17,7 @@ impl FrameKey {
     /// The data key of `pack`.
     pub fn new(key: &Secret, pack: PackId) -> Self {
         let unbound = UnboundKey::new(&AES_256_GCM, &key.0).expect("32 bytes make a key");
-        FrameKey {
-            key: LessSafeKey::new(unbound),
-            pack,
-        }
+        FrameKey { key: LessSafeKey::new(unbound), pack }
     }
 
     /// Seals `content` in place: 16 bytes longer afterwards.
@@ -34,14 +31,8 @@ impl FrameKey {
     ///
     /// # Errors
     /// [`OpenError::Seal`]; then the bytes are of no use.
-    pub fn open<'a>(
-        &self,
-        frame: FrameNo,
-        sealed: &'a mut [u8],
-    ) -> Result<&'a mut [u8], OpenError> {
-        self.key
-            .open_in_place(nonce(frame), Aad::from(self.aad()), sealed)
-            .map_err(|_| OpenError::Seal)
+    pub fn open<'a>(&self, frame: FrameNo, sealed: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {
+        self.key.open_in_place(nonce(frame), Aad::from(self.aad()), sealed).map_err(|_| OpenError::Seal)
     }
 
     fn aad(&self) -> [u8; 32] {
@@ -68,18 +59,9 @@ mod tests {
         let key = FrameKey::new(&secret, PackId([1; 16]));
         let mut sealed = b"content".to_vec();
         key.seal(FrameNo(3), &mut sealed);
-        assert_eq!(
-            key.open(FrameNo(3), &mut sealed.clone()).unwrap(),
-            b"content"
-        );
-        assert_eq!(
-            key.open(FrameNo(4), &mut sealed.clone()),
-            Err(OpenError::Seal)
-        );
+        assert_eq!(key.open(FrameNo(3), &mut sealed.clone()).unwrap(), b"content");
+        assert_eq!(key.open(FrameNo(4), &mut sealed.clone()), Err(OpenError::Seal));
         let other = FrameKey::new(&secret, PackId([2; 16]));
-        assert_eq!(
-            other.open(FrameNo(3), &mut sealed.clone()),
-            Err(OpenError::Seal)
-        );
+        assert_eq!(other.open(FrameNo(3), &mut sealed.clone()), Err(OpenError::Seal));
     }
 }

@@ -44,12 +44,7 @@ impl VaultKeys {
     }
 
     /// Seals a bucket's key for its row.
-    pub fn seal_bucket(
-        &self,
-        bucket: BucketId,
-        key: &Secret,
-        salt: Salt,
-    ) -> [u8; 32 + BOX_OVERHEAD] {
+    pub fn seal_bucket(&self, bucket: BucketId, key: &Secret, salt: Salt) -> [u8; 32 + BOX_OVERHEAD] {
         wrap(&self.wrap, b"backstay bucket 1", &bucket.0, key, salt)
     }
 
@@ -81,17 +76,9 @@ impl BucketKey {
     }
 }
 
-fn wrap(
-    with: &Secret,
-    what: &[u8],
-    id: &[u8; 16],
-    key: &Secret,
-    salt: Salt,
-) -> [u8; 32 + BOX_OVERHEAD] {
+fn wrap(with: &Secret, what: &[u8], id: &[u8; 16], key: &Secret, salt: Salt) -> [u8; 32 + BOX_OVERHEAD] {
     let sealed = boxes::seal(with, salt, &[what, id].concat(), &key.0);
-    sealed
-        .try_into()
-        .expect("a box is longer than its message by a known number of bytes")
+    sealed.try_into().expect("a box is longer than its message by a known number of bytes")
 }
 
 fn unwrap(with: &Secret, what: &[u8], id: &[u8; 16], sealed: &[u8]) -> Result<Secret, OpenError> {

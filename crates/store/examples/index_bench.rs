@@ -34,19 +34,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("chunks                {:>12}", options.chunks);
     build(&mut index, options.chunks)?;
     println!("peak memory           {:>12} KiB while building", peak()?);
-    println!(
-        "processor time        {:>12.1} s while building",
-        processor_seconds()?
-    );
+    println!("processor time        {:>12.1} s while building", processor_seconds()?);
     stats(&index);
     drop(index);
 
     let start = Instant::now();
     let index = open(folder.path(), options.fan_out)?;
-    println!(
-        "opened in             {:>12.1} ms",
-        start.elapsed().as_secs_f64() * 1e3
-    );
+    println!("opened in             {:>12.1} ms", start.elapsed().as_secs_f64() * 1e3);
     let start = Instant::now();
     warm(&index, options.chunks, options.lookups);
     println!(
@@ -84,17 +78,8 @@ fn options() -> Result<Options, Box<dyn Error>> {
 fn open(folder: &std::path::Path, fan_out: u64) -> Result<Index, Box<dyn Error>> {
     let home = Arc::new(Folder::open(folder)?);
     let prefix = Key::new("index").ok_or("not a key")?;
-    let limits = Limits {
-        fan_out,
-        ..Limits::default()
-    };
-    Ok(Index::open(
-        home,
-        prefix,
-        STORE,
-        limits,
-        Arc::new(SimRandom::seeded(1)),
-    )?)
+    let limits = Limits { fan_out, ..Limits::default() };
+    Ok(Index::open(home, prefix, STORE, limits, Arc::new(SimRandom::seeded(1)))?)
 }
 
 /// The id of chunk `n`; those from `chunks` on are in no pack.
@@ -118,10 +103,7 @@ fn build(index: &mut Index, chunks: u64) -> Result<(), Box<dyn Error>> {
         let one = Instant::now();
         let numbers = pack * PACK..chunks.min((pack + 1) * PACK);
         let entries = (0..).map(ChunkNo).zip(numbers.map(id));
-        let writing = Writing {
-            pack: pack_id(pack),
-            stamp: 0,
-        };
+        let writing = Writing { pack: pack_id(pack), stamp: 0 };
         index.insert_pack(writing, entries)?;
         index.merge_step()?;
         slowest = slowest.max(one.elapsed().as_secs_f64());
@@ -130,14 +112,8 @@ fn build(index: &mut Index, chunks: u64) -> Result<(), Box<dyn Error>> {
     let inserted = start.elapsed().as_secs_f64();
     while index.merge_step()? {}
     let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "inserted in           {inserted:>12.1} s: {:.0}/s, merges on the way included",
-        chunks as f64 / inserted
-    );
-    println!(
-        "and merged to the end {seconds:>12.1} s: {:.0}/s",
-        chunks as f64 / seconds
-    );
+    println!("inserted in           {inserted:>12.1} s: {:.0}/s, merges on the way included", chunks as f64 / inserted);
+    println!("and merged to the end {seconds:>12.1} s: {:.0}/s", chunks as f64 / seconds);
     println!("slowest pack          {:>12.1} ms", slowest * 1e3);
     Ok(())
 }
@@ -168,9 +144,7 @@ fn yardstick(folder: &std::path::Path, reads: u64) -> Result<(), Box<dyn Error>>
     }
     let wall = reads as f64 / start.elapsed().as_secs_f64();
     let own = reads as f64 / (processor_seconds()? - before);
-    println!(
-        "yardstick: block reads   {wall:>9.0} reads/s,   {own:>9.0} a second of processor time"
-    );
+    println!("yardstick: block reads   {wall:>9.0} reads/s,   {own:>9.0} a second of processor time");
     Ok(())
 }
 
@@ -184,11 +158,7 @@ fn lookups(index: &Index, chunks: u64, lookups: u64) -> Result<(), Box<dyn Error
     each("misses", index, &misses, 0)?;
     drop(misses);
     let other = |n: u64| {
-        if n.is_multiple_of(2) {
-            hit()
-        } else {
-            id(n + (1 << 41))
-        }
+        if n.is_multiple_of(2) { hit() } else { id(n + (1 << 41)) }
     };
     let mixed: Vec<ChunkId> = (0..lookups).map(other).collect();
     each("half hits", index, &mixed, lookups.div_ceil(2))
@@ -201,19 +171,12 @@ fn each(name: &str, index: &Index, ids: &[ChunkId], found: u64) -> Result<(), Bo
     for size in [1000, 10_000] {
         let batch = |ids: &[ChunkId]| index.lookup_many(ids).iter().flatten().count();
         let name = format!("{name}, {size} at once");
-        rate(&name, ids.len(), found, || {
-            ids.chunks(size).map(batch).sum()
-        })?;
+        rate(&name, ids.len(), found, || ids.chunks(size).map(batch).sum())?;
     }
     Ok(())
 }
 
-fn rate(
-    name: &str,
-    lookups: usize,
-    expected: u64,
-    run: impl Fn() -> usize,
-) -> Result<(), Box<dyn Error>> {
+fn rate(name: &str, lookups: usize, expected: u64, run: impl Fn() -> usize) -> Result<(), Box<dyn Error>> {
     let (start, before) = (Instant::now(), processor_seconds()?);
     let found = run() as u64;
     let (seconds, processor) = (start.elapsed().as_secs_f64(), processor_seconds()? - before);
@@ -235,10 +198,7 @@ fn stats(index: &Index) {
 /// KiB of memory at most so far.
 fn peak() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .ok_or("no VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 

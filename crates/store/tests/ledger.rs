@@ -42,12 +42,7 @@ impl World {
 
     fn names(&self, kind: &str) -> Vec<Key> {
         let prefix = Key::new(format!("vault/main/ledger/{kind}")).unwrap();
-        self.home
-            .list(&prefix)
-            .unwrap()
-            .into_iter()
-            .map(|l| l.key)
-            .collect()
+        self.home.list(&prefix).unwrap().into_iter().map(|l| l.key).collect()
     }
 
     fn spoil(&self, key: &Key, at: usize, len: usize) {
@@ -59,10 +54,7 @@ impl World {
 }
 
 fn set(key: u32, value: u32) -> Change {
-    Change {
-        key: key.to_be_bytes().to_vec(),
-        value: Some(value.to_le_bytes().to_vec()),
-    }
+    Change { key: key.to_be_bytes().to_vec(), value: Some(value.to_le_bytes().to_vec()) }
 }
 
 fn rows(view: &View) -> Model {
@@ -79,10 +71,7 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -114,20 +103,13 @@ fn several_writers_agree_with_a_model_whoever_folds() {
                 writers[dice.roll(3) as usize].fold().unwrap();
             }
             if dice.roll(10) == 0 {
-                assert_eq!(
-                    rows(&writers[dice.roll(3) as usize].refresh().unwrap()),
-                    model,
-                    "seed {seed} step {step}"
-                );
+                assert_eq!(rows(&writers[dice.roll(3) as usize].refresh().unwrap()), model, "seed {seed} step {step}");
             }
         }
         assert_eq!(rows(&world.open().view()), model, "seed {seed}");
         assert!(world.names("state").len() <= 2 && world.names("entry").len() < 250);
         for key in model.keys().take(50) {
-            assert_eq!(
-                world.open().view().get(key).unwrap().as_ref(),
-                model.get(key)
-            );
+            assert_eq!(world.open().view().get(key).unwrap().as_ref(), model.get(key));
         }
     }
 }
@@ -141,10 +123,7 @@ fn a_writer_that_slept_through_folds_commits_after_the_others() {
         commit(&busy, vec![set(2, value)]);
         busy.fold().unwrap();
     }
-    assert!(
-        world.names("entry").len() <= 2,
-        "old entries are folded away"
-    );
+    assert!(world.names("entry").len() <= 2, "old entries are folded away");
     let view = commit(&sleeper, vec![set(3, 3)]);
     assert_eq!((view.seq(), rows(&view).len()), (12, 3));
     assert_eq!(rows(&busy.refresh().unwrap()), rows(&view));
@@ -159,14 +138,8 @@ fn decisions_rest_on_everything_before_them() {
                 let ledger = world.open();
                 for _ in 0..25 {
                     let outcome = ledger.commit::<()>(("count", Timestamp(0)), |view| {
-                        let now = view
-                            .get(b"n")
-                            .unwrap()
-                            .map_or(0, |v| u32::from_le_bytes(v.try_into().unwrap()));
-                        Ok(vec![Change {
-                            key: b"n".to_vec(),
-                            value: Some((now + 1).to_le_bytes().to_vec()),
-                        }])
+                        let now = view.get(b"n").unwrap().map_or(0, |v| u32::from_le_bytes(v.try_into().unwrap()));
+                        Ok(vec![Change { key: b"n".to_vec(), value: Some((now + 1).to_le_bytes().to_vec()) }])
                     });
                     assert!(outcome.is_ok());
                     ledger.fold_if_due().unwrap();
@@ -174,18 +147,13 @@ fn decisions_rest_on_everything_before_them() {
             });
         }
     });
-    assert_eq!(
-        world.open().view().get(b"n").unwrap(),
-        Some(100u32.to_le_bytes().to_vec())
-    );
+    assert_eq!(world.open().view().get(b"n").unwrap(), Some(100u32.to_le_bytes().to_vec()));
 }
 
 #[test]
 fn a_refusal_writes_nothing() {
     let world = World::new();
-    let outcome = world
-        .open()
-        .commit(("test", Timestamp(0)), |_| Err::<Vec<Change>, _>("no"));
+    let outcome = world.open().commit(("test", Timestamp(0)), |_| Err::<Vec<Change>, _>("no"));
     assert!(matches!(outcome, Err(CommitError::Refused("no"))));
     assert!(world.names("entry").is_empty());
 }
@@ -208,10 +176,7 @@ fn one_damaged_copy_of_anything_costs_nothing() {
             for (at, len) in [(0, second), (second, whole.len() - second)] {
                 world.spoil(&key, at, len);
                 assert_eq!(rows(&world.open().view()), expected, "{key} from {at}");
-                assert!(
-                    !world.open().check().unwrap().is_empty(),
-                    "{key} from {at} is found"
-                );
+                assert!(!world.open().check().unwrap().is_empty(), "{key} from {at} is found");
                 world.home.put(&key, &[&whole]).unwrap();
             }
         }
@@ -244,8 +209,7 @@ fn damage_is_never_passed_off_as_the_newest() {
     assert!(Ledger::open(world.place(), Arc::new(SystemRandom)).is_err_and(|e| e.is_damage()));
     world.home.delete(&entries[3]).unwrap();
     assert!(Ledger::open(world.place(), Arc::new(SystemRandom)).is_err_and(|e| e.is_damage()));
-    let (before, damage) =
-        Ledger::open_before_damage(world.place(), Arc::new(SystemRandom)).unwrap();
+    let (before, damage) = Ledger::open_before_damage(world.place(), Arc::new(SystemRandom)).unwrap();
     assert_eq!((before.view().seq(), damage.is_some()), (3, true));
     let mut unused = [0];
     SystemRandom.fill(&mut unused);

@@ -128,9 +128,7 @@ impl RunBuilder {
 /// Extents of a block with their packs named.
 pub fn resolve(stored: &[Stored], packs: &[PackId]) -> Vec<Extent> {
     let content = |source: Source| match source {
-        Source::Data { pack, chunk, inside, tag } => {
-            Content::Data { pack: packs[pack as usize], chunk, inside, tag }
-        }
+        Source::Data { pack, chunk, inside, tag } => Content::Data { pack: packs[pack as usize], chunk, inside, tag },
         Source::Zero => Content::Zero,
         Source::Absent => Content::Absent,
         Source::Unreadable => Content::Unreadable,

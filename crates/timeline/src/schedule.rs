@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn months_follow_the_calendar() {
-        for (day, expected) in [(0, (1970, 1)), (30, (1970, 1)), (31, (1970, 2)), (-1, (1969, 12)), (20_779, (2026, 11))] {
+        for (day, expected) in
+            [(0, (1970, 1)), (30, (1970, 1)), (31, (1970, 2)), (-1, (1969, 12)), (20_779, (2026, 11))]
+        {
             assert_eq!(month_of(day), expected, "day {day}");
         }
         assert_eq!(month_of(11_016), (2000, 2), "2000-02-29");

@@ -42,8 +42,12 @@ mod tests {
         let stamped: Vec<_> =
             points.iter().enumerate().map(|(i, h)| (PointNo(i as u64 + 1), Timestamp(now.0 - h * HOUR))).collect();
         let drop = thin(&stamped, &schedule, now);
-        let stay: Vec<i64> =
-            points.iter().enumerate().filter(|(i, _)| !drop.contains(&PointNo(*i as u64 + 1))).map(|(_, h)| *h).collect();
+        let stay: Vec<i64> = points
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !drop.contains(&PointNo(*i as u64 + 1)))
+            .map(|(_, h)| *h)
+            .collect();
         assert_eq!(stay, kept);
     }
 

@@ -185,7 +185,8 @@ impl Vault {
                 Ok(run) => run,
                 Err(error) if error.is_damage() => {
                     let what = "the map of what changed";
-                    let where_ = format!("machine {}: {what} between points {} and {}", machine.row.name, id.from.0, id.to.0);
+                    let where_ =
+                        format!("machine {}: {what} between points {} and {}", machine.row.name, id.from.0, id.to.0);
                     findings.defects.push(format!("{where_} cannot be read: {error}"));
                     boundary = if row.level == 0 { id.to } else { boundary };
                     continue;

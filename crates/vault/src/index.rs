@@ -73,8 +73,7 @@ impl LazyIndex {
         (self.usable, self.small) = committed(view)?;
         if self.open.is_none() {
             let prefix = key(&self.prefix);
-            let opened =
-                Index::open(self.home.clone(), prefix, self.store, Limits::default(), self.random.clone());
+            let opened = Index::open(self.home.clone(), prefix, self.store, Limits::default(), self.random.clone());
             self.open = Some(opened.map_err(index_error)?);
         }
         let Some(index) = &mut self.open else { return Ok(()) };

@@ -184,12 +184,7 @@ impl Map {
 }
 
 /// Lays runs, newest first, over each other in a range of pages of a disk.
-pub(crate) fn merge(
-    runs: &[Run],
-    packs: &Packs,
-    disk: DiskNo,
-    range: &Range<u64>,
-) -> Result<Vec<Extent>, VaultError> {
+pub(crate) fn merge(runs: &[Run], packs: &Packs, disk: DiskNo, range: &Range<u64>) -> Result<Vec<Extent>, VaultError> {
     let mut out: Vec<Extent> = Vec::new();
     for run in runs {
         let older = run.extents(packs, disk, range)?;

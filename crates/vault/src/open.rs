@@ -151,8 +151,10 @@ impl Vault {
         root: RootKeys,
     ) -> Result<Opened, VaultError> {
         let keys = VaultKeys::derive(&root);
-        let (table, table_damage) = ledger_before_damage(&seams, (store, id), &names::ledger(vault, "keytable"), &keys.table)?;
-        let (ledger, ledger_damage) = ledger_before_damage(&seams, (store, id), &names::ledger(vault, "ledger"), &keys.ledger)?;
+        let (table, table_damage) =
+            ledger_before_damage(&seams, (store, id), &names::ledger(vault, "keytable"), &keys.table)?;
+        let (ledger, ledger_damage) =
+            ledger_before_damage(&seams, (store, id), &names::ledger(vault, "ledger"), &keys.ledger)?;
         let (table, ledger) = (Arc::new(table), Arc::new(ledger));
         let bucket = find_bucket(&table, &keys)?;
         let catalogue = Arc::new(Catalogue::new(ledger.clone(), table.clone(), keys.clone()));

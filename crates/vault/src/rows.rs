@@ -143,11 +143,7 @@ pub(crate) fn find_machine(view: &View, name: &str) -> Result<Option<Machine>, V
 }
 
 /// The spans of a machine that end at a number.
-pub(crate) fn spans_ending(
-    view: &View,
-    machine: MachineId,
-    to: PointNo,
-) -> Result<Vec<(SpanId, SpanRow)>, VaultError> {
+pub(crate) fn spans_ending(view: &View, machine: MachineId, to: PointNo) -> Result<Vec<(SpanId, SpanRow)>, VaultError> {
     let prefix = [b"s", &machine.0[..], &to.0.to_be_bytes()].concat();
     view.prefix(&prefix)?.iter().map(|(key, value)| span(key, value)).collect()
 }

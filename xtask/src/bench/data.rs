@@ -66,10 +66,7 @@ pub(super) struct Data {
 /// A tool or the disk fails; nothing half made is left under the final names.
 pub(super) fn make(sizes: Sizes) -> Result<Data> {
     let dir = run::keep("bench").join(sizes.name);
-    let data = Data {
-        before: dir.join("before.img"),
-        after: dir.join("after.img"),
-    };
+    let data = Data { before: dir.join("before.img"), after: dir.join("after.img") };
     if data.before.is_file() && data.after.is_file() {
         return Ok(data);
     }
@@ -116,10 +113,7 @@ fn fill_tree(tree: &Path, sizes: Sizes) -> Result<()> {
         copy_tree(&source, &system.join(name), &mut left, &mut taken)?;
     }
     if left > sizes.system / 10 {
-        println!(
-            "note: this machine has {} MiB of system files fewer than wanted",
-            left / MIB
-        );
+        println!("note: this machine has {} MiB of system files fewer than wanted", left / MIB);
     }
     let mut again = sizes.twice;
     for path in &taken {
@@ -146,10 +140,7 @@ fn fill_tree(tree: &Path, sizes: Sizes) -> Result<()> {
 /// Folders of system files, programs and text first; where they do not suffice, the compiler's own.
 fn sources() -> Result<Vec<PathBuf>> {
     let usr = ["bin", "sbin", "include", "libexec", "share", "lib", "local"];
-    let mut found: Vec<PathBuf> = usr
-        .iter()
-        .map(|name| Path::new("/usr").join(name))
-        .collect();
+    let mut found: Vec<PathBuf> = usr.iter().map(|name| Path::new("/usr").join(name)).collect();
     let sysroot = run::text(std::process::Command::new("rustc").args(["--print", "sysroot"]))?;
     found.push(PathBuf::from(sysroot.trim()));
     found.retain(|dir| dir.is_dir());
@@ -181,8 +172,7 @@ fn copy_tree(from: &Path, to: &Path, left: &mut u64, taken: &mut Vec<PathBuf>) -
         if facts.is_dir() {
             copy_tree(&path, &target, left, taken)?;
         } else if facts.is_symlink() {
-            symlink(fs::read_link(&path).during(path.display())?, &target)
-                .during(target.display())?;
+            symlink(fs::read_link(&path).during(path.display())?, &target).during(target.display())?;
         } else if facts.is_file() && rounded(facts.len()) <= *left {
             *left -= rounded(facts.len());
             copy_file(&path, &target)?;
@@ -200,9 +190,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
         fs::create_dir_all(parent).during(parent.display())?;
     }
     fs::copy(from, to).during(format!("copying {} to {}", from.display(), to.display()))?;
-    let time = fs::metadata(from)
-        .and_then(|facts| facts.modified())
-        .during(from.display())?;
+    let time = fs::metadata(from).and_then(|facts| facts.modified()).during(from.display())?;
     let file = File::open(to).during(to.display())?;
     file.set_modified(time).during(to.display())
 }
@@ -218,11 +206,7 @@ fn change(image: &Path, sizes: Sizes) -> Result<()> {
     let used = used::pages(image)?;
     let wanted = usize::try_from(sizes.changed_pages).during("number of pages")?;
     if used.len() < wanted {
-        return Err(Fail::new(format!(
-            "{} has only {} pages of files",
-            image.display(),
-            used.len()
-        )));
+        return Err(Fail::new(format!("{} has only {} pages of files", image.display(), used.len())));
     }
     let mut random = Random::seeded(2);
     let mut order = used;
@@ -230,15 +214,11 @@ fn change(image: &Path, sizes: Sizes) -> Result<()> {
         let other = place + random.below((order.len() - place) as u64) as usize;
         order.swap(place, other);
     }
-    let file = File::options()
-        .write(true)
-        .open(image)
-        .during(image.display())?;
+    let file = File::options().write(true).open(image).during(image.display())?;
     let mut page = [0; PAGE as usize];
     for number in &order[..wanted] {
         random.fill(&mut page);
-        file.write_all_at(&page, number * PAGE)
-            .during(image.display())?;
+        file.write_all_at(&page, number * PAGE).during(image.display())?;
     }
     file.sync_all().during(image.display())
 }

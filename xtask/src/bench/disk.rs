@@ -43,10 +43,7 @@ impl Outcome {
     /// The largest memory of all the steps.
     pub(super) fn peak(&self) -> u64 {
         let rest = [self.change, self.restore, self.delta];
-        rest.iter()
-            .flatten()
-            .map(|sample| sample.peak)
-            .fold(self.first.peak, u64::max)
+        rest.iter().flatten().map(|sample| sample.peak).fold(self.first.peak, u64::max)
     }
 }
 
@@ -75,23 +72,13 @@ pub(super) fn rounds(
     for contender in contenders {
         let said = run::text(&mut contender.version())?;
         let version = said.lines().next().unwrap_or_default().trim().to_owned();
-        all.push(Rounds {
-            name: contender.name(),
-            version,
-            yardstick: contender.is_yardstick(),
-            outcomes: Vec::new(),
-        });
+        all.push(Rounds { name: contender.name(), version, yardstick: contender.is_yardstick(), outcomes: Vec::new() });
     }
     for round in 0..rounds {
         for turn in 0..contenders.len() {
             let which = (round + turn) % contenders.len();
             let outcome = one(contenders[which].as_ref(), data, depth)?;
-            println!(
-                "round {}: {:<12} {}",
-                round + 1,
-                contenders[which].name(),
-                line(&outcome)
-            );
+            println!("round {}: {:<12} {}", round + 1, contenders[which].name(), line(&outcome));
             all[which].outcomes.push(outcome);
         }
     }
@@ -150,16 +137,18 @@ fn steps(contender: &dyn Contender, data: &Data, depth: Depth, place: &Place) ->
     Ok(outcome)
 }
 
-/// The target is a plain copy of the changed disk, of which the store knows nothing.
+/// The target is the protected disk itself, as it was left after the change and protected once more: it goes back to its
+/// first state in place. That it is a file of its own first, so that the data for the next rounds stays whole, is not timed.
 fn delta(contender: &dyn Contender, data: &Data, place: &Place) -> Result<Option<Sample>> {
     let Some(command) = contender.delta(place)? else {
         return Ok(None);
     };
-    remove(&place.out)?;
-    copy_sparse(&data.after, &place.out)?;
-    settle(&place.out)?;
+    remove(&place.image)?;
+    copy_sparse(&data.after, &place.image)?;
+    settle(&place.image)?;
+    run::output(&mut contender.protect(place))?;
     let sample = timed(&command)?;
-    same(&place.out, &data.before)?;
+    same(&place.image, &data.before)?;
     Ok(Some(sample))
 }
 
@@ -172,11 +161,7 @@ fn put_image(state: &Path, place: &Place) -> Result<()> {
 fn same(found: &Path, wanted: &Path) -> Result<()> {
     run::output(run::program("cmp").args([found, wanted]))
         .map(drop)
-        .map_err(|cause| {
-            Fail::new(format!(
-                "the restored image is not the one protected: {cause}"
-            ))
-        })
+        .map_err(|cause| Fail::new(format!("the restored image is not the one protected: {cause}")))
 }
 
 fn remove(path: &Path) -> Result<()> {

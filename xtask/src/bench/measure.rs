@@ -36,10 +36,7 @@ pub(super) fn timed_output(command: &Command) -> Result<(Sample, Vec<u8>)> {
     let report = std::env::temp_dir().join(format!("backstay-bench-{}.time", std::process::id()));
     let mut wrapped = Command::new("/usr/bin/time");
     wrapped.args(["-f", "%U %S %M", "-o"]).arg(&report);
-    wrapped
-        .arg(command.get_program())
-        .args(command.get_args())
-        .stdin(Stdio::null());
+    wrapped.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => wrapped.env(name, value),
@@ -55,8 +52,7 @@ pub(super) fn timed_output(command: &Command) -> Result<(Sample, Vec<u8>)> {
     let said = fs::read_to_string(&report).during(report.display())?;
     fs::remove_file(&report).during(report.display())?;
     let sample = parse(&said, wall);
-    let sample =
-        sample.ok_or_else(|| Fail::new(format!("/usr/bin/time said `{}`", said.trim())))?;
+    let sample = sample.ok_or_else(|| Fail::new(format!("/usr/bin/time said `{}`", said.trim())))?;
     Ok((sample, printed))
 }
 
@@ -65,11 +61,7 @@ fn parse(said: &str, wall: Duration) -> Option<Sample> {
     let user: f64 = words.next()?.parse().ok()?;
     let system: f64 = words.next()?.parse().ok()?;
     let kib: u64 = words.next()?.parse().ok()?;
-    Some(Sample {
-        wall,
-        cpu: Duration::try_from_secs_f64(user + system).ok()?,
-        peak: kib * 1024,
-    })
+    Some(Sample { wall, cpu: Duration::try_from_secs_f64(user + system).ok()?, peak: kib * 1024 })
 }
 
 /// The lengths of all files below, folders themselves not counted: what a copy to elsewhere would have to carry.
@@ -94,9 +86,7 @@ pub(super) fn stored(path: &Path) -> Result<u64> {
 pub(super) fn settle(hot: &Path) -> Result<()> {
     run::run(&mut Command::new("sync"))?;
     let mut file = fs::File::open(hot).during(hot.display())?;
-    std::io::copy(&mut file, &mut std::io::sink())
-        .during(hot.display())
-        .map(drop)
+    std::io::copy(&mut file, &mut std::io::sink()).during(hot.display()).map(drop)
 }
 
 #[cfg(test)]
@@ -106,10 +96,7 @@ mod tests {
     #[test]
     fn the_report_of_gnu_time_is_understood() {
         let sample = parse("1.50 0.25 2048\n", Duration::from_secs(1)).unwrap_or_default();
-        assert_eq!(
-            (sample.cpu, sample.peak),
-            (Duration::from_millis(1750), 2 << 20)
-        );
+        assert_eq!((sample.cpu, sample.peak), (Duration::from_millis(1750), 2 << 20));
         assert!(parse("Command terminated", Duration::ZERO).is_none());
     }
 }

@@ -61,29 +61,14 @@ impl Options {
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
-    let mut options = Options {
-        disk: Some(Depth::Restore),
-        index: true,
-        timeline: true,
-        quick: false,
-        rounds: 0,
-        only: Vec::new(),
-    };
+    let mut options =
+        Options { disk: Some(Depth::Restore), index: true, timeline: true, quick: false, rounds: 0, only: Vec::new() };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--quick" => options.quick = true,
-            "--rounds" => {
-                options.rounds = value(words.next(), word)?
-                    .parse()
-                    .map_err(|_| wrong(word))?
-            }
-            "--only" => {
-                options.only = value(words.next(), word)?
-                    .split(',')
-                    .map(str::to_owned)
-                    .collect()
-            }
+            "--rounds" => options.rounds = value(words.next(), word)?.parse().map_err(|_| wrong(word))?,
+            "--only" => options.only = value(words.next(), word)?.split(',').map(str::to_owned).collect(),
             part => options.part(part)?,
         }
     }
@@ -126,42 +111,22 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 
 fn on_disk(options: &Options, depth: Depth, arguments: &[String]) -> Result<Vec<Figure>> {
     let contenders = contenders(&options.only)?;
-    let sizes = if options.quick {
-        data::QUICK
-    } else {
-        data::FULL
-    };
+    let sizes = if options.quick { data::QUICK } else { data::FULL };
     let data = data::make(sizes)?;
     let rounds = disk::rounds(&contenders, &data, depth, options.rounds)?;
     let figures = targets::judge(&rounds, sizes.changed_pages);
     // A part of the rounds is no record of the whole.
     let whole = depth == Depth::Restore && options.only.is_empty();
     let section = if whole { "disk" } else { "" };
-    record(
-        section,
-        &table::tables(&rounds),
-        &figures,
-        options,
-        arguments,
-    )?;
+    record(section, &table::tables(&rounds), &figures, options, arguments)?;
     Ok(figures)
 }
 
 /// Prints, and at full size writes to the section of docs/results.md, if one is named.
-fn record(
-    section: &str,
-    tables: &str,
-    figures: &[Figure],
-    options: &Options,
-    arguments: &[String],
-) -> Result<()> {
+fn record(section: &str, tables: &str, figures: &[Figure], options: &Options, arguments: &[String]) -> Result<()> {
     let text = format!("{tables}\n{}", targets::shown(figures));
     println!("\n{text}");
-    if options.quick || section.is_empty() {
-        Ok(())
-    } else {
-        report::write(section, &text, arguments)
-    }
+    if options.quick || section.is_empty() { Ok(()) } else { report::write(section, &text, arguments) }
 }
 
 fn contenders(only: &[String]) -> Result<Vec<Box<dyn Contender>>> {
@@ -189,9 +154,5 @@ fn contenders(only: &[String]) -> Result<Vec<Box<dyn Contender>>> {
     if wanted("qemu-img") {
         found.push(Box::new(QemuImg));
     }
-    if found.is_empty() {
-        Err(wrong("--only"))
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(wrong("--only")) } else { Ok(found) }
 }

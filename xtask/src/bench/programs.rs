@@ -17,29 +17,17 @@ pub(super) struct Printed(BTreeMap<String, f64>);
 
 impl Printed {
     fn get(&self, name: &str) -> Result<f64> {
-        self.0
-            .get(name)
-            .copied()
-            .ok_or_else(|| Fail::new(format!("the program printed no `{name}`")))
+        self.0.get(name).copied().ok_or_else(|| Fail::new(format!("the program printed no `{name}`")))
     }
 
     fn figure(&self, figure: &str, name: &str, unit: &'static str, limit: Limit) -> Result<Figure> {
         let value = self.get(name)?;
-        Ok(Figure {
-            figure: figure.into(),
-            found: format!("{value:.2} {unit}"),
-            value,
-            unit,
-            limit,
-        })
+        Ok(Figure { figure: figure.into(), found: format!("{value:.2} {unit}"), value, unit, limit })
     }
 
     /// Everything, as a Markdown list.
     pub(super) fn listed(&self) -> String {
-        self.0
-            .iter()
-            .map(|(name, value)| format!("- {}: {value}\n", name.replace('_', " ")))
-            .collect()
+        self.0.iter().map(|(name, value)| format!("- {}: {value}\n", name.replace('_', " "))).collect()
     }
 }
 
@@ -51,18 +39,8 @@ pub(super) fn index(quick: bool) -> Result<(Printed, Vec<Figure>)> {
     let printed = program("index", chunks)?;
     let figures = vec![
         printed.figure("index, memory", "peak_mib", "MiB", Limit::AtMost(1024.0))?,
-        printed.figure(
-            "index, random lookups",
-            "lookups_per_second",
-            "/s",
-            Limit::AtLeast(200_000.0),
-        )?,
-        printed.figure(
-            "index, inserts",
-            "inserts_per_second",
-            "/s",
-            Limit::AtLeast(16_384.0),
-        )?,
+        printed.figure("index, random lookups", "lookups_per_second", "/s", Limit::AtLeast(200_000.0))?,
+        printed.figure("index, inserts", "inserts_per_second", "/s", Limit::AtLeast(16_384.0))?,
     ];
     Ok((printed, figures))
 }
@@ -74,11 +52,7 @@ pub(super) fn timeline(quick: bool) -> Result<(Printed, Vec<Figure>)> {
     let points = if quick { "5000" } else { "100000" };
     let printed = program("timeline", points)?;
     let ratio = printed.get("commit_ms_full")? / printed.get("commit_ms_empty")?;
-    let found = format!(
-        "{} ms, empty {} ms",
-        printed.get("commit_ms_full")?,
-        printed.get("commit_ms_empty")?
-    );
+    let found = format!("{} ms, empty {} ms", printed.get("commit_ms_full")?, printed.get("commit_ms_empty")?);
     let commit = Figure {
         figure: "timeline, committing a point".into(),
         found,
@@ -87,19 +61,9 @@ pub(super) fn timeline(quick: bool) -> Result<(Printed, Vec<Figure>)> {
         limit: Limit::AtMost(1.25),
     };
     let figures = vec![
-        printed.figure(
-            "timeline, opening any point",
-            "open_ms_worst",
-            "ms",
-            Limit::AtMost(50.0),
-        )?,
+        printed.figure("timeline, opening any point", "open_ms_worst", "ms", Limit::AtMost(50.0))?,
         commit,
-        printed.figure(
-            "timeline, 100 changed pages",
-            "mib_per_point",
-            "MiB",
-            Limit::AtMost(1.0),
-        )?,
+        printed.figure("timeline, 100 changed pages", "mib_per_point", "MiB", Limit::AtMost(1.0))?,
     ];
     Ok((printed, figures))
 }
@@ -108,11 +72,7 @@ fn program(name: &str, argument: &str) -> Result<Printed> {
     let manifest = run::root().join("bench/Cargo.toml");
     let target = run::cargo_target();
     let mut build = run::cargo();
-    build
-        .args(["build", "--release", "--manifest-path"])
-        .arg(&manifest)
-        .arg("--target-dir")
-        .arg(&target);
+    build.args(["build", "--release", "--manifest-path"]).arg(&manifest).arg("--target-dir").arg(&target);
     run::run(&mut build)?;
     let folder = run::keep("bench").join(name);
     remove(&folder)?;
@@ -122,10 +82,7 @@ fn program(name: &str, argument: &str) -> Result<Printed> {
     let (sample, said) = timed_output(&command)?;
     let mut values = parse(&said)?;
     values.insert("peak_mib".into(), sample.peak as f64 / f64::from(1 << 20));
-    values.insert(
-        "folder_mib".into(),
-        stored(&folder)? as f64 / f64::from(1 << 20),
-    );
+    values.insert("folder_mib".into(), stored(&folder)? as f64 / f64::from(1 << 20));
     remove(&folder)?;
     Ok(Printed(values))
 }
@@ -133,9 +90,7 @@ fn program(name: &str, argument: &str) -> Result<Printed> {
 fn parse(said: &[u8]) -> Result<BTreeMap<String, f64>> {
     let mut values = BTreeMap::new();
     for line in String::from_utf8_lossy(said).lines() {
-        let value = line
-            .split_once(' ')
-            .and_then(|(name, value)| Some((name, value.parse().ok()?)));
+        let value = line.split_once(' ').and_then(|(name, value)| Some((name, value.parse().ok()?)));
         let (name, value) = value.ok_or_else(|| Fail::new(format!("`{line}` is no figure")))?;
         values.insert(name.to_owned(), value);
     }
@@ -143,11 +98,7 @@ fn parse(said: &[u8]) -> Result<BTreeMap<String, f64>> {
 }
 
 fn remove(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).during(folder.display())
-    } else {
-        Ok(())
-    }
+    if folder.exists() { fs::remove_dir_all(folder).during(folder.display()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -157,10 +108,7 @@ mod tests {
     #[test]
     fn figures() {
         let values = parse(b"a_b 1.5\nc 2\n").unwrap_or_default();
-        assert_eq!(
-            values,
-            BTreeMap::from([("a_b".into(), 1.5), ("c".into(), 2.0)])
-        );
+        assert_eq!(values, BTreeMap::from([("a_b".into(), 1.5), ("c".into(), 2.0)]));
         assert!(parse(b"not a figure\n").is_err());
     }
 }

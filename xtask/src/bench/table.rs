@@ -17,12 +17,7 @@ pub(super) fn median<T: Ord + Copy>(values: impl IntoIterator<Item = T>) -> Opti
 
 /// The wall times of one step.
 pub(super) fn walls(rounds: &Rounds, step: impl Fn(&Outcome) -> Option<Sample>) -> Vec<Duration> {
-    rounds
-        .outcomes
-        .iter()
-        .filter_map(step)
-        .map(|sample| sample.wall)
-        .collect()
+    rounds.outcomes.iter().filter_map(step).map(|sample| sample.wall).collect()
 }
 
 /// One row for each contender.
@@ -45,12 +40,7 @@ pub(super) fn tables(all: &[Rounds]) -> String {
         ];
         let yardstick = if rounds.yardstick { " (yardstick)" } else { "" };
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "| {}{yardstick} | {} |",
-            rounds.name,
-            cells.join(" | ")
-        );
+        let _ = writeln!(text, "| {}{yardstick} | {} |", rounds.name, cells.join(" | "));
     }
     text.push('\n');
     for rounds in all {
@@ -75,7 +65,5 @@ fn cpu(rounds: &Rounds) -> String {
 
 fn mib(rounds: &Rounds, figure: impl Fn(&Outcome) -> Option<u64>) -> String {
     let median = median(rounds.outcomes.iter().filter_map(figure));
-    median.map_or("-".into(), |bytes| {
-        format!("{:.1}", bytes as f64 / f64::from(1 << 20))
-    })
+    median.map_or("-".into(), |bytes| format!("{:.1}", bytes as f64 / f64::from(1 << 20)))
 }

@@ -49,18 +49,11 @@ pub(super) fn judge(all: &[Rounds], changed_pages: u64) -> Vec<Figure> {
     let Some(ours) = all.iter().find(|rounds| rounds.name == "backstay") else {
         return Vec::new();
     };
-    let peers: Vec<&Rounds> = all
-        .iter()
-        .filter(|rounds| rounds.name != "backstay" && !rounds.yardstick)
-        .collect();
+    let peers: Vec<&Rounds> = all.iter().filter(|rounds| rounds.name != "backstay" && !rounds.yardstick).collect();
     let mut figures = Vec::new();
-    figures.extend(faster("first protect", ours, &peers, 0.4, |o| {
-        Some(o.first)
-    }));
+    figures.extend(faster("first protect", ours, &peers, 0.4, |o| Some(o.first)));
     figures.extend(smaller(ours, &peers));
-    figures.extend(faster("protect after the change", ours, &peers, 0.4, |o| {
-        o.change
-    }));
+    figures.extend(faster("protect after the change", ours, &peers, 0.4, |o| o.change));
     figures.extend(growth(ours, changed_pages));
     figures.extend(faster("whole restore", ours, &peers, 0.5, |o| o.restore));
     figures.extend(delta(ours));
@@ -113,13 +106,7 @@ fn growth(ours: &Rounds, changed_pages: u64) -> Option<Figure> {
     let own = median(ours.outcomes.iter().filter_map(|o| o.growth))? as f64 / MIB;
     let limit = 32.0 * changed_pages as f64 / 6500.0;
     let found = format!("{own:.1} MiB");
-    Some(Figure {
-        figure: "growth for the change".into(),
-        found,
-        value: own,
-        limit: Limit::AtMost(limit),
-        unit: "MiB",
-    })
+    Some(Figure { figure: "growth for the change".into(), found, value: own, limit: Limit::AtMost(limit), unit: "MiB" })
 }
 
 fn delta(ours: &Rounds) -> Option<Figure> {
@@ -127,13 +114,7 @@ fn delta(ours: &Rounds) -> Option<Figure> {
     let delta = median(walls(ours, |o| o.delta))?.as_secs_f64();
     let found = format!("{delta:.3} s, whole {whole:.2} s");
     let figure = "delta restore".into();
-    Some(Figure {
-        figure,
-        found,
-        value: delta / whole,
-        limit: Limit::AtMost(0.1),
-        unit: "of the whole restore",
-    })
+    Some(Figure { figure, found, value: delta / whole, limit: Limit::AtMost(0.1), unit: "of the whole restore" })
 }
 
 fn memory(ours: &Rounds) -> Vec<Figure> {
@@ -146,55 +127,28 @@ fn memory(ours: &Rounds) -> Vec<Figure> {
     ];
     let mut figures = Vec::new();
     for (name, step) in steps {
-        let Some(peak) = ours
-            .outcomes
-            .iter()
-            .filter_map(step)
-            .map(|sample| sample.peak)
-            .max()
-        else {
+        let Some(peak) = ours.outcomes.iter().filter_map(step).map(|sample| sample.peak).max() else {
             continue;
         };
         let value = peak as f64 / MIB;
         let (figure, found) = (format!("memory, {name}"), format!("{value:.1} MiB"));
-        figures.push(Figure {
-            figure,
-            found,
-            value,
-            limit: Limit::AtMost(300.0),
-            unit: "MiB",
-        });
+        figures.push(Figure { figure, found, value, limit: Limit::AtMost(300.0), unit: "MiB" });
     }
     figures
 }
 
 /// A Markdown table.
 pub(super) fn shown(figures: &[Figure]) -> String {
-    let mut text = String::from(
-        "| figure | found (medians) | ratio or size | to reach | |\n|---|---|---|---|---|\n",
-    );
+    let mut text = String::from("| figure | found (medians) | ratio or size | to reach | |\n|---|---|---|---|---|\n");
     for one in figures {
-        let Figure {
-            figure,
-            found,
-            value,
-            unit,
-            ..
-        } = one;
+        let Figure { figure, found, value, unit, .. } = one;
         let limit = match one.limit {
             Limit::AtMost(most) => format!("at most {most}"),
             Limit::AtLeast(least) => format!("at least {least}"),
         };
-        let mark = if one.reached() {
-            "reached"
-        } else {
-            "**missed**"
-        };
+        let mark = if one.reached() { "reached" } else { "**missed**" };
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "| {figure} | {found} | {value:.3} | {limit} {unit} | {mark} |"
-        );
+        let _ = writeln!(text, "| {figure} | {found} | {value:.3} | {limit} {unit} | {mark} |");
     }
     text
 }
@@ -202,16 +156,8 @@ pub(super) fn shown(figures: &[Figure]) -> String {
 /// # Errors
 /// Names the figures that miss their target.
 pub(super) fn all_reached(figures: &[Figure]) -> Result<()> {
-    let missed: Vec<&str> = figures
-        .iter()
-        .filter(|one| !one.reached())
-        .map(|one| one.figure.as_str())
-        .collect();
-    if missed.is_empty() {
-        Ok(())
-    } else {
-        Err(Fail::new(format!("not reached: {}", missed.join(", "))))
-    }
+    let missed: Vec<&str> = figures.iter().filter(|one| !one.reached()).map(|one| one.figure.as_str()).collect();
+    if missed.is_empty() { Ok(()) } else { Err(Fail::new(format!("not reached: {}", missed.join(", ")))) }
 }
 
 #[cfg(test)]
@@ -220,46 +166,24 @@ mod tests {
 
     fn rounds(name: &'static str, seconds: [u64; 3], stored: u64) -> Rounds {
         let outcome = |seconds| {
-            let first = Sample {
-                wall: Duration::from_secs(seconds),
-                peak: 1 << 20,
-                ..Sample::default()
-            };
-            Outcome {
-                first,
-                stored,
-                ..Outcome::default()
-            }
+            let first = Sample { wall: Duration::from_secs(seconds), peak: 1 << 20, ..Sample::default() };
+            Outcome { first, stored, ..Outcome::default() }
         };
-        Rounds {
-            name,
-            version: String::new(),
-            yardstick: false,
-            outcomes: seconds.map(outcome).to_vec(),
-        }
+        Rounds { name, version: String::new(), yardstick: false, outcomes: seconds.map(outcome).to_vec() }
     }
 
     #[test]
     fn medians_are_compared_with_the_best_peer() {
-        let all = [
-            rounds("backstay", [3, 1, 9], 90),
-            rounds("slow", [50, 60, 70], 100),
-            rounds("fast", [10, 9, 11], 120),
-        ];
+        let all =
+            [rounds("backstay", [3, 1, 9], 90), rounds("slow", [50, 60, 70], 100), rounds("fast", [10, 9, 11], 120)];
         let figures = judge(&all, 6500);
         let names: Vec<&str> = figures.iter().map(|one| one.figure.as_str()).collect();
         assert_eq!(names, ["first protect", "stored", "memory, first protect"]);
         assert_eq!((figures[0].value, figures[1].value), (0.3, 0.9));
         assert!(figures.iter().all(Figure::reached));
-        let late = [
-            rounds("backstay", [5, 5, 5], 101),
-            rounds("fast", [10, 10, 10], 100),
-        ];
+        let late = [rounds("backstay", [5, 5, 5], 101), rounds("fast", [10, 10, 10], 100)];
         assert_eq!(
-            all_reached(&judge(&late, 6500))
-                .err()
-                .map(|e| e.to_string())
-                .as_deref(),
+            all_reached(&judge(&late, 6500)).err().map(|e| e.to_string()).as_deref(),
             Some("not reached: first protect, stored")
         );
     }

@@ -17,11 +17,7 @@ pub(super) struct Loop(String);
 impl Loop {
     /// Attaches the file to a free loop device.
     pub(super) fn attach(file: &Path) -> Result<Loop> {
-        let said = run::text(
-            run::as_root("losetup")?
-                .args(["--find", "--show"])
-                .arg(file),
-        )?;
+        let said = run::text(run::as_root("losetup")?.args(["--find", "--show"]).arg(file))?;
         Ok(Loop(said.trim().to_owned()))
     }
 
@@ -44,11 +40,7 @@ impl Mount {
     /// Mounts the device on the folder, which is made.
     pub(super) fn new(device: &str, folder: &Path, options: &str) -> Result<Mount> {
         std::fs::create_dir_all(folder).during(folder.display())?;
-        run::output(
-            run::as_root("mount")?
-                .args(["-o", options, device])
-                .arg(folder),
-        )?;
+        run::output(run::as_root("mount")?.args(["-o", options, device]).arg(folder))?;
         Ok(Mount(folder.to_path_buf()))
     }
 }
@@ -76,8 +68,7 @@ impl Interrupt {
     pub(super) fn listen() -> Result<Interrupt> {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&asked))
-                .during("listening for signals")?;
+            signal_hook::flag::register(signal, Arc::clone(&asked)).during("listening for signals")?;
         }
         Ok(Interrupt(asked))
     }
@@ -85,11 +76,7 @@ impl Interrupt {
     /// # Errors
     /// The user asked us to stop.
     pub(super) fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            Err(Fail::new("stopped, and cleaned up"))
-        } else {
-            Ok(())
-        }
+        if self.0.load(Ordering::Relaxed) { Err(Fail::new("stopped, and cleaned up")) } else { Ok(()) }
     }
 }
 

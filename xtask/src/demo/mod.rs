@@ -51,27 +51,13 @@ fn say(sentence: &str) {
 fn fresh_home() -> Result<Home> {
     let dir = run::keep("demo");
     if dir.exists() {
-        run::output(
-            run::as_root("rm")?
-                .args(["-r", "--one-file-system"])
-                .arg(&dir),
-        )?;
+        run::output(run::as_root("rm")?.args(["-r", "--one-file-system"]).arg(&dir))?;
     }
     fs::create_dir_all(&dir).during(dir.display())?;
-    fs::write(dir.join("passphrase"), "a passphrase for the demo\n")
-        .during("writing the passphrase")?;
+    fs::write(dir.join("passphrase"), "a passphrase for the demo\n").during("writing the passphrase")?;
     let (disk, mounted) = (dir.join("disk.img"), dir.join("mounted"));
-    let (first, second) = (
-        dir.join("files at the first point"),
-        dir.join("files at the second point"),
-    );
-    Ok(Home {
-        dir,
-        disk,
-        mounted,
-        first,
-        second,
-    })
+    let (first, second) = (dir.join("files at the first point"), dir.join("files at the second point"));
+    Ok(Home { dir, disk, mounted, first, second })
 }
 
 /// Two points with a change in between; answers the time of the first.
@@ -89,15 +75,7 @@ fn make_history(home: &Home, backstay: &Backstay, interrupt: &Interrupt) -> Resu
     say("a store, and the first point of the mounted disk");
     let store = home.dir.join("store").display().to_string();
     backstay.run(&["init", &store])?;
-    let protect = [
-        "protect",
-        disk.device(),
-        "--store",
-        &store,
-        "--machine",
-        MACHINE,
-        "--once",
-    ];
+    let protect = ["protect", disk.device(), "--store", &store, "--machine", MACHINE, "--once"];
     sync(home)?;
     backstay.run(&protect)?;
     let first = backstay.points(MACHINE)?.into_iter().next_back();
@@ -119,30 +97,17 @@ fn get_back(home: &Home, backstay: &Backstay, first: &str, interrupt: &Interrupt
     let letter = home.dir.join("contract.txt");
     let to = letter.display().to_string();
     backstay.run(&["files", "ls", MACHINE, "--at", first, "/letters"])?;
-    backstay.run(&[
-        "files",
-        "get",
-        MACHINE,
-        "--at",
-        first,
-        "/letters/contract.txt",
-        "--to",
-        &to,
-    ])?;
+    backstay.run(&["files", "get", MACHINE, "--at", first, "/letters/contract.txt", "--to", &to])?;
     same(&letter, &home.first.join("letters/contract.txt"))?;
     interrupt.check()?;
 
-    say(
-        "the whole disk as it is now, then in place back to the first point; each is mounted and compared",
-    );
+    say("the whole disk as it is now, then in place back to the first point; each is mounted and compared");
     let restored = home.dir.join("restored.img");
     let to = restored.display().to_string();
     backstay.run(&["restore", MACHINE, "--at", "latest", "--to", &to])?;
     same_files(&restored, &home.mounted, &home.second)?;
     interrupt.check()?;
-    backstay.run(&[
-        "restore", MACHINE, "--at", first, "--to", &to, "--delta", "--yes",
-    ])?;
+    backstay.run(&["restore", MACHINE, "--at", first, "--to", &to, "--delta", "--yes"])?;
     same_files(&restored, &home.mounted, &home.first)
 }
 
@@ -155,18 +120,10 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 fn same_files(image: &Path, folder: &Path, expected: &Path) -> Result<()> {
     // A copy, because mounting replays the journal, which writes.
     let looked_at = image.with_extension("mounted.img");
-    run::output(
-        run::as_root("cp")?
-            .arg("--sparse=always")
-            .args([image, &looked_at]),
-    )?;
+    run::output(run::as_root("cp")?.arg("--sparse=always").args([image, &looked_at]))?;
     let disk = Loop::attach(&looked_at)?;
     let mount = Mount::new(disk.device(), folder, "ro")?;
-    run::run(
-        run::as_root("diff")?
-            .args(["--recursive", "--no-dereference"])
-            .args([expected, folder]),
-    )?;
+    run::run(run::as_root("diff")?.args(["--recursive", "--no-dereference"]).args([expected, folder]))?;
     drop(mount);
     drop(disk);
     run::output(run::as_root("rm")?.arg(&looked_at))?;
@@ -179,26 +136,12 @@ fn write_files(home: &Home) -> Result<()> {
     let plain = home.dir.join("files");
     let letters = plain.join("letters");
     fs::create_dir_all(&letters).during(letters.display())?;
-    fs::write(letters.join("contract.txt"), "We agree on everything.\n")
-        .during("writing a letter")?;
-    fs::write(letters.join("offer.txt"), "Ten servers, at a fair price.\n")
-        .during("writing a letter")?;
-    let mailbox: String = (0..200_000)
-        .map(|n| format!("From: customer {n}\nDear all, number {n}.\n\n"))
-        .collect();
+    fs::write(letters.join("contract.txt"), "We agree on everything.\n").during("writing a letter")?;
+    fs::write(letters.join("offer.txt"), "Ten servers, at a fair price.\n").during("writing a letter")?;
+    let mailbox: String = (0..200_000).map(|n| format!("From: customer {n}\nDear all, number {n}.\n\n")).collect();
     fs::write(plain.join("mailbox"), mailbox).during("writing a mailbox")?;
-    run::output(
-        run::as_root("cp")?
-            .arg("--recursive")
-            .arg(run::root().join("docs"))
-            .arg(&plain),
-    )?;
-    run::output(
-        run::as_root("cp")?
-            .arg("--recursive")
-            .arg(plain.join("."))
-            .arg(&home.mounted),
-    )?;
+    run::output(run::as_root("cp")?.arg("--recursive").arg(run::root().join("docs")).arg(&plain))?;
+    run::output(run::as_root("cp")?.arg("--recursive").arg(plain.join(".")).arg(&home.mounted))?;
     run::output(run::as_root("rm")?.arg("-r").arg(&plain)).map(drop)
 }
 
@@ -226,11 +169,7 @@ fn where_to_look(backstay: &Backstay, first: &str) {
     println!("{}", backstay.settings());
     println!("backstay show {MACHINE} --at '{first}'");
     println!("backstay mount {MACHINE} --at latest DIR    # disks and files as folders");
-    println!(
-        "backstay serve {MACHINE} --at latest        # the disk over NBD, for qemu and others"
-    );
+    println!("backstay serve {MACHINE} --at latest        # the disk over NBD, for qemu and others");
     println!("backstay check --read-data                  # every byte verified");
-    println!(
-        "\nARCHITECTURE.md shows the inside, docs/format the bytes, docs/results.md the figures."
-    );
+    println!("\nARCHITECTURE.md shows the inside, docs/format the bytes, docs/results.md the figures.");
 }

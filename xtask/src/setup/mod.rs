@@ -64,57 +64,31 @@ fn is_debian() -> bool {
     };
     let like = |line: &str| {
         let (name, value) = line.split_once('=')?;
-        matches!(name, "ID" | "ID_LIKE").then(|| {
-            value
-                .trim_matches('"')
-                .split(' ')
-                .any(|word| word == "debian")
-        })
+        matches!(name, "ID" | "ID_LIKE").then(|| value.trim_matches('"').split(' ').any(|word| word == "debian"))
     };
     text.lines().filter_map(like).any(|debian| debian)
 }
 
 fn table(packages: &[&Package]) -> String {
-    let rows: Vec<String> = packages
-        .iter()
-        .map(|p| format!("  {:<16} {}", p.name, p.why))
-        .collect();
+    let rows: Vec<String> = packages.iter().map(|p| format!("  {:<16} {}", p.name, p.why)).collect();
     rows.join("\n")
 }
 
 fn missing<'a>(wanted: &[&'a Package]) -> Result<Vec<&'a Package>> {
     // Ends with 1 when it does not know one of them; the list is complete all the same.
     let mut query = Command::new("dpkg-query");
-    query.args([
-        "--show",
-        "--showformat",
-        "${Package} ${db:Status-Status}\\n",
-    ]);
+    query.args(["--show", "--showformat", "${Package} ${db:Status-Status}\\n"]);
     query.args(wanted.iter().map(|package| package.name));
     let said = query.output().during("dpkg-query")?;
     let said = String::from_utf8_lossy(&said.stdout);
-    let there = |package: &Package| {
-        said.lines()
-            .any(|line| line == format!("{} installed", package.name))
-    };
-    Ok(wanted
-        .iter()
-        .copied()
-        .filter(|package| !there(package))
-        .collect())
+    let there = |package: &Package| said.lines().any(|line| line == format!("{} installed", package.name));
+    Ok(wanted.iter().copied().filter(|package| !there(package)).collect())
 }
 
 /// Whether apt's lists name a version of each.
 fn all_known(names: &[&str]) -> Result<bool> {
-    let said = run::text(
-        Command::new("apt-cache")
-            .env("LC_ALL", "C")
-            .arg("policy")
-            .args(names),
-    )?;
-    let candidates = said
-        .lines()
-        .filter(|line| line.trim().starts_with("Candidate:") && !line.ends_with("(none)"));
+    let said = run::text(Command::new("apt-cache").env("LC_ALL", "C").arg("policy").args(names))?;
+    let candidates = said.lines().filter(|line| line.trim().starts_with("Candidate:") && !line.ends_with("(none)"));
     Ok(candidates.count() == names.len())
 }
 
@@ -126,13 +100,7 @@ fn apt_install(names: &[&str]) -> Result<()> {
 
 fn apt(arguments: &[&str]) -> Result<()> {
     let mut command = run::as_root("env")?;
-    command.args([
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "--quiet",
-        "-o",
-        "DPkg::Lock::Timeout=600",
-    ]);
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=600"]);
     run::run(command.args(arguments))
 }
 
@@ -142,26 +110,13 @@ fn apt(arguments: &[&str]) -> Result<()> {
 pub(crate) fn rustic() -> Result<PathBuf> {
     let home = run::keep("peers");
     let program = home.join("bin/rustic");
-    if program.is_file()
-        && run::text(Command::new(&program).arg("--version"))?
-            .trim()
-            .ends_with(RUSTIC)
-    {
+    if program.is_file() && run::text(Command::new(&program).arg("--version"))?.trim().ends_with(RUSTIC) {
         return Ok(program);
     }
-    println!(
-        "setup: building rustic {RUSTIC} from crates.io, a peer of the bench (once; takes minutes)"
-    );
+    println!("setup: building rustic {RUSTIC} from crates.io, a peer of the bench (once; takes minutes)");
     let build = home.join("build");
     let mut command = run::cargo();
-    command.env("CARGO_TARGET_DIR", &build).args([
-        "install",
-        "rustic-rs",
-        "--locked",
-        "--force",
-        "--version",
-        RUSTIC,
-    ]);
+    command.env("CARGO_TARGET_DIR", &build).args(["install", "rustic-rs", "--locked", "--force", "--version", RUSTIC]);
     run::run(command.arg("--root").arg(&home))?;
     fs::remove_dir_all(&build).during(build.display())?;
     Ok(program)

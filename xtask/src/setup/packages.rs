@@ -18,41 +18,17 @@ const fn package(name: &'static str, why: &'static str) -> Package {
 pub(crate) const TEST: &[Package] = &[
     package("gcc", "builds the C parts of cryptography and compression"),
     package("libc6-dev", "headers for those"),
-    package(
-        "g++",
-        "builds what the fuzz targets link, so that they are checked too",
-    ),
-    package(
-        "e2fsprogs",
-        "ext4: mkfs, e2fsck, dumpe2fs and debugfs make and judge test images",
-    ),
-    package(
-        "xfsprogs",
-        "XFS: mkfs, xfs_db and xfs_repair make and judge test images",
-    ),
-    package(
-        "btrfs-progs",
-        "btrfs: mkfs and btrfs inspect-internal make and judge test images",
-    ),
-    package(
-        "ntfs-3g",
-        "NTFS: mkntfs, ntfscp and ntfsinfo make and judge test images",
-    ),
+    package("g++", "builds what the fuzz targets link, so that they are checked too"),
+    package("e2fsprogs", "ext4: mkfs, e2fsck, dumpe2fs and debugfs make and judge test images"),
+    package("xfsprogs", "XFS: mkfs, xfs_db and xfs_repair make and judge test images"),
+    package("btrfs-progs", "btrfs: mkfs and btrfs inspect-internal make and judge test images"),
+    package("ntfs-3g", "NTFS: mkntfs, ntfscp and ntfsinfo make and judge test images"),
     package("gdisk", "sgdisk writes GPT partition tables for tests"),
     package("fdisk", "sfdisk writes MBR partition tables for tests"),
-    package(
-        "mount",
-        "losetup and mount: loop devices for tests and the demo",
-    ),
+    package("mount", "losetup and mount: loop devices for tests and the demo"),
     package("libnbd-bin", "nbdinfo and nbdcopy judge our NBD server"),
-    package(
-        "python3-libnbd",
-        "an NBD client that asks what no tool asks",
-    ),
-    package(
-        "qemu-utils",
-        "qemu-img and qemu-io judge our NBD server and images",
-    ),
+    package("python3-libnbd", "an NBD client that asks what no tool asks"),
+    package("qemu-utils", "qemu-img and qemu-io judge our NBD server and images"),
     package("fuse3", "fusermount3 mounts a point without root"),
     package("zstd", "a second reader for compressed test data"),
 ];

@@ -74,17 +74,13 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "sim",
-        may: &[
-            "format", "seal", "env", "store", "timeline", "vault", "items", "recover", "verify",
-        ],
+        may: &["format", "seal", "env", "store", "timeline", "vault", "items", "recover", "verify"],
         tests_may: &[],
         why: "sim runs engines in one process from one seed: the command line and the kernel's hooks have no place there",
     },
     Room {
         name: "cli",
-        may: &[
-            "format", "seal", "env", "store", "timeline", "vault", "items", "recover",
-        ],
+        may: &["format", "seal", "env", "store", "timeline", "vault", "items", "recover"],
         tests_may: &["verify"],
         why: "cli ships to users: neither the simulator nor the witness belongs in the product",
     },
@@ -109,49 +105,18 @@ const FENCED: &[Fenced] = &[
         rooms: &["seal", "verify"],
         why: "ciphers belong to seal; verify reads with its own",
     },
-    Fenced {
-        library: "argon2",
-        rooms: &["seal", "verify"],
-        why: "keys belong to seal; verify reads with its own",
-    },
-    Fenced {
-        library: "object_store",
-        rooms: &["env"],
-        why: "S3 is one kind of home behind env's seam",
-    },
-    Fenced {
-        library: "tokio",
-        rooms: &["env"],
-        why: "engines run simulated, so no runtime may reach them",
-    },
-    Fenced {
-        library: "fuser",
-        rooms: &["recover"],
-        why: "FUSE is one way of reading back",
-    },
-    Fenced {
-        library: "clap",
-        rooms: &["cli"],
-        why: "the library never meets the user",
-    },
-    Fenced {
-        library: "indicatif",
-        rooms: &["cli"],
-        why: "the library never meets the user",
-    },
-    Fenced {
-        library: "anyhow",
-        rooms: &[],
-        why: "errors answer the caller's question; a bag of text does not",
-    },
+    Fenced { library: "argon2", rooms: &["seal", "verify"], why: "keys belong to seal; verify reads with its own" },
+    Fenced { library: "object_store", rooms: &["env"], why: "S3 is one kind of home behind env's seam" },
+    Fenced { library: "tokio", rooms: &["env"], why: "engines run simulated, so no runtime may reach them" },
+    Fenced { library: "fuser", rooms: &["recover"], why: "FUSE is one way of reading back" },
+    Fenced { library: "clap", rooms: &["cli"], why: "the library never meets the user" },
+    Fenced { library: "indicatif", rooms: &["cli"], why: "the library never meets the user" },
+    Fenced { library: "anyhow", rooms: &[], why: "errors answer the caller's question; a bag of text does not" },
 ];
 
 /// Checks the packages of `cargo metadata --no-deps`.
 pub(super) fn check(metadata: &Value) -> Vec<Finding> {
-    let packages = metadata["packages"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
     packages.iter().flat_map(package).collect()
 }
 
@@ -160,26 +125,18 @@ fn package(package: &Value) -> Vec<Finding> {
     let room = name.strip_prefix("backstay-").unwrap_or(name);
     let place = text(&package["manifest_path"]).to_owned();
     let Some(known) = ROOMS.iter().find(|known| known.name == room) else {
-        return vec![Finding::new(
-            place,
-            format!("room `{room}` has no row in the table of arrows"),
-        )];
+        return vec![Finding::new(place, format!("room `{room}` has no row in the table of arrows"))];
     };
-    let dependencies = package["dependencies"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut findings = Vec::new();
     for dependency in dependencies {
         let target = text(&dependency["name"]);
         let in_tests = text(&dependency["kind"]) == "dev";
         if let Some(target) = target.strip_prefix("backstay-") {
-            let allowed =
-                known.may.contains(&target) || in_tests && known.tests_may.contains(&target);
+            let allowed = known.may.contains(&target) || in_tests && known.tests_may.contains(&target);
             if !allowed {
                 let where_from = if in_tests { "tests of " } else { "" };
-                let sentence =
-                    format!("{where_from}{room} must not import {target}: {}", known.why);
+                let sentence = format!("{where_from}{room} must not import {target}: {}", known.why);
                 findings.push(Finding::new(place.clone(), sentence));
             }
         } else if let Some(fence) = FENCED.iter().find(|fence| fence.library == target)
@@ -210,33 +167,19 @@ mod tests {
     #[test]
     fn arrows() {
         assert_eq!(findings("backstay-store", Value::Null, "backstay-seal"), 0);
-        assert_eq!(
-            findings("backstay-store", Value::Null, "backstay-timeline"),
-            1
-        );
-        assert_eq!(
-            findings("backstay-verify", Value::Null, "backstay-format"),
-            1
-        );
-        assert_eq!(
-            findings("backstay-verify", json!("dev"), "backstay-format"),
-            0
-        );
+        assert_eq!(findings("backstay-store", Value::Null, "backstay-timeline"), 1);
+        assert_eq!(findings("backstay-verify", Value::Null, "backstay-format"), 1);
+        assert_eq!(findings("backstay-verify", json!("dev"), "backstay-format"), 0);
         assert_eq!(findings("backstay-unheard-of", Value::Null, "serde"), 1);
         assert_eq!(findings("backstay-vault", Value::Null, "clap"), 1);
-        assert_eq!(
-            findings("backstay-vault", json!("build"), "backstay-cli"),
-            1
-        );
+        assert_eq!(findings("backstay-vault", json!("build"), "backstay-cli"), 1);
     }
 
     #[test]
     fn no_cycles() {
         let mut done: Vec<&str> = Vec::new();
         while done.len() < ROOMS.len() {
-            let ready = |room: &&Room| {
-                !done.contains(&room.name) && room.may.iter().all(|name| done.contains(name))
-            };
+            let ready = |room: &&Room| !done.contains(&room.name) && room.may.iter().all(|name| done.contains(name));
             let next = ROOMS.iter().find(ready).map(|room| room.name);
             assert!(next.is_some(), "a cycle among the rooms not in {done:?}");
             done.extend(next);

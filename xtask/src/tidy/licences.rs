@@ -27,19 +27,13 @@ const ALLOWED: &[&str] = &[
 
 /// Checks every package of `cargo metadata`, whatever platform or test it is for.
 pub(super) fn check(metadata: &Value) -> Vec<Finding> {
-    let packages = metadata["packages"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut findings = Vec::new();
     for package in packages {
         let name = package["name"].as_str().unwrap_or_default();
         match package["license"].as_str() {
             Some(expression) if allowed(expression) => {}
-            Some(expression) => findings.push(Finding::new(
-                name,
-                format!("licence `{expression}` is not on the list"),
-            )),
+            Some(expression) => findings.push(Finding::new(name, format!("licence `{expression}` is not on the list"))),
             None => findings.push(Finding::new(name, "states no licence")),
         }
     }
@@ -48,10 +42,7 @@ pub(super) fn check(metadata: &Value) -> Vec<Finding> {
 
 /// Whether an SPDX expression (or the older `A/B`) can be met from the list. What is not understood cannot.
 fn allowed(expression: &str) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
     any_of(&mut rest, 0).unwrap_or(false) && rest.is_empty()
@@ -107,23 +98,10 @@ mod tests {
 
     #[test]
     fn expressions() {
-        for good in [
-            "MIT",
-            "MIT/Apache-2.0",
-            "(MIT OR GPL-3.0) AND ISC",
-            "GPL-2.0 OR Apache-2.0 WITH LLVM-exception",
-        ] {
+        for good in ["MIT", "MIT/Apache-2.0", "(MIT OR GPL-3.0) AND ISC", "GPL-2.0 OR Apache-2.0 WITH LLVM-exception"] {
             assert!(allowed(good), "{good}");
         }
-        for bad in [
-            "",
-            "GPL-3.0",
-            "MIT AND GPL-3.0",
-            "(MIT",
-            "MIT WITH",
-            "MIT ISC",
-            "Apache-2.0 WITH GCC-exception",
-        ] {
+        for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT", "MIT WITH", "MIT ISC", "Apache-2.0 WITH GCC-exception"] {
             assert!(!allowed(bad), "{bad}");
         }
         assert!(!allowed(&"(".repeat(100_000)));
@@ -135,10 +113,7 @@ mod tests {
         for licence in ALLOWED {
             assert!(deny.contains(&format!("\"{licence}\"")), "{licence}");
         }
-        let listed = deny
-            .lines()
-            .filter(|line| line.starts_with("    \""))
-            .count();
+        let listed = deny.lines().filter(|line| line.starts_with("    \"")).count();
         assert_eq!(listed, ALLOWED.len());
     }
 }

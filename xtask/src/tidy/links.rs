@@ -9,10 +9,7 @@ use super::Finding;
 
 /// Checks all pages together, since they point at each other. `exists` says whether a file or folder of the project,
 /// by its path from the root, is there.
-pub(super) fn check(
-    pages: &BTreeMap<String, String>,
-    exists: impl Fn(&Path) -> bool,
-) -> Vec<Finding> {
+pub(super) fn check(pages: &BTreeMap<String, String>, exists: impl Fn(&Path) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in pages {
         for (number, line) in prose(text) {
@@ -78,12 +75,7 @@ fn targets(line: &str) -> Vec<&str> {
     for (place, piece) in line.split('`').enumerate() {
         // A link's text may be a code span: then the piece after it begins with `](`.
         if place % 2 == 0 {
-            found.extend(
-                piece
-                    .split("](")
-                    .skip(1)
-                    .filter_map(|rest| Some(rest.split_once(')')?.0)),
-            );
+            found.extend(piece.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)));
         }
     }
     found
@@ -91,15 +83,11 @@ fn targets(line: &str) -> Vec<&str> {
 
 /// Headings as the usual viewers name them.
 fn headings(page: &str) -> impl Iterator<Item = String> {
-    prose(page)
-        .filter(|(_, line)| line.starts_with('#'))
-        .map(|(_, line)| {
-            let title = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = title
-                .chars()
-                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-        })
+    prose(page).filter(|(_, line)| line.starts_with('#')).map(|(_, line)| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
 }
 
 #[cfg(test)]
@@ -109,20 +97,13 @@ mod tests {
     fn findings(text: &str) -> usize {
         let other = ("docs/b.md".to_owned(), "# One, two\n".to_owned());
         let pages = BTreeMap::from([("docs/a.md".to_owned(), text.to_owned()), other]);
-        let known = |path: &Path| {
-            path == "LICENSE-MIT" || pages.contains_key(path.to_str().unwrap_or_default())
-        };
+        let known = |path: &Path| path == "LICENSE-MIT" || pages.contains_key(path.to_str().unwrap_or_default());
         check(&pages, known).len()
     }
 
     #[test]
     fn links() {
-        assert_eq!(
-            findings(
-                "[b](b.md), [`b`](b.md#one-two), [l](../LICENSE-MIT), [w](https://a.example/)"
-            ),
-            0
-        );
+        assert_eq!(findings("[b](b.md), [`b`](b.md#one-two), [l](../LICENSE-MIT), [w](https://a.example/)"), 0);
         assert_eq!(findings("[c](c.md)"), 1);
         assert_eq!(findings("[`b`](b.md#three)"), 1);
         assert_eq!(findings("```\n[c](c.md)\n```\n`[c](c.md)`"), 0);

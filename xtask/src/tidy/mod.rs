@@ -24,10 +24,7 @@ struct Finding {
 
 impl Finding {
     fn new(place: impl Into<String>, sentence: impl Into<String>) -> Finding {
-        Finding {
-            place: place.into(),
-            sentence: sentence.into(),
-        }
+        Finding { place: place.into(), sentence: sentence.into() }
     }
 
     fn at(path: &str, line: usize, sentence: impl Into<String>) -> Finding {
@@ -48,18 +45,10 @@ pub(crate) fn main() -> Result<()> {
     let mut findings = arrows::check(&metadata(&["--no-deps"])?);
     findings.extend(licences::check(&metadata(&[])?));
     let files = files()?;
-    let pages = files
-        .iter()
-        .filter(|(path, _)| path.ends_with(".md"))
-        .cloned()
-        .collect::<BTreeMap<_, _>>();
+    let pages = files.iter().filter(|(path, _)| path.ends_with(".md")).cloned().collect::<BTreeMap<_, _>>();
     findings.extend(links::check(&pages, |path| run::root().join(path).exists()));
     for (path, text) in &files {
-        findings.extend(if path.ends_with(".rs") {
-            sources::check(path, text)
-        } else {
-            sources::plain(path, text)
-        });
+        findings.extend(if path.ends_with(".rs") { sources::check(path, text) } else { sources::plain(path, text) });
     }
     findings.extend(sources::stale(&files));
     for finding in &findings {
@@ -76,11 +65,7 @@ pub(crate) fn main() -> Result<()> {
 }
 
 fn metadata(arguments: &[&str]) -> Result<serde_json::Value> {
-    let said = run::output(
-        run::cargo()
-            .args(["metadata", "--format-version", "1", "--locked"])
-            .args(arguments),
-    )?;
+    let said = run::output(run::cargo().args(["metadata", "--format-version", "1", "--locked"]).args(arguments))?;
     serde_json::from_slice(&said).during("cargo metadata")
 }
 
@@ -96,10 +81,7 @@ fn files() -> Result<Vec<(String, String)>> {
         "--deduplicate",
     ]);
     let mut files = Vec::new();
-    for path in run::text(&mut git)?
-        .split('\0')
-        .filter(|path| written_by_people(path))
-    {
+    for path in run::text(&mut git)?.split('\0').filter(|path| written_by_people(path)) {
         let full = run::root().join(path);
         if full.is_file() {
             files.push((path.to_owned(), fs::read_to_string(&full).during(path)?));
@@ -109,10 +91,7 @@ fn files() -> Result<Vec<(String, String)>> {
 }
 
 fn written_by_people(path: &str) -> bool {
-    let name = Path::new(path)
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let kinds = [".rs", ".md", ".toml", ".sh", ".py", ".yml", ".yaml"];
     kinds.iter().any(|kind| name.ends_with(kind)) || path.starts_with(".ci/")
 }

@@ -25,54 +25,29 @@ const MARKERS: &[&str] = &[
 ];
 
 /// Beginnings of paths that exist on one machine only.
-const MACHINE_PATHS: &[&str] = &[
-    concat!("/ro", "ot/"),
-    concat!("/wo", "rk/"),
-    concat!("/tm", "p/"),
-    concat!("/Us", "ers/"),
-];
+const MACHINE_PATHS: &[&str] =
+    &[concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/tm", "p/"), concat!("/Us", "ers/")];
 
 /// Checks one Rust file.
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = plain(path, text);
-    let mut complain =
-        |line: usize, sentence: String| findings.push(Finding::at(path, line, sentence));
+    let mut complain = |line: usize, sentence: String| findings.push(Finding::at(path, line, sentence));
     if !text.starts_with("//!") {
-        complain(
-            1,
-            "begins without a `//!` header that says what this is, and what it never knows".into(),
-        );
+        complain(1, "begins without a `//!` header that says what this is, and what it never knows".into());
     }
-    let header: String = text
-        .lines()
-        .take_while(|line| line.starts_with("//!"))
-        .collect();
+    let header: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
     let crate_root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
-    if crate_root
-        && !header.contains("Never knows")
-        && !header.to_lowercase().contains("must never know")
-    {
-        complain(
-            1,
-            "the header of a crate says what it must never know (`Never knows: ...`)".into(),
-        );
+    if crate_root && !header.contains("Never knows") && !header.to_lowercase().contains("must never know") {
+        complain(1, "the header of a crate says what it must never know (`Never knows: ...`)".into());
     }
     let lines = before_tests(text);
     if lines > CEILING {
-        complain(
-            lines,
-            format!(
-                "{lines} lines before its tests, more than {CEILING}: split it by what it knows"
-            ),
-        );
+        complain(lines, format!("{lines} lines before its tests, more than {CEILING}: split it by what it knows"));
     }
     if !UNSAFE.iter().any(|&(listed, _)| listed == path) {
         for (number, line) in text.lines().enumerate() {
             if has_word(code(line), WORD) {
-                complain(
-                    number + 1,
-                    format!("`{WORD}` in a file that tidy does not list with a reason"),
-                );
+                complain(number + 1, format!("`{WORD}` in a file that tidy does not list with a reason"));
             }
         }
     }
@@ -84,18 +59,10 @@ pub(super) fn plain(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in text.lines().enumerate() {
         for marker in MARKERS.iter().filter(|marker| has_word(line, marker)) {
-            findings.push(Finding::at(
-                path,
-                number + 1,
-                format!("unfinished: `{marker}`"),
-            ));
+            findings.push(Finding::at(path, number + 1, format!("unfinished: `{marker}`")));
         }
         for start in MACHINE_PATHS.iter().filter(|start| has_path(line, start)) {
-            findings.push(Finding::at(
-                path,
-                number + 1,
-                format!("a path of one machine: `{start}...`"),
-            ));
+            findings.push(Finding::at(path, number + 1, format!("a path of one machine: `{start}...`")));
         }
     }
     findings
@@ -103,26 +70,16 @@ pub(super) fn plain(path: &str, text: &str) -> Vec<Finding> {
 
 /// Entries of the list of files with unsafe code that no longer need it.
 pub(super) fn stale(files: &[(String, String)]) -> Vec<Finding> {
-    let needed = |path: &str| {
-        files
-            .iter()
-            .any(|(file, text)| file == path && has_word(text, WORD))
-    };
+    let needed = |path: &str| files.iter().any(|(file, text)| file == path && has_word(text, WORD));
     let stale = UNSAFE.iter().filter(|(path, _)| !needed(path));
-    stale
-        .map(|(path, _)| Finding::new(*path, format!("is listed for `{WORD}` code but has none")))
-        .collect()
+    stale.map(|(path, _)| Finding::new(*path, format!("is listed for `{WORD}` code but has none"))).collect()
 }
 
 fn before_tests(text: &str) -> usize {
     let mut lines = text.lines().peekable();
     let mut count = 0;
     while let Some(line) = lines.next() {
-        if line.trim() == "#[cfg(test)]"
-            && lines
-                .peek()
-                .is_some_and(|next| next.trim_start().starts_with("mod "))
-        {
+        if line.trim() == "#[cfg(test)]" && lines.peek().is_some_and(|next| next.trim_start().starts_with("mod ")) {
             break;
         }
         count += 1;
@@ -148,9 +105,7 @@ fn has_word(line: &str, word: &str) -> bool {
 fn has_path(line: &str, start: &str) -> bool {
     line.match_indices(start).any(|(at, _)| {
         let before = line[..at].chars().next_back();
-        !before.is_some_and(|c| {
-            c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '}' | ')' | '~' | '*')
-        })
+        !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '}' | ')' | '~' | '*'))
     })
 }
 
@@ -167,10 +122,7 @@ mod tests {
         assert_eq!(count("crates/x/src/a.rs", "//! A.\n"), 0);
         assert_eq!(count("crates/x/src/a.rs", "fn a() {}\n"), 1);
         assert_eq!(count("crates/x/src/lib.rs", "//! A.\n"), 1);
-        assert_eq!(
-            count("crates/x/src/lib.rs", "//! A.\n//!\n//! Never knows: b.\n"),
-            0
-        );
+        assert_eq!(count("crates/x/src/lib.rs", "//! A.\n//!\n//! Never knows: b.\n"), 0);
     }
 
     #[test]
@@ -195,13 +147,7 @@ mod tests {
     fn tests_do_not_count() {
         let body = "x\n".repeat(CEILING - 1);
         assert_eq!(count("a.rs", &format!("//! A.\n{body}")), 0);
-        assert_eq!(
-            count(
-                "a.rs",
-                &format!("//! A.\n{body}#[cfg(test)]\nmod tests {{\n{body}")
-            ),
-            0
-        );
+        assert_eq!(count("a.rs", &format!("//! A.\n{body}#[cfg(test)]\nmod tests {{\n{body}")), 0);
         assert_eq!(count("a.rs", &format!("//! A.\n{body}y\n")), 1);
     }
 }

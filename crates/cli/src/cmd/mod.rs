@@ -7,6 +7,7 @@ mod forget;
 mod init;
 mod integrity;
 mod key;
+mod known;
 mod list;
 mod manual;
 mod mount;

@@ -4,10 +4,11 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use backstay_env::real::disk::{self, Disk, FileVolume};
-use backstay_env::volume::{Volume as _, VolumeMut};
-use backstay_recover::restore::{Mode, Options, Report, copy};
+use backstay_env::volume::{Volume, VolumeMut};
+use backstay_recover::restore::{Mode, Options, Patch, Report, copy};
 use serde_json::json;
 
 use crate::args::{Common, Restore};
@@ -18,6 +19,8 @@ use crate::stop::Stop;
 use crate::store::Location;
 use crate::{spec, store};
 
+use super::known;
+
 pub(super) fn run(common: &Common, args: &Restore) -> Result<(), Failure> {
     if let Some(folder) = Location::of(common)?.folder() {
         check_target(&args.to, folder)?;
@@ -26,7 +29,12 @@ pub(super) fn run(common: &Common, args: &Restore) -> Result<(), Failure> {
     let found = spec::find(&vault, &args.at)?;
     let source = spec::volume(&vault, &found)?;
     let stop = Stop::listen()?;
+    let known = if args.delta && !args.verify { known::changes_to(&vault, &found, &args.to)? } else { None };
     let (target, mode) = open_target(args, source.size())?;
+    let (source, mode): (Arc<dyn Volume>, Mode) = match known {
+        Some(ranges) => (Arc::new(Patch::new(source, ranges)), Mode::Patch),
+        None => (source, mode),
+    };
     let meter = Meter::new("restoring", common.json);
     let options = Options { verify: args.verify, ..Options::new(mode) };
     let progress = |p: backstay_recover::restore::Progress| meter.show(p.done, p.total);

@@ -30,16 +30,8 @@ const EXTENT_LEN: usize = 24;
 /// not change while it is asked, and the answer is for those bytes only, not for what is written later.
 pub fn allocated(volume: &dyn Volume) -> Allocation {
     match believed(volume) {
-        Ok(used) => Allocation {
-            kind: KIND,
-            used,
-            doubt: None,
-        },
-        Err(error) => Allocation {
-            kind: KIND,
-            used: all_of(volume),
-            doubt: Some(why(&error)),
-        },
+        Ok(used) => Allocation { kind: KIND, used, doubt: None },
+        Err(error) => Allocation { kind: KIND, used: all_of(volume), doubt: Some(why(&error)) },
     }
 }
 
@@ -63,10 +55,7 @@ fn believed(volume: &dyn Volume) -> Result<Ranges, TreeError> {
         return Err(damaged("the first superblock is not whole"));
     }
     if s.unknown_ro != 0 {
-        return Err(unsupported(format!(
-            "unknown features ({:#x})",
-            s.unknown_ro
-        )));
+        return Err(unsupported(format!("unknown features ({:#x})", s.unknown_ro)));
     }
     if s.device_bytes > disk.size() {
         return Err(damaged("the volume is smaller than the file system"));
@@ -89,11 +78,7 @@ struct Used<'d> {
 impl<'d> Used<'d> {
     fn new(disk: &'d Disk<'d>) -> Self {
         let supers = SUPER_AT.iter().map(|at| *at..at + SUPER_LEN);
-        Used {
-            disk,
-            found: std::iter::once(0..BOOT_AREA).chain(supers).collect(),
-            sums: BTreeMap::new(),
-        }
+        Used { disk, found: std::iter::once(0..BOOT_AREA).chain(supers).collect(), sums: BTreeMap::new() }
     }
 
     fn tree(&self, id: u64) -> Result<super::node::Pointer, TreeError> {
@@ -149,25 +134,24 @@ impl<'d> Used<'d> {
         };
         let chunks = self.disk.chunks.iter();
         let mut missing: BTreeMap<u64, u64> = chunks.map(|(at, c)| (at, c.len)).collect();
-        self.disk
-            .scan(&self.tree(id)?, Key::MIN, Key::MAX, &mut |key, item| {
-                if key.kind != kind::BLOCK_GROUP_ITEM {
-                    return Ok(Flow::Go);
-                }
-                if missing.remove(&key.object) != Some(key.offset) {
-                    return Err(damaged(format!("block group {} has no chunk", key.object)));
-                }
-                let end = key.object + key.offset;
-                let found = self.sums.get(&end).copied().unwrap_or(0);
-                match item.len() >= EXTENT_LEN && le64(item, 0) == found {
-                    true => Ok(Flow::Go),
-                    false => Err(damaged(format!(
-                        "block group {} says {} bytes are used, its extents have {found}",
-                        key.object,
-                        le64(item, 0)
-                    ))),
-                }
-            })?;
+        self.disk.scan(&self.tree(id)?, Key::MIN, Key::MAX, &mut |key, item| {
+            if key.kind != kind::BLOCK_GROUP_ITEM {
+                return Ok(Flow::Go);
+            }
+            if missing.remove(&key.object) != Some(key.offset) {
+                return Err(damaged(format!("block group {} has no chunk", key.object)));
+            }
+            let end = key.object + key.offset;
+            let found = self.sums.get(&end).copied().unwrap_or(0);
+            match item.len() >= EXTENT_LEN && le64(item, 0) == found {
+                true => Ok(Flow::Go),
+                false => Err(damaged(format!(
+                    "block group {} says {} bytes are used, its extents have {found}",
+                    key.object,
+                    le64(item, 0)
+                ))),
+            }
+        })?;
         match missing.first_key_value() {
             None => Ok(()),
             Some((at, _)) => Err(damaged(format!("the chunk at {at} has no block group"))),
@@ -179,16 +163,12 @@ impl<'d> Used<'d> {
         let mut runs = Vec::new();
         let mut extents = Vec::new();
         let node = u64::from(disk.superblock.node);
-        log::walk(
-            disk,
-            &mut |block| runs.push((block, node)),
-            &mut |_, key, item| {
-                if key.kind == kind::EXTENT_DATA {
-                    extents.extend(Extent::footprint(item));
-                }
-                Ok(())
-            },
-        )?;
+        log::walk(disk, &mut |block| runs.push((block, node)), &mut |_, key, item| {
+            if key.kind == kind::EXTENT_DATA {
+                extents.extend(Extent::footprint(item));
+            }
+            Ok(())
+        })?;
         runs.extend(extents);
         runs.into_iter().try_for_each(|(at, len)| self.add(at, len))
     }

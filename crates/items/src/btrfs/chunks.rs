@@ -47,9 +47,8 @@ impl Chunks {
         let mut chunks = Chunks::default();
         let mut rest = of.sys_chunks.as_slice();
         while !rest.is_empty() {
-            let (key, item) = rest
-                .split_at_checked(KEY_LEN)
-                .ok_or_else(|| damaged("the list of system chunks is cut short"))?;
+            let (key, item) =
+                rest.split_at_checked(KEY_LEN).ok_or_else(|| damaged("the list of system chunks is cut short"))?;
             let key = Key::decode(key, 0);
             let used = chunks.add(of, key, item)?;
             rest = item.get(used..).unwrap_or_default();
@@ -58,12 +57,7 @@ impl Chunks {
     }
 
     /// Adds a chunk item; says how many bytes it took.
-    pub(super) fn add(
-        &mut self,
-        of: &Superblock,
-        key: Key,
-        item: &[u8],
-    ) -> Result<usize, TreeError> {
+    pub(super) fn add(&mut self, of: &Superblock, key: Key, item: &[u8]) -> Result<usize, TreeError> {
         if key.kind != kind::CHUNK_ITEM || key.object != tree::CHUNK_OBJECT {
             return Err(damaged("an item among the chunks is not a chunk"));
         }
@@ -91,10 +85,7 @@ impl Chunks {
         if within >= chunk.len {
             return Err(outside());
         }
-        Ok(Place {
-            copies: chunk.copies.iter().map(|c| c + within).collect(),
-            len: chunk.len - within,
-        })
+        Ok(Place { copies: chunk.copies.iter().map(|c| c + within).collect(), len: chunk.len - within })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Chunk)> {
@@ -118,9 +109,7 @@ fn decode(of: &Superblock, start: u64, item: &[u8]) -> Result<(Chunk, usize), Tr
         0 | RAID0 | RAID10 if stripes == 1 => {}
         DUP | RAID1 | RAID1C3 | RAID1C4 if stripes <= MAX_COPIES => {}
         _ => {
-            return Err(unsupported(format!(
-                "a chunk with profile {profile:#x} and {stripes} stripes"
-            )));
+            return Err(unsupported(format!("a chunk with profile {profile:#x} and {stripes} stripes")));
         }
     }
     let mut copies = Vec::new();
@@ -130,9 +119,7 @@ fn decode(of: &Superblock, start: u64, item: &[u8]) -> Result<(Chunk, usize), Tr
             return Err(unsupported("a chunk on another device"));
         }
         if at.checked_add(len).is_none_or(|end| end > of.device_bytes) {
-            return Err(damaged(format!(
-                "the chunk at {start} ends past the device"
-            )));
+            return Err(damaged(format!("the chunk at {start} ends past the device")));
         }
         copies.push(at);
     }

@@ -91,9 +91,7 @@ pub(super) struct Unpacked(Mutex<VecDeque<(Whole, Arc<Vec<u8>>)>>);
 impl Unpacked {
     fn held(&self, whole: &Whole) -> Option<Arc<Vec<u8>>> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.iter()
-            .find(|(w, _)| w == whole)
-            .map(|(_, b)| b.clone())
+        held.iter().find(|(w, _)| w == whole).map(|(_, b)| b.clone())
     }
 
     fn keep(&self, whole: Whole, bytes: Arc<Vec<u8>>) {
@@ -117,13 +115,7 @@ impl DataReader<'_> {
     ///
     /// # Errors
     /// `Damaged` when a sector fits its checksum in no copy or cannot be unpacked.
-    pub(super) fn read(
-        &self,
-        stored: &Stored,
-        skip: u64,
-        out: &mut [u8],
-        summed: bool,
-    ) -> Result<(), TreeError> {
+    pub(super) fn read(&self, stored: &Stored, skip: u64, out: &mut [u8], summed: bool) -> Result<(), TreeError> {
         let sector = u64::from(self.disk.superblock.sector);
         if !stored.disk.is_multiple_of(sector) || !stored.disk_len.is_multiple_of(sector) {
             return Err(damaged("an extent is not made of whole sectors"));
@@ -153,9 +145,7 @@ impl DataReader<'_> {
     fn read_piece(&self, at: u64, out: &mut [u8], summed: bool) -> Result<(), TreeError> {
         let sector = u64::from(self.disk.superblock.sector);
         let first = at - at % sector;
-        let end = at
-            .saturating_add(out.len() as u64)
-            .checked_next_multiple_of(sector);
+        let end = at.saturating_add(out.len() as u64).checked_next_multiple_of(sector);
         let end = end.ok_or_else(|| damaged("data past the last address"))?;
         let sums = match summed {
             true => self.sums.of(self.disk, first, end - first)?,
@@ -172,12 +162,7 @@ impl DataReader<'_> {
     }
 
     fn unpack(&self, stored: &Stored, summed: bool) -> Result<Arc<Vec<u8>>, TreeError> {
-        let whole = (
-            stored.disk,
-            stored.disk_len,
-            stored.unpacked,
-            stored.packing,
-        );
+        let whole = (stored.disk, stored.disk_len, stored.unpacked, stored.packing);
         if let Some(bytes) = self.unpacked.held(&whole) {
             return Ok(bytes);
         }

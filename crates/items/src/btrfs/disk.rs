@@ -46,12 +46,7 @@ impl<'a> Disk<'a> {
     pub(super) fn open(volume: Box<dyn Volume + 'a>) -> Result<Disk<'a>, TreeError> {
         let superblock = Superblock::choose(&*volume)?;
         let chunks = Chunks::bootstrap(&superblock)?;
-        let mut disk = Disk {
-            volume,
-            superblock,
-            chunks,
-            nodes: Mutex::default(),
-        };
+        let mut disk = Disk { volume, superblock, chunks, nodes: Mutex::default() };
         disk.load_chunks()?;
         Ok(disk)
     }
@@ -106,29 +101,19 @@ impl<'a> Disk<'a> {
     fn read_node(&self, at: &Pointer) -> Result<Node, TreeError> {
         let len = self.superblock.node as usize;
         if !at.logical.is_multiple_of(u64::from(self.superblock.sector)) {
-            return Err(damaged(format!(
-                "a tree block at the odd address {}",
-                at.logical
-            )));
+            return Err(damaged(format!("a tree block at the odd address {}", at.logical)));
         }
         let place = self.chunks.place(at.logical)?;
         if place.len < len as u64 {
-            return Err(damaged(format!(
-                "the tree block at {} leaves its chunk",
-                at.logical
-            )));
+            return Err(damaged(format!("the tree block at {} leaves its chunk", at.logical)));
         }
         let mut why = damaged(format!("the tree block at {} has no copy", at.logical));
         for (n, copy) in place.copies.iter().enumerate() {
-            let tried = self.read_copy(*copy, len).and_then(|bytes| {
-                match self.superblock.checksum.vouches_for(&bytes) {
+            let tried =
+                self.read_copy(*copy, len).and_then(|bytes| match self.superblock.checksum.vouches_for(&bytes) {
                     true => Node::decode(&self.superblock, at, bytes),
-                    false => Err(damaged(format!(
-                        "the tree block at {} does not match its checksum",
-                        at.logical
-                    ))),
-                }
-            });
+                    false => Err(damaged(format!("the tree block at {} does not match its checksum", at.logical))),
+                });
             match tried {
                 Ok(node) => return Ok(node),
                 Err(error) if n == 0 => why = error,
@@ -149,18 +134,11 @@ impl<'a> Disk<'a> {
     ///
     /// # Errors
     /// `Damaged` when no copy of a sector matches; `Io` when no copy can be read.
-    pub(super) fn read_data(
-        &self,
-        logical: u64,
-        buf: &mut [u8],
-        sums: &[Option<Sum>],
-    ) -> Result<(), TreeError> {
+    pub(super) fn read_data(&self, logical: u64, buf: &mut [u8], sums: &[Option<Sum>]) -> Result<(), TreeError> {
         let sector = self.superblock.sector as usize;
         let mut done = 0;
         while done < buf.len() {
-            let at = logical
-                .checked_add(done as u64)
-                .ok_or_else(|| damaged("data past the last address"))?;
+            let at = logical.checked_add(done as u64).ok_or_else(|| damaged("data past the last address"))?;
             let place = self.chunks.place(at)?;
             let len = place.len.min((buf.len() - done) as u64) as usize;
             let piece = &mut buf[done..done + len];
@@ -169,12 +147,7 @@ impl<'a> Disk<'a> {
                 let sum = sums.get(done / sector + i).and_then(Option::as_ref);
                 let offset = (i * sector) as u64;
                 if !(whole && self.sum_fits(sum, bytes)) {
-                    self.mend(
-                        at + offset,
-                        place.copies.iter().map(|c| c + offset),
-                        sum,
-                        bytes,
-                    )?;
+                    self.mend(at + offset, place.copies.iter().map(|c| c + offset), sum, bytes)?;
                 }
             }
             done += len;

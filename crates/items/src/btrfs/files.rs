@@ -60,22 +60,13 @@ impl Btrfs {
     pub fn open_committed(volume: Arc<dyn Volume>) -> Result<Self, TreeError> {
         let disk = Disk::open(Box::new(volume))?;
         let subvolumes = Subvolumes::read(&disk)?;
-        let sums = Sums {
-            tree: own_tree(&disk, tree::CSUM)?,
-            ..Sums::default()
-        };
+        let sums = Sums { tree: own_tree(&disk, tree::CSUM)?, ..Sums::default() };
         let default = default_subvolume(&disk)?;
         let root = subvolumes.top(default).map_err(|error| match error {
             TreeError::NotFound => damaged(format!("its default subvolume {default} is missing")),
             error => error,
         })?;
-        Ok(Btrfs {
-            disk,
-            subvolumes,
-            sums,
-            unpacked: Unpacked::default(),
-            root,
-        })
+        Ok(Btrfs { disk, subvolumes, sums, unpacked: Unpacked::default(), root })
     }
 
     /// The same file system shown from its top level (subvolume 5), whatever its default subvolume.
@@ -89,27 +80,16 @@ impl Btrfs {
     }
 
     fn view<'a>(&'a self, subvolume: &'a Subvolume) -> View<'a> {
-        View {
-            disk: &self.disk,
-            root: subvolume.root,
-            changes: &subvolume.changes,
-        }
+        View { disk: &self.disk, root: subvolume.root, changes: &subvolume.changes }
     }
 
     fn inode(&self, subvolume: &Subvolume, inode: u64) -> Result<Inode, TreeError> {
-        let item = self
-            .view(subvolume)
-            .get(Key::new(inode, kind::INODE_ITEM, 0))?;
+        let item = self.view(subvolume).get(Key::new(inode, kind::INODE_ITEM, 0))?;
         Inode::decode(&item.ok_or(TreeError::NotFound)?)
     }
 
     /// The node an entry leads to, and its kind.
-    fn follow(
-        &self,
-        from: &Subvolume,
-        dir: u64,
-        entry: &DirEntry,
-    ) -> Result<(NodeId, NodeKind), TreeError> {
+    fn follow(&self, from: &Subvolume, dir: u64, entry: &DirEntry) -> Result<(NodeId, NodeKind), TreeError> {
         if !entry.is_subvolume() {
             let node = self.subvolumes.node(from.id, entry.target.object)?;
             return Ok((node, entry.node_kind()?));
@@ -146,10 +126,7 @@ impl Btrfs {
         out: &mut [u8],
     ) -> Result<(), TreeError> {
         out.fill(0);
-        let Some(last) = (out.len() as u64)
-            .checked_sub(1)
-            .map(|n| offset.saturating_add(n))
-        else {
+        let Some(last) = (out.len() as u64).checked_sub(1).map(|n| offset.saturating_add(n)) else {
             return Ok(());
         };
         let view = self.view(subvolume);
@@ -180,24 +157,13 @@ impl Btrfs {
             Extent::Zeros { .. } => Ok(()),
             Extent::Inline { packing, len } => self.inline(item, *packing, *len, skip, out),
             Extent::Stored(stored) => {
-                let reader = DataReader {
-                    disk: &self.disk,
-                    sums: &self.sums,
-                    unpacked: &self.unpacked,
-                };
+                let reader = DataReader { disk: &self.disk, sums: &self.sums, unpacked: &self.unpacked };
                 reader.read(stored, skip, out, summed)
             }
         }
     }
 
-    fn inline(
-        &self,
-        item: &[u8],
-        packing: Packing,
-        len: u64,
-        skip: u64,
-        out: &mut [u8],
-    ) -> Result<(), TreeError> {
+    fn inline(&self, item: &[u8], packing: Packing, len: u64, skip: u64, out: &mut [u8]) -> Result<(), TreeError> {
         if len > MAX_INLINE {
             return Err(damaged(format!("{len} bytes of data inside a tree block")));
         }
@@ -311,10 +277,7 @@ impl FileTree for Btrfs {
             return Err(TreeError::WrongKind("symbolic link"));
         }
         if inode.size > MAX_TARGET {
-            return Err(unsupported(format!(
-                "a link's target of {} bytes",
-                inode.size
-            )));
+            return Err(unsupported(format!("a link's target of {} bytes", inode.size)));
         }
         let mut target = vec![0; inode.size as usize];
         self.fill(subvolume, (number, !inode.unsummed), 0, &mut target)?;

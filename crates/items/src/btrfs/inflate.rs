@@ -17,12 +17,7 @@ const ZSTD_WINDOW: u32 = 17;
 ///
 /// # Errors
 /// `Damaged` for a stream that is not whole.
-pub(super) fn unpack(
-    packing: Packing,
-    packed: &[u8],
-    sector: usize,
-    out: &mut [u8],
-) -> Result<(), TreeError> {
+pub(super) fn unpack(packing: Packing, packed: &[u8], sector: usize, out: &mut [u8]) -> Result<(), TreeError> {
     let len = match packing {
         Packing::None => {
             let n = packed.len().min(out.len());
@@ -47,9 +42,7 @@ fn zlib(packed: &[u8], out: &mut [u8]) -> Option<usize> {
 }
 
 fn zstd_frame(packed: &[u8], out: &mut [u8]) -> Option<usize> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)
-        .ok()?
-        .single_frame();
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).ok()?.single_frame();
     decoder.window_log_max(ZSTD_WINDOW).ok()?;
     let mut len = 0;
     while len < out.len() {
@@ -94,9 +87,7 @@ mod tests {
     use super::*;
 
     fn text() -> Vec<u8> {
-        (0..20_000_u32)
-            .flat_map(|i| format!("{} ", i % 999).into_bytes())
-            .collect()
+        (0..20_000_u32).flat_map(|i| format!("{} ", i % 999).into_bytes()).collect()
     }
 
     /// One LZO block of literals, framed as on disk.
@@ -130,10 +121,7 @@ mod tests {
             stream.resize(stream.len().next_multiple_of(4096), 0);
             let mut out = vec![1; text.len() + 10];
             unpack(packing, &stream, 4096, &mut out).unwrap();
-            assert!(
-                out[..text.len()] == text && out[text.len()..] == [0; 10],
-                "{packing:?}"
-            );
+            assert!(out[..text.len()] == text && out[text.len()..] == [0; 10], "{packing:?}");
             let mut less = vec![1; 150];
             unpack(packing, &stream, 4096, &mut less).unwrap();
             assert!(less == text[..150], "{packing:?}");

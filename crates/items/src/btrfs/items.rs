@@ -48,14 +48,7 @@ impl Inode {
             changed: time(item, 124),
             modified: time(item, 136),
         };
-        Ok(Inode {
-            generation: le64(item, 0),
-            size,
-            links,
-            kind,
-            meta,
-            unsummed: le64(item, 64) & NODATASUM != 0,
-        })
+        Ok(Inode { generation: le64(item, 0), size, links, kind, meta, unsummed: le64(item, 64) & NODATASUM != 0 })
     }
 
     /// The item with another size.
@@ -90,10 +83,7 @@ fn kind_of(mode: u32) -> Result<NodeKind, TreeError> {
 
 /// Nanoseconds that are none are cut to the largest that are.
 fn time(item: &[u8], at: usize) -> FileTime {
-    FileTime {
-        seconds: le64(item, at) as i64,
-        nanos: le32(item, at + 8).min(999_999_999),
-    }
+    FileTime { seconds: le64(item, at) as i64, nanos: le32(item, at + 8).min(999_999_999) }
 }
 
 /// A root item: a tree, and for a subvolume its top directory.
@@ -161,21 +151,14 @@ impl Extent {
             return Err(damaged("an extent of a file is cut short"));
         }
         if item[17..20] != [0; 3] {
-            return Err(crate::bytes::unsupported(
-                "an extent that is encrypted or encoded",
-            ));
+            return Err(crate::bytes::unsupported("an extent that is encrypted or encoded"));
         }
         let packing = packing(item[16])?;
         match item[20] {
-            0 => Ok(Extent::Inline {
-                packing,
-                len: le64(item, 8),
-            }),
+            0 => Ok(Extent::Inline { packing, len: le64(item, 8) }),
             1 | 2 if item.len() < EXTENT_LEN => Err(damaged("an extent of a file is cut short")),
             1 => stored(item, packing),
-            2 => Ok(Extent::Zeros {
-                len: le64(item, 45),
-            }),
+            2 => Ok(Extent::Zeros { len: le64(item, 45) }),
             other => Err(damaged(format!("an extent of kind {other}"))),
         }
     }

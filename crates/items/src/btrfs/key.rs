@@ -17,11 +17,7 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) const fn new(object: u64, kind: u8, offset: u64) -> Key {
-        Key {
-            object,
-            kind,
-            offset,
-        }
+        Key { object, kind, offset }
     }
 
     /// The key at `at`; the caller has checked that [`KEY_LEN`] bytes are there.

@@ -42,11 +42,7 @@ pub(super) fn trees(disk: &Disk, root: &Pointer) -> Result<Vec<(u64, Pointer)>, 
 
 /// Visits every block of every log, and every item. A block that two logs share is damage: it would let a small
 /// image unfold without bound.
-pub(super) fn walk(
-    disk: &Disk,
-    on_block: &mut dyn FnMut(u64),
-    on_item: OnItem<'_>,
-) -> Result<(), TreeError> {
+pub(super) fn walk(disk: &Disk, on_block: &mut dyn FnMut(u64), on_item: OnItem<'_>) -> Result<(), TreeError> {
     let Some(root) = root(disk)? else {
         return Ok(());
     };
@@ -56,10 +52,7 @@ pub(super) fn walk(
             on_block(at.logical);
             Ok(())
         }
-        false => Err(damaged(format!(
-            "two logs share the block at {}",
-            at.logical
-        ))),
+        false => Err(damaged(format!("two logs share the block at {}", at.logical))),
     };
     disk.blocks(&root, &mut note)?;
     for (subvolume, log) in trees(disk, &root)? {
@@ -76,11 +69,7 @@ pub(super) fn walk(
 ///
 /// # Errors
 /// `Damaged` or `Unsupported` where a log is broken or says what is not understood; then nothing may be shown.
-pub(super) fn replay_all(
-    disk: &Disk,
-    subvolumes: &mut Subvolumes,
-    sums: &mut Sums,
-) -> Result<(), TreeError> {
+pub(super) fn replay_all(disk: &Disk, subvolumes: &mut Subvolumes, sums: &mut Sums) -> Result<(), TreeError> {
     let mut logs: BTreeMap<u64, LogItems> = BTreeMap::new();
     walk(disk, &mut |_| {}, &mut |subvolume, key, item| {
         match key.object {

@@ -5,11 +5,7 @@
 
 /// Unpacks `packed` into `out`; says how many bytes that gave. `None`: not a whole LZO1X stream, or larger than `out`.
 pub(super) fn unpack(packed: &[u8], out: &mut [u8]) -> Option<usize> {
-    let mut run = Run {
-        input: packed,
-        out,
-        len: 0,
-    };
+    let mut run = Run { input: packed, out, len: 0 };
     let mut literals = run.first()?;
     loop {
         let byte = run.byte()?;
@@ -84,10 +80,7 @@ impl Run<'_> {
     /// Copies literals; returns how many, as the next instruction wants to know it.
     fn literal(&mut self, n: usize) -> Option<usize> {
         let (bytes, rest) = self.input.split_at_checked(n)?;
-        self.out
-            .get_mut(self.len..)?
-            .get_mut(..n)?
-            .copy_from_slice(bytes);
+        self.out.get_mut(self.len..)?.get_mut(..n)?.copy_from_slice(bytes);
         self.input = rest;
         self.len += n;
         Some(n)
@@ -96,10 +89,7 @@ impl Run<'_> {
     /// Copies `len` bytes from `distance` back; the two may overlap.
     fn copy(&mut self, distance: usize, len: usize) -> Option<()> {
         let from = self.len.checked_sub(distance)?;
-        let end = self
-            .len
-            .checked_add(len)
-            .filter(|end| *end <= self.out.len())?;
+        let end = self.len.checked_add(len).filter(|end| *end <= self.out.len())?;
         for i in 0..len {
             self.out[self.len + i] = self.out[from + i];
         }
@@ -145,11 +135,7 @@ mod tests {
         let mut out = [0; 16];
         assert_eq!(unpack(&stream, &mut out), Some(8));
         assert_eq!(&out[..8], b"abcdabcd");
-        assert_eq!(
-            unpack(&stream, &mut [0; 7]),
-            None,
-            "more than there is room for"
-        );
+        assert_eq!(unpack(&stream, &mut [0; 7]), None, "more than there is room for");
         assert_eq!(unpack(&stream[..7], &mut out), None, "no end");
     }
 

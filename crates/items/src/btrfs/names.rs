@@ -127,8 +127,5 @@ impl NameRef {
 
 /// The items of either kind that hold one inode's names: first and last key.
 pub(super) fn ref_keys(inode: u64) -> (Key, Key) {
-    (
-        Key::new(inode, kind::INODE_REF, 0),
-        Key::new(inode, kind::INODE_EXTREF, u64::MAX),
-    )
+    (Key::new(inode, kind::INODE_REF, 0), Key::new(inode, kind::INODE_EXTREF, u64::MAX))
 }

@@ -29,13 +29,7 @@ pub(super) struct Pointer {
 impl Pointer {
     /// A tree's root.
     pub(super) fn root(logical: u64, level: u8, generation: u64) -> Pointer {
-        Pointer {
-            logical,
-            generation,
-            level,
-            first: None,
-            below: None,
-        }
+        Pointer { logical, generation, level, first: None, below: None }
     }
 }
 
@@ -73,10 +67,7 @@ impl Node {
             0 => leaf(&bytes, count).map(Body::Leaf),
             level => inner(&bytes, count, level, at.below).map(Body::Inner),
         };
-        let node = Node {
-            body: body.ok_or_else(|| wrong("its items do not fit"))?,
-            bytes,
-        };
+        let node = Node { body: body.ok_or_else(|| wrong("its items do not fit"))?, bytes };
         match node.fits(at) {
             true => Ok(node),
             false => Err(wrong("its keys are out of order")),
@@ -90,10 +81,7 @@ impl Node {
         };
         let (first, last) = match &self.body {
             Body::Leaf(items) => (items.first().map(|i| i.0), items.last().map(|i| i.0)),
-            Body::Inner(c) => (
-                c.first().and_then(|c| c.first),
-                c.last().and_then(|c| c.first),
-            ),
+            Body::Inner(c) => (c.first().and_then(|c| c.first), c.last().and_then(|c| c.first)),
         };
         let starts = at.first.is_none() || at.first == first;
         rising && starts && at.below.is_none_or(|below| last.is_none_or(|l| l < below))

@@ -22,14 +22,8 @@ use std::collections::BTreeSet;
 /// # Errors
 /// `Damaged` or `Unsupported`, in words; then no part of the log may be used.
 pub(super) fn replay(disk: &Disk, root: Pointer, log: &LogItems) -> Result<Changes, TreeError> {
-    let mut replay = Replay {
-        disk,
-        root,
-        log,
-        changes: Changes::new(),
-        recount: BTreeSet::new(),
-        resize: BTreeSet::new(),
-    };
+    let mut replay =
+        Replay { disk, root, log, changes: Changes::new(), recount: BTreeSet::new(), resize: BTreeSet::new() };
     let items = replay.living_items()?;
     for (key, item) in &items {
         if key.kind == kind::INODE_ITEM {
@@ -83,11 +77,7 @@ impl<'d> Replay<'d> {
     }
 
     fn view(&self) -> View<'_> {
-        View {
-            disk: self.disk,
-            root: self.root,
-            changes: &self.changes,
-        }
+        View { disk: self.disk, root: self.root, changes: &self.changes }
     }
 
     fn put(&mut self, key: Key, item: Vec<u8>) {
@@ -134,11 +124,8 @@ impl<'d> Replay<'d> {
             return Ok(());
         }
         let (from, to) = Key::all_of(dir, kind::DIR_LOG_INDEX);
-        let ranges: Vec<(u64, u64)> = self
-            .log
-            .range(from..=to)
-            .map(|(key, item)| (key.offset, le64(item, 0)))
-            .collect();
+        let ranges: Vec<(u64, u64)> =
+            self.log.range(from..=to).map(|(key, item)| (key.offset, le64(item, 0))).collect();
         // Ranges may overlap; no entry is looked at twice.
         let mut next = Some(0);
         for (first, last) in ranges {
@@ -197,11 +184,7 @@ impl<'d> Replay<'d> {
         }
         let taken = self.find_name(dir, &entry.name)?.is_some();
         if exists && !taken && !self.log_refers(inode, dir, &entry.name)? {
-            let name = NameRef {
-                parent: dir,
-                index: key.offset,
-                name: entry.name.clone(),
-            };
+            let name = NameRef { parent: dir, index: key.offset, name: entry.name.clone() };
             self.link(inode, &name, entry.kind)?;
         }
         Ok(())
@@ -209,10 +192,7 @@ impl<'d> Replay<'d> {
 
     /// Whether the log holds a reference from the inode to this name: then the name comes with that.
     fn log_refers(&self, inode: u64, dir: u64, name: &[u8]) -> Result<bool, TreeError> {
-        let keys = [
-            Key::new(inode, kind::INODE_REF, dir),
-            Key::new(inode, kind::INODE_EXTREF, extref_hash(dir, name)),
-        ];
+        let keys = [Key::new(inode, kind::INODE_REF, dir), Key::new(inode, kind::INODE_EXTREF, extref_hash(dir, name))];
         for key in keys {
             let Some(item) = self.log.get(&key) else {
                 continue;
@@ -255,9 +235,7 @@ impl<'d> Replay<'d> {
 
     fn in_place(&self, inode: u64, name: &NameRef) -> Result<bool, TreeError> {
         let key = Key::new(name.parent, kind::DIR_INDEX, name.index);
-        let leads = |e: Option<DirEntry>| {
-            e.is_some_and(|e| e.target == Key::new(inode, kind::INODE_ITEM, 0))
-        };
+        let leads = |e: Option<DirEntry>| e.is_some_and(|e| e.target == Key::new(inode, kind::INODE_ITEM, 0));
         let by_name = leads(self.find_name(name.parent, &name.name)?);
         Ok(by_name && leads(self.find_index(key, &name.name)?))
     }
@@ -267,11 +245,7 @@ impl<'d> Replay<'d> {
     fn make_room(&mut self, inode: u64, name: &NameRef) -> Result<(), TreeError> {
         let keys = [
             Key::new(inode, kind::INODE_REF, name.parent),
-            Key::new(
-                inode,
-                kind::INODE_EXTREF,
-                extref_hash(name.parent, &name.name),
-            ),
+            Key::new(inode, kind::INODE_EXTREF, extref_hash(name.parent, &name.name)),
         ];
         for key in keys {
             let item = self.view().get(key)?.unwrap_or_default();
@@ -296,9 +270,7 @@ impl<'d> Replay<'d> {
     fn unlink_unlogged(&mut self, key: Key, logged: &[NameRef]) -> Result<(), TreeError> {
         let item = self.view().get(key)?.unwrap_or_default();
         for old in NameRef::decode_all(key, &item)? {
-            let kept = logged
-                .iter()
-                .any(|l| l.parent == old.parent && l.name == old.name);
+            let kept = logged.iter().any(|l| l.parent == old.parent && l.name == old.name);
             if !kept {
                 self.unlink(key.object, old.parent, &old.name)?;
             }
@@ -371,9 +343,7 @@ fn merged_inode(old_item: &[u8], item: &[u8], logged: &Inode) -> Result<Vec<u8>,
     let old = Inode::decode(old_item)?;
     let both = |kind| old.kind == kind && logged.kind == kind;
     Ok(match logged.generation {
-        0 if both(NodeKind::File) && logged.size != 0 => {
-            Inode::with_size(old_item.to_vec(), logged.size)
-        }
+        0 if both(NodeKind::File) && logged.size != 0 => Inode::with_size(old_item.to_vec(), logged.size),
         0 => old_item.to_vec(),
         _ if both(NodeKind::Directory) => Inode::with_size(item.to_vec(), old.size),
         _ => item.to_vec(),
@@ -405,10 +375,7 @@ impl Replay<'_> {
     }
 
     fn unlink(&mut self, inode: u64, dir: u64, name: &[u8]) -> Result<(), TreeError> {
-        let keys = [
-            Key::new(inode, kind::INODE_REF, dir),
-            Key::new(inode, kind::INODE_EXTREF, extref_hash(dir, name)),
-        ];
+        let keys = [Key::new(inode, kind::INODE_REF, dir), Key::new(inode, kind::INODE_EXTREF, extref_hash(dir, name))];
         for key in keys {
             let item = self.view().get(key)?.unwrap_or_default();
             let mut kept = Vec::new();

@@ -21,13 +21,7 @@ pub(super) type Visit<'v> = &'v mut dyn FnMut(Key, &[u8]) -> Result<Flow, TreeEr
 
 impl Disk<'_> {
     /// Visits the items with keys from `from` up to and with `to`, in order.
-    pub(super) fn scan(
-        &self,
-        at: &Pointer,
-        from: Key,
-        to: Key,
-        visit: Visit<'_>,
-    ) -> Result<Flow, TreeError> {
+    pub(super) fn scan(&self, at: &Pointer, from: Key, to: Key, visit: Visit<'_>) -> Result<Flow, TreeError> {
         let node = self.node(at)?;
         match node.body() {
             Body::Leaf(items) => {

@@ -40,12 +40,7 @@ impl Subvolumes {
                 // Of several roots with one number the last counts.
                 found.pop_if(|last| last.id == key.object);
                 if item.references > 0 {
-                    found.push(Subvolume {
-                        id: key.object,
-                        root: item.root,
-                        top: item.top,
-                        changes: Changes::new(),
-                    });
+                    found.push(Subvolume { id: key.object, root: item.root, top: item.top, changes: Changes::new() });
                 }
             }
             Ok(Flow::Go)
@@ -115,13 +110,7 @@ pub(super) fn default_subvolume(disk: &Disk) -> Result<u64, TreeError> {
 
 /// Whether subvolume `child` is really mounted at `name` in directory `dir` of `parent`: a snapshot keeps the names
 /// of the subvolumes inside its original, but not them.
-pub(super) fn is_mounted(
-    disk: &Disk,
-    parent: u64,
-    dir: u64,
-    name: &[u8],
-    child: u64,
-) -> Result<bool, TreeError> {
+pub(super) fn is_mounted(disk: &Disk, parent: u64, dir: u64, name: &[u8], child: u64) -> Result<bool, TreeError> {
     let key = Key::new(parent, kind::ROOT_REF, child);
     let Some(item) = disk.get(&disk.root_tree(), key)? else {
         return Ok(false);

@@ -101,9 +101,7 @@ impl Superblock {
         let checksum = Checksum::from_number(le16(block, 0xc4))
             .ok_or_else(|| damaged(format!("checksum kind {} is unknown", le16(block, 0xc4))))?;
         if !checksum.vouches_for(block) || le64(block, 0x30) != SUPER_AT[copy] {
-            return Err(damaged(format!(
-                "copy {copy} of the superblock is not whole"
-            )));
+            return Err(damaged(format!("copy {copy} of the superblock is not whole")));
         }
         let incompat = refuse_unknown(block)?;
         let fsid = array(block, 0x20).unwrap_or_default();
@@ -145,14 +143,10 @@ fn refuse_unknown(block: &[u8]) -> Result<u64, TreeError> {
     }
     if incompat & !INCOMPAT_KNOWN != 0 {
         let bits = incompat & !INCOMPAT_KNOWN;
-        return Err(unsupported(format!(
-            "btrfs with unknown features ({bits:#x})"
-        )));
+        return Err(unsupported(format!("btrfs with unknown features ({bits:#x})")));
     }
     if le64(block, 0x38) & FLAGS_REFUSED != 0 {
-        return Err(unsupported(
-            "btrfs that is a metadata dump or in the middle of a conversion",
-        ));
+        return Err(unsupported("btrfs that is a metadata dump or in the middle of a conversion"));
     }
     if le64(block, 0x88) != 1 {
         let n = le64(block, 0x88);
@@ -166,9 +160,7 @@ fn sizes(block: &[u8]) -> Result<(u32, u32), TreeError> {
     let fits = |n: u32| n.is_power_of_two() && (4096..=65536).contains(&n);
     match fits(sector) && fits(node) && node >= sector {
         true => Ok((sector, node)),
-        false => Err(damaged(format!(
-            "sectors of {sector} and nodes of {node} bytes"
-        ))),
+        false => Err(damaged(format!("sectors of {sector} and nodes of {node} bytes"))),
     }
 }
 

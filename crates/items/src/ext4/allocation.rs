@@ -33,10 +33,7 @@ fn walk(volume: &dyn Volume) -> Result<Ranges, TreeError> {
         walk_group(&fs, index, &mut blocks)?;
     }
     let bs = fs.sb.block_size;
-    let mut bytes: Vec<_> = blocks
-        .into_iter()
-        .map(|r| r.start * bs..r.end * bs)
-        .collect();
+    let mut bytes: Vec<_> = blocks.into_iter().map(|r| r.start * bs..r.end * bs).collect();
     bytes.push(fs.sb.blocks * bs..fs.volume_size());
     Ok(Ranges::from_unsorted(bytes))
 }
@@ -60,19 +57,11 @@ fn check_state(sb: &Superblock) -> Result<(), TreeError> {
     Ok(())
 }
 
-fn walk_group<V: Volume>(
-    fs: &Fs<V>,
-    index: u64,
-    used: &mut Vec<Range<u64>>,
-) -> Result<(), TreeError> {
+fn walk_group<V: Volume>(fs: &Fs<V>, index: u64, used: &mut Vec<Range<u64>>) -> Result<(), TreeError> {
     let sb = &fs.sb;
     let group = Group::read(fs, index)?;
     let table = sb.inode_table_blocks();
-    for (start, len) in [
-        (group.block_bitmap, 1),
-        (group.inode_bitmap, 1),
-        (group.inode_table, table),
-    ] {
+    for (start, len) in [(group.block_bitmap, 1), (group.inode_bitmap, 1), (group.inode_table, table)] {
         used.push(own_blocks(sb, start, len, index)?);
     }
     used.push(groups::copies(sb, index));
@@ -92,12 +81,7 @@ fn own_blocks(sb: &Superblock, start: u64, len: u64, group: u64) -> Result<Range
     }
 }
 
-fn check_bitmap(
-    sb: &Superblock,
-    index: u64,
-    group: &Group,
-    bitmap: &[u8],
-) -> Result<(), TreeError> {
+fn check_bitmap(sb: &Superblock, index: u64, group: &Group, bitmap: &[u8]) -> Result<(), TreeError> {
     let clusters = sb.clusters_per_group();
     if sb.has_metadata_csum() {
         let (stored, mask) = group.block_bitmap_csum;

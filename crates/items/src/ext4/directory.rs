@@ -20,11 +20,7 @@ pub(super) struct Name {
 
 impl Name {
     pub(super) fn entry(self, kind: NodeKind) -> Entry {
-        Entry {
-            name: self.name,
-            node: NodeId(u64::from(self.inode)),
-            kind,
-        }
+        Entry { name: self.name, node: NodeId(u64::from(self.inode)), kind }
     }
 }
 
@@ -43,12 +39,7 @@ impl Reader {
     }
 
     /// The names in a block of a directory, but for `.` and `..`.
-    pub(super) fn block(
-        &self,
-        block: &[u8],
-        first: bool,
-        out: &mut Vec<Name>,
-    ) -> Result<(), TreeError> {
+    pub(super) fn block(&self, block: &[u8], first: bool, out: &mut Vec<Name>) -> Result<(), TreeError> {
         self.check_sum(block, first)?;
         self.names(block, out)
     }

@@ -22,11 +22,7 @@ impl<V: Volume> Fs<V> {
     pub(super) fn open(volume: V) -> Result<Self, TreeError> {
         let volume = CachedVolume::new(volume);
         let sb = Superblock::parse(&read_vec(&volume, OFFSET, SIZE)?, volume.size())?;
-        let mut fs = Fs {
-            volume,
-            sb,
-            replay: Replay::default(),
-        };
+        let mut fs = Fs { volume, sb, replay: Replay::default() };
         let needs_recovery = fs.sb.incompat & incompat::RECOVER != 0;
         fs.replay = journal::load(&fs, needs_recovery)?;
         fs.reread_superblock()?;
@@ -57,12 +53,7 @@ impl<V: Volume> Fs<V> {
     }
 
     /// A part of one block.
-    pub(super) fn read_in_block(
-        &self,
-        block: u64,
-        at: usize,
-        buf: &mut [u8],
-    ) -> Result<(), TreeError> {
+    pub(super) fn read_in_block(&self, block: u64, at: usize, buf: &mut [u8]) -> Result<(), TreeError> {
         assert!(at + buf.len() <= self.sb.block_size as usize, "one block");
         self.check(block, 1)?;
         let Some(copy) = self.replay.copy_of(block) else {
@@ -71,9 +62,7 @@ impl<V: Volume> Fs<V> {
         };
         let mut whole = vec![0; self.sb.block_size as usize];
         let start = copy.block * self.sb.block_size;
-        self.volume
-            .read_at(start, &mut whole)
-            .map_err(TreeError::Io)?;
+        self.volume.read_at(start, &mut whole).map_err(TreeError::Io)?;
         self.replay.restore(copy, &mut whole)?;
         buf.copy_from_slice(&whole[at..at + buf.len()]);
         Ok(())
@@ -86,11 +75,7 @@ impl<V: Volume> Fs<V> {
         self.check(block, len)?;
         if self.replay.is_empty() {
             let start = block * bs + at;
-            return self
-                .volume
-                .bulk()
-                .read_at(start, buf)
-                .map_err(TreeError::Io);
+            return self.volume.bulk().read_at(start, buf).map_err(TreeError::Io);
         }
         let mut done = 0;
         while done < buf.len() {
@@ -109,9 +94,7 @@ impl<V: Volume> Fs<V> {
             Some(end) if block > 0 && end <= self.sb.blocks => Ok(()),
             // Block 0 holds the superblock where blocks are larger than 1 KiB, and no file's content.
             Some(1) if len == 1 => Ok(()),
-            _ => Err(damaged(format!(
-                "it points to block {block}, which is not its own"
-            ))),
+            _ => Err(damaged(format!("it points to block {block}, which is not its own"))),
         }
     }
 }

@@ -72,11 +72,7 @@ fn check_sum(sb: &Superblock, index: u32, bytes: &[u8]) -> Result<(), TreeError>
 
 /// CRC-16 with the polynomial 0x8005 reflected, no inversion.
 fn crc16(seed: u16, bytes: &[u8]) -> u16 {
-    bytes.iter().fold(seed, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte), |crc, _| {
-            (crc >> 1) ^ (0xA001 * (crc & 1))
-        })
-    })
+    bytes.iter().fold(seed, |crc, &byte| (0..8).fold(crc ^ u16::from(byte), |crc, _| (crc >> 1) ^ (0xA001 * (crc & 1))))
 }
 
 /// The superblock and descriptor copies at the start of a group, in blocks; empty for most groups. May be more than

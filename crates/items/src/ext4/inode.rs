@@ -54,8 +54,7 @@ impl Inode {
         check_sum(sb, number, &raw)?;
         Ok(Inode {
             number,
-            kind: kind(le16(&raw, 0))
-                .ok_or_else(|| damaged(format!("inode {number} has no kind")))?,
+            kind: kind(le16(&raw, 0)).ok_or_else(|| damaged(format!("inode {number} has no kind")))?,
             size: u64::from(le32(&raw, 0x6C)) << 32 | u64::from(le32(&raw, 4)),
             flags: le32(&raw, 0x20),
             generation: le32(&raw, 0x64),

@@ -140,10 +140,7 @@ impl Found {
             by.is_none_or(|&by| later(w.copy.sequence, by))
         };
         let writes = self.committed.into_iter().filter(holds);
-        Replay {
-            copies: writes.map(|w| (w.block, w.copy)).collect(),
-            seed,
-        }
+        Replay { copies: writes.map(|w| (w.block, w.copy)).collect(), seed }
     }
 }
 
@@ -255,9 +252,7 @@ impl<'a, V: Volume> Log<'a, V> {
                 }
                 _ => break,
             };
-            left = left
-                .checked_sub(data + 1)
-                .ok_or_else(|| damaged("the journal's log has no end"))?;
+            left = left.checked_sub(data + 1).ok_or_else(|| damaged("the journal's log has no end"))?;
             at = (0..=data).fold(at, |at, _| self.next(at));
         }
         self.refuse_fast_commits(sequence)?;
@@ -280,10 +275,7 @@ impl<'a, V: Volume> Log<'a, V> {
             let tag = self.tag(&bytes[offset..offset + size], sequence);
             at = self.next(at);
             count += 1;
-            let copy = Copy {
-                block: self.place(at)?,
-                ..tag.copy
-            };
+            let copy = Copy { block: self.place(at)?, ..tag.copy };
             let block = tag.block;
             found.pending.push(Write { block, copy });
             if tag.last {
@@ -321,12 +313,7 @@ impl<'a, V: Volume> Log<'a, V> {
             block: high << 32 | u64::from(be32(bytes, 0)),
             same_uuid: flags & 2 != 0,
             last: flags & 8 != 0,
-            copy: Copy {
-                block: 0,
-                escaped: flags & 1 != 0,
-                sequence,
-                checksum,
-            },
+            copy: Copy { block: 0, escaped: flags & 1 != 0, sequence, checksum },
         }
     }
 
@@ -335,9 +322,7 @@ impl<'a, V: Volume> Log<'a, V> {
         let room = bytes.len() - if self.has_checksums() { 4 } else { 0 };
         let end = be32(bytes, HEADER) as usize;
         if end < HEADER + 4 || end > room {
-            return Err(damaged(
-                "a revocation in the journal is longer than its block",
-            ));
+            return Err(damaged("a revocation in the journal is longer than its block"));
         }
         for entry in bytes[HEADER + 4..end].chunks_exact(size) {
             let high = if size == 8 { be32(entry, 0) } else { 0 };

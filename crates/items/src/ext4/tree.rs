@@ -25,10 +25,7 @@ const MAX_TARGET: u64 = 4096;
 /// [`TreeError::Unsupported`] for features this reader does not know, or a journal that it cannot replay;
 /// [`TreeError::Damaged`]; [`TreeError::Io`].
 pub fn open(volume: Arc<dyn Volume>) -> Result<Box<dyn FileTree>, TreeError> {
-    Ok(Box::new(Ext4 {
-        fs: Fs::open(volume)?,
-        names: NameCache::default(),
-    }))
+    Ok(Box::new(Ext4 { fs: Fs::open(volume)?, names: NameCache::default() }))
 }
 
 /// The longest directory, in bytes: some ten million names.
@@ -66,8 +63,7 @@ impl Ext4 {
         let mut done = 0;
         while done < buf.len() {
             let place = offset + done as u64;
-            let at = u32::try_from(place / bs)
-                .map_err(|_| damaged(format!("inode {} is too long", inode.number)))?;
+            let at = u32::try_from(place / bs).map_err(|_| damaged(format!("inode {} is too long", inode.number)))?;
             let run = map.find(&self.fs, at)?;
             let left = run.len.saturating_mul(bs).saturating_sub(place % bs);
             let n = left.min((buf.len() - done) as u64) as usize;
@@ -100,10 +96,7 @@ impl Ext4 {
         }
         let map = Mapping::of(&inode)?;
         if inode.size > MAX_DIRECTORY {
-            return Err(unsupported(format!(
-                "directory {} of {} bytes",
-                inode.number, inode.size
-            )));
+            return Err(unsupported(format!("directory {} of {} bytes", inode.number, inode.size)));
         }
         let blocks = (inode.size / sb.block_size) as u32;
         let mut at = 0;

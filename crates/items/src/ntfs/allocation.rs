@@ -54,9 +54,7 @@ fn check_flags<V: Volume>(ntfs: &Ntfs<V>) -> Result<(), TreeError> {
     let flags = information.filter(|v| v.len() >= 12).map(|v| le16(v, 10));
     match flags {
         Some(flags) if flags & TROUBLED == 0 => Ok(()),
-        Some(flags) => Err(damaged(format!(
-            "it is marked as not in order ({flags:#x})"
-        ))),
+        Some(flags) => Err(damaged(format!("it is marked as not in order ({flags:#x})"))),
         None => Err(damaged("it does not say whether it is in order")),
     }
 }
@@ -92,18 +90,12 @@ fn read_bitmap(volume: &dyn Volume, boot: &Boot, bitmap: &Stream) -> Result<Rang
 }
 
 /// What the volume surely uses must be marked as used.
-fn check_own<'a>(
-    boot: &Boot,
-    runs: impl Iterator<Item = &'a Run>,
-    used: &Ranges,
-) -> Result<(), TreeError> {
+fn check_own<'a>(boot: &Boot, runs: impl Iterator<Item = &'a Run>, used: &Ranges) -> Result<(), TreeError> {
     let cs = boot.cluster_size;
     let range = |lcn: u64, len: u64| -> Range<u64> { lcn * cs..(lcn + len) * cs };
     let placed = runs.filter_map(|run| Some(range(run.lcn?, run.len)));
     match placed.chain([range(0, 1)]).all(|range| used.covers(&range)) {
         true => Ok(()),
-        false => Err(damaged(
-            "its bitmap calls clusters free that it uses itself",
-        )),
+        false => Err(damaged("its bitmap calls clusters free that it uses itself")),
     }
 }

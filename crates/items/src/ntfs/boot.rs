@@ -47,12 +47,7 @@ impl Boot {
 }
 
 /// Clusters, or when negative the power of two of bytes.
-fn size(
-    code: u8,
-    cluster_size: u64,
-    allowed: std::ops::RangeInclusive<u64>,
-    what: &str,
-) -> Result<usize, TreeError> {
+fn size(code: u8, cluster_size: u64, allowed: std::ops::RangeInclusive<u64>, what: &str) -> Result<usize, TreeError> {
     let size = match code as i8 {
         clusters @ 0.. => clusters as u64 * cluster_size,
         power => 1 << u32::from(power.unsigned_abs()).min(32),

@@ -26,10 +26,7 @@ pub(super) fn check(head: &[u8]) -> Result<(), TreeError> {
         _ => 4096,
     };
     let restart = |at: usize| head.get(at..at + page).and_then(parse);
-    let newest = [0, page]
-        .into_iter()
-        .filter_map(restart)
-        .max_by_key(|r| r.lsn);
+    let newest = [0, page].into_iter().filter_map(restart).max_by_key(|r| r.lsn);
     match newest {
         Some(restart) if restart.clean => Ok(()),
         Some(_) => Err(damaged("its log holds changes that are not in their place")),
@@ -43,8 +40,6 @@ fn parse(page: &[u8]) -> Option<Restart> {
     let known = matches!(le16(&page, 0x1C), 1 | 2);
     let area = page.get(usize::from(le16(&page, 0x18))..)?;
     let clients = le16(area, 0xC);
-    (known && area.len() >= 0x30).then(|| Restart {
-        lsn: le64(area, 0),
-        clean: clients == NO_CLIENT || le16(area, 0xE) & CLEAN != 0,
-    })
+    (known && area.len() >= 0x30)
+        .then(|| Restart { lsn: le64(area, 0), clean: clients == NO_CLIENT || le16(area, 0xE) & CLEAN != 0 })
 }

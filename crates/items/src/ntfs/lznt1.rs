@@ -63,10 +63,7 @@ fn copy(token: u16, start: usize, out: &mut Vec<u8>) -> Option<()> {
     let bits = (4..=12).find(|&bits| done <= 1 << bits)?;
     let len = usize::from(token & (0xFFFF >> bits)) + 3;
     let distance = usize::from(token >> (16 - bits)) + 1;
-    let from = out
-        .len()
-        .checked_sub(distance)
-        .filter(|&from| from >= start)?;
+    let from = out.len().checked_sub(distance).filter(|&from| from >= start)?;
     if done + len > CHUNK {
         return None;
     }

@@ -53,8 +53,8 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn parse(number: u64, mut bytes: Vec<u8>) -> Result<Self, TreeError> {
         fix_up(&mut bytes, b"FILE", &format!("record {number}"))?;
-        let attributes = attributes(&bytes)
-            .ok_or_else(|| damaged(format!("record {number}: an attribute is not inside it")))?;
+        let attributes =
+            attributes(&bytes).ok_or_else(|| damaged(format!("record {number}: an attribute is not inside it")))?;
         Ok(Record { bytes, attributes })
     }
 
@@ -120,9 +120,7 @@ impl<'a> Attribute<'a> {
         let (len, at) = (usize::from(self.0[9]), usize::from(le16(self.0, 0xA)));
         let letters = name.encode_utf16().enumerate();
         let inside = at + 2 * len <= self.0.len();
-        len == name.len()
-            && inside
-            && letters.fold(true, |same, (i, c)| same && le16(self.0, at + 2 * i) == c)
+        len == name.len() && inside && letters.fold(true, |same, (i, c)| same && le16(self.0, at + 2 * i) == c)
     }
 
     pub(super) fn is_resident(&self) -> bool {

@@ -43,13 +43,7 @@ fn windows(data: &[u8], head: usize) -> Option<OsString> {
     let print = name(4)?;
     let name = if print.is_empty() { name(0)? } else { print };
     let letters = name.chunks_exact(2).map(|c| le16(c, 0));
-    let slashed = letters.map(|c| {
-        if c == u16::from(b'\\') {
-            u16::from(b'/')
-        } else {
-            c
-        }
-    });
+    let slashed = letters.map(|c| if c == u16::from(b'\\') { u16::from(b'/') } else { c });
     Some(text(&slashed.collect::<Vec<_>>()))
 }
 

@@ -23,12 +23,7 @@ impl Run {
 }
 
 /// Appends the runs encoded in `bytes`, the first of which starts at `vcn`; all on a volume of `clusters`.
-pub(super) fn decode(
-    mut bytes: &[u8],
-    mut vcn: u64,
-    clusters: u64,
-    out: &mut Vec<Run>,
-) -> Result<(), TreeError> {
+pub(super) fn decode(mut bytes: &[u8], mut vcn: u64, clusters: u64, out: &mut Vec<Run>) -> Result<(), TreeError> {
     let wrong = |what: &str| damaged(format!("a run list {what}"));
     let mut last: i64 = 0;
     while let Some((&head, rest)) = bytes.split_first() {
@@ -81,25 +76,13 @@ mod tests {
         decode(&bytes, 2, 0x6000, &mut runs).expect("a good list");
         let run = |vcn, len, lcn| Run { vcn, len, lcn };
         let first = run(2, 0x18, Some(0x5634));
-        assert_eq!(
-            runs,
-            [first, run(0x1A, 5, None), run(0x1F, 0x10, Some(0x5624))]
-        );
+        assert_eq!(runs, [first, run(0x1A, 5, None), run(0x1F, 0x10, Some(0x5624))]);
     }
 
     #[test]
     fn hostile_lists_are_refused() {
-        for bytes in [
-            &[0x21, 1][..],
-            &[0x11, 0, 1, 0],
-            &[0x11, 1, 0x80, 0],
-            &[0x01, 1],
-            &[0xF0],
-        ] {
-            assert!(
-                decode(bytes, 0, 1000, &mut Vec::new()).is_err(),
-                "{bytes:x?}"
-            );
+        for bytes in [&[0x21, 1][..], &[0x11, 0, 1, 0], &[0x11, 1, 0x80, 0], &[0x01, 1], &[0xF0]] {
+            assert!(decode(bytes, 0, 1000, &mut Vec::new()).is_err(), "{bytes:x?}");
         }
     }
 }

@@ -60,12 +60,7 @@ impl Stream {
     }
 
     /// All of the content, refused when it is longer than `limit`.
-    pub(super) fn read_all(
-        &self,
-        volume: &dyn Volume,
-        boot: &Boot,
-        limit: u64,
-    ) -> Result<Vec<u8>, TreeError> {
+    pub(super) fn read_all(&self, volume: &dyn Volume, boot: &Boot, limit: u64) -> Result<Vec<u8>, TreeError> {
         let held = match &self.place {
             Place::Resident(bytes) => bytes.len() as u64,
             Place::Runs(runs) => runs.last().map_or(0, Run::end) * boot.cluster_size,
@@ -97,10 +92,7 @@ impl Stream {
             buf[done..done + n].copy_from_slice(&bytes[inside..inside + n]);
             done += n;
         }
-        let written = self
-            .initialized
-            .saturating_sub(offset)
-            .min(buf.len() as u64);
+        let written = self.initialized.saturating_sub(offset).min(buf.len() as u64);
         buf[written as usize..].fill(0);
         Ok(())
     }
@@ -115,8 +107,7 @@ impl Stream {
         index: u64,
     ) -> Result<Vec<u8>, TreeError> {
         let start = index * unit;
-        let held = (start..start + unit)
-            .take_while(|&vcn| find(runs, vcn).is_some_and(|(lcn, _)| lcn.is_some()));
+        let held = (start..start + unit).take_while(|&vcn| find(runs, vcn).is_some_and(|(lcn, _)| lcn.is_some()));
         let held = held.count() as u64;
         let mut bytes = vec![0; (held * boot.cluster_size) as usize];
         read_runs(volume, boot, runs, start * boot.cluster_size, &mut bytes)?;
@@ -157,9 +148,7 @@ pub(super) fn read_runs(
         let n = left.min((buf.len() - done) as u64) as usize;
         let part = &mut buf[done..done + n];
         match lcn {
-            Some(lcn) => volume
-                .read_at(lcn * cs + at % cs, part)
-                .map_err(TreeError::Io)?,
+            Some(lcn) => volume.read_at(lcn * cs + at % cs, part).map_err(TreeError::Io)?,
             None => part.fill(0),
         }
         done += n;

@@ -37,11 +37,7 @@ const DIRECTORY: u32 = 0x1000_0000;
 /// [`TreeError::Damaged`]; [`TreeError::Io`].
 pub fn open(volume: Arc<dyn Volume>) -> Result<Box<dyn FileTree>, TreeError> {
     let ntfs = Ntfs::open(volume)?;
-    Ok(Box::new(Tree {
-        ntfs,
-        names: NameCache::default(),
-        opened: Mutex::default(),
-    }))
+    Ok(Box::new(Tree { ntfs, names: NameCache::default(), opened: Mutex::default() }))
 }
 
 struct Tree {
@@ -139,8 +135,7 @@ impl Tree {
         }
         let (ntfs, file) = (&self.ntfs, &opened.file);
         let root = ntfs.stream(file, kind::INDEX_ROOT, INDEX)?;
-        let root =
-            root.ok_or_else(|| damaged(format!("directory {} has no index", directory.0)))?;
+        let root = root.ok_or_else(|| damaged(format!("directory {} has no index", directory.0)))?;
         let value = root.read_all(&ntfs.volume, &ntfs.boot, 4096)?;
         let mut out = Vec::new();
         if index::root(&value, &mut out)? {
@@ -188,11 +183,7 @@ impl Tree {
             a if a & SYSTEM != 0 => self.opened(node)?.kind,
             _ => NodeKind::File,
         };
-        Ok(Entry {
-            name: text,
-            node,
-            kind,
-        })
+        Ok(Entry { name: text, node, kind })
     }
 }
 
@@ -216,10 +207,7 @@ impl FileTree for Tree {
         let opened = self.opened(node)?;
         let information = opened.file.value(kind::STANDARD_INFORMATION);
         let time = |at| information.map_or(FileTime::default(), |v| time(le64(v, at)));
-        let names = opened
-            .file
-            .attributes()
-            .filter(|a| a.kind() == kind::FILE_NAME);
+        let names = opened.file.attributes().filter(|a| a.kind() == kind::FILE_NAME);
         let dos = |v: Option<&[u8]>| v.and_then(|v| v.get(0x41)) == Some(&2);
         let links = names.filter(|a| !dos(a.value())).count();
         let size = match (&opened.target, &opened.content) {
@@ -230,11 +218,7 @@ impl FileTree for Tree {
         Ok(Metadata {
             kind: opened.kind,
             size,
-            permissions: if opened.kind == NodeKind::Directory {
-                0o755
-            } else {
-                0o644
-            },
+            permissions: if opened.kind == NodeKind::Directory { 0o755 } else { 0o644 },
             uid: 0,
             gid: 0,
             links: links.max(1) as u32,
@@ -285,8 +269,5 @@ impl FileTree for Tree {
 /// Tenths of microseconds since 1601.
 fn time(stored: u64) -> FileTime {
     const TO_1970: i64 = 11_644_473_600;
-    FileTime {
-        seconds: (stored / 10_000_000) as i64 - TO_1970,
-        nanos: (stored % 10_000_000) as u32 * 100,
-    }
+    FileTime { seconds: (stored / 10_000_000) as i64 - TO_1970, nanos: (stored % 10_000_000) as u32 * 100 }
 }

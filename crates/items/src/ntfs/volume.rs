@@ -88,10 +88,7 @@ impl<V: Volume> Ntfs<V> {
     fn raw_record(&self, number: u64) -> Result<Record, TreeError> {
         let size = self.boot.record_size;
         let at = number.checked_mul(size as u64);
-        let inside = |at: &u64| {
-            at.checked_add(size as u64)
-                .is_some_and(|e| e <= self.mft.size)
-        };
+        let inside = |at: &u64| at.checked_add(size as u64).is_some_and(|e| e <= self.mft.size);
         let at = at.filter(inside).ok_or(TreeError::NotFound)?;
         let mut bytes = vec![0; size];
         read_runs(&self.volume, &self.boot, self.mft_runs(), at, &mut bytes)?;
@@ -122,24 +119,13 @@ impl<V: Volume> Ntfs<V> {
     }
 
     fn list(&self, record: &Record) -> Result<Option<Vec<u8>>, TreeError> {
-        let list = stream(
-            &self.boot,
-            record.attributes(),
-            kind::ATTRIBUTE_LIST,
-            "",
-            false,
-        )?;
+        let list = stream(&self.boot, record.attributes(), kind::ATTRIBUTE_LIST, "", false)?;
         let list = list.map(|list| list.read_all(&self.volume, &self.boot, MAX_LIST));
         list.transpose()
     }
 
     /// The content of an attribute of a file; `None` when it has no such attribute.
-    pub(super) fn stream(
-        &self,
-        file: &File,
-        kind: u32,
-        name: &str,
-    ) -> Result<Option<Stream>, TreeError> {
+    pub(super) fn stream(&self, file: &File, kind: u32, name: &str) -> Result<Option<Stream>, TreeError> {
         stream(&self.boot, file.attributes(), kind, name, false)
     }
 }
@@ -193,10 +179,7 @@ fn stream<'a>(
             return Err(damaged("a run list is not as long as it says"));
         }
     }
-    let held = runs
-        .last()
-        .map_or(0, Run::end)
-        .checked_mul(boot.cluster_size);
+    let held = runs.last().map_or(0, Run::end).checked_mul(boot.cluster_size);
     let first = pieces[0];
     let fits = held.is_some_and(|held| partial || first.size() <= held);
     if !fits || first.initialized() > first.size() {
@@ -231,8 +214,7 @@ fn unit(boot: &Boot, attribute: &Attribute<'_>) -> Result<Option<u64>, TreeError
             let unit = 1_u64.checked_shl(power).filter(|_| power > 0);
             let fits = |unit: &u64| unit.saturating_mul(boot.cluster_size) <= MAX_UNIT;
             let unit = unit.filter(fits);
-            unit.map(Some)
-                .ok_or_else(|| damaged("impossible compression unit"))
+            unit.map(Some).ok_or_else(|| damaged("impossible compression unit"))
         }
         other => Err(unsupported(format!("compression of kind {other}"))),
     }

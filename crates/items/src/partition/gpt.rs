@@ -43,11 +43,7 @@ fn units(disk: &dyn Volume) -> [u32; 2] {
 }
 
 fn table(unit: u32, from_backup: Option<String>, partitions: Vec<Partition>) -> Table {
-    Table {
-        kind: TableKind::Gpt { from_backup },
-        sector_size: unit,
-        partitions,
-    }
+    Table { kind: TableKind::Gpt { from_backup }, sector_size: unit, partitions }
 }
 
 /// The partitions by the header in sector `at`.
@@ -69,8 +65,7 @@ fn copy(disk: &dyn Volume, unit: u32, at: u64) -> Result<Vec<Partition>, TreeErr
     }
     let used = entries.chunks_exact(size as usize).zip(1..);
     let used = used.filter(|(entry, _)| entry[..16] != [0; 16]);
-    used.map(|(entry, index)| partition(disk, unit, index, entry))
-        .collect()
+    used.map(|(entry, index)| partition(disk, unit, index, entry)).collect()
 }
 
 fn check_header(header: &[u8], at: u64) -> Result<(), TreeError> {
@@ -92,12 +87,7 @@ fn check_header(header: &[u8], at: u64) -> Result<(), TreeError> {
     Ok(())
 }
 
-fn partition(
-    disk: &dyn Volume,
-    unit: u32,
-    index: u32,
-    entry: &[u8],
-) -> Result<Partition, TreeError> {
+fn partition(disk: &dyn Volume, unit: u32, index: u32, entry: &[u8]) -> Result<Partition, TreeError> {
     let (first, last) = (le64(entry, 32), le64(entry, 40));
     let len = last.checked_sub(first).and_then(|n| n.checked_add(1));
     let (start, len) = place(disk, unit, first, len.unwrap_or(0))?;

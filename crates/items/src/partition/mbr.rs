@@ -37,20 +37,13 @@ pub(super) fn parse(sector: &[u8]) -> Option<[Slot; 4]> {
     }
     let bytes = |i: usize| &sector[446 + 16 * i..462 + 16 * i];
     let sane = (0..4).all(|i| bytes(i)[0] & 0x7F == 0);
-    let slot = |i: usize| Slot {
-        kind: bytes(i)[4],
-        first: u64::from(le32(bytes(i), 8)),
-        len: u64::from(le32(bytes(i), 12)),
-    };
+    let slot =
+        |i: usize| Slot { kind: bytes(i)[4], first: u64::from(le32(bytes(i), 8)), len: u64::from(le32(bytes(i), 12)) };
     sane.then(|| std::array::from_fn(slot))
 }
 
 /// The partitions of a disk with the boot record `sector`.
-pub(super) fn read(
-    disk: &dyn Volume,
-    sector: &[u8],
-    slots: &[Slot; 4],
-) -> Result<Table, TreeError> {
+pub(super) fn read(disk: &dyn Volume, sector: &[u8], slots: &[Slot; 4]) -> Result<Table, TreeError> {
     let unit = disk.sector_size();
     let disk_id = le32(sector, 440);
     let mut partitions = Vec::new();
@@ -61,24 +54,10 @@ pub(super) fn read(
         logical(disk, disk_id, extended, &mut partitions)?;
     }
     let none = partitions.is_empty();
-    Ok(Table {
-        kind: if none {
-            TableKind::None
-        } else {
-            TableKind::Mbr
-        },
-        sector_size: unit,
-        partitions,
-    })
+    Ok(Table { kind: if none { TableKind::None } else { TableKind::Mbr }, sector_size: unit, partitions })
 }
 
-fn partition(
-    disk: &dyn Volume,
-    disk_id: u32,
-    index: u32,
-    slot: &Slot,
-    first: u64,
-) -> Result<Partition, TreeError> {
+fn partition(disk: &dyn Volume, disk_id: u32, index: u32, slot: &Slot, first: u64) -> Result<Partition, TreeError> {
     let (start, len) = place(disk, disk.sector_size(), first, slot.len)?;
     Ok(Partition {
         index,
@@ -93,12 +72,7 @@ fn partition(
 
 /// Each logical partition has a boot record of its own: its first slot is the partition, counted from that record,
 /// its second leads to the next record, counted from the start of the extended partition.
-fn logical(
-    disk: &dyn Volume,
-    disk_id: u32,
-    extended: &Slot,
-    out: &mut Vec<Partition>,
-) -> Result<(), TreeError> {
+fn logical(disk: &dyn Volume, disk_id: u32, extended: &Slot, out: &mut Vec<Partition>) -> Result<(), TreeError> {
     let unit = disk.sector_size();
     let mut at = extended.first;
     let mut index = 5;

@@ -77,11 +77,7 @@ pub struct Table {
 /// [`TreeError::Damaged`] when there is a table but neither copy of it holds together, or a partition reaches past
 /// the end of the disk; [`TreeError::Io`].
 pub fn partitions(disk: &dyn Volume) -> Result<Table, TreeError> {
-    let none = Table {
-        kind: TableKind::None,
-        sector_size: disk.sector_size(),
-        partitions: Vec::new(),
-    };
+    let none = Table { kind: TableKind::None, sector_size: disk.sector_size(), partitions: Vec::new() };
     if disk.size() < 512 {
         return Ok(none);
     }
@@ -107,27 +103,13 @@ fn place(disk: &dyn Volume, unit: u32, first: u64, len: u64) -> Result<(u64, u64
     let start = first.checked_mul(u64::from(unit));
     let bytes = len.checked_mul(u64::from(unit));
     let pair = start.zip(bytes);
-    let inside = |&(start, len): &(u64, u64)| {
-        len > 0 && start.checked_add(len).is_some_and(|end| end <= disk.size())
-    };
-    pair.filter(inside).ok_or_else(|| {
-        damaged(format!(
-            "a partition of {len} sectors at {first} is not inside the disk"
-        ))
-    })
+    let inside = |&(start, len): &(u64, u64)| len > 0 && start.checked_add(len).is_some_and(|end| end <= disk.size());
+    pair.filter(inside)
+        .ok_or_else(|| damaged(format!("a partition of {len} sectors at {first} is not inside the disk")))
 }
 
 /// The text of a GUID stored in a partition table: its first three parts are little-endian.
 pub fn guid(bytes: &[u8; 16]) -> String {
-    let hex = |order: &[usize]| -> String {
-        order.iter().map(|&i| format!("{:02x}", bytes[i])).collect()
-    };
-    [
-        hex(&[3, 2, 1, 0]),
-        hex(&[5, 4]),
-        hex(&[7, 6]),
-        hex(&[8, 9]),
-        hex(&[10, 11, 12, 13, 14, 15]),
-    ]
-    .join("-")
+    let hex = |order: &[usize]| -> String { order.iter().map(|&i| format!("{:02x}", bytes[i])).collect() };
+    [hex(&[3, 2, 1, 0]), hex(&[5, 4]), hex(&[7, 6]), hex(&[8, 9]), hex(&[10, 11, 12, 13, 14, 15])].join("-")
 }

@@ -49,12 +49,7 @@ fn walk(volume: &dyn Volume) -> Result<Ranges, TreeError> {
 }
 
 /// The entries of `first..=last`, which must be the same in all tables that are kept alike.
-fn table_piece(
-    volume: &dyn Volume,
-    geometry: &Geometry,
-    first: u64,
-    last: u64,
-) -> Result<Vec<u8>, TreeError> {
+fn table_piece(volume: &dyn Volume, geometry: &Geometry, first: u64, last: u64) -> Result<Vec<u8>, TreeError> {
     let (from, _) = geometry.entry_place(first);
     let (_, to) = geometry.entry_place(last);
     let read = |table: usize| {

@@ -128,20 +128,13 @@ impl Long {
     fn add(&mut self, entry: &[u8; ENTRY]) {
         let (number, sum) = (entry[0] & 0x1F, entry[13]);
         if entry[0] & 0x40 != 0 {
-            *self = Long {
-                letters: Vec::new(),
-                expected: number,
-                sum,
-            };
+            *self = Long { letters: Vec::new(), expected: number, sum };
         }
         if number == 0 || number != self.expected || sum != self.sum {
             *self = Long::default();
             return;
         }
-        let places = (1..11)
-            .step_by(2)
-            .chain((14..26).step_by(2))
-            .chain([28, 30]);
+        let places = (1..11).step_by(2).chain((14..26).step_by(2)).chain([28, 30]);
         let piece = places.map(|at| le16(entry, at));
         self.letters.splice(0..0, piece);
         self.expected -= 1;
@@ -162,25 +155,15 @@ impl Long {
 
 /// Local time of an unknown zone, taken as UTC.
 fn time(date: u16, time: u16) -> FileTime {
-    let (year, month) = (
-        1980 + i64::from(date >> 9),
-        i64::from(date >> 5 & 15).clamp(1, 12),
-    );
+    let (year, month) = (1980 + i64::from(date >> 9), i64::from(date >> 5 & 15).clamp(1, 12));
     let days = days(year, month, i64::from(date & 31).max(1));
     let (hour, minute) = (i64::from(time >> 11), i64::from(time >> 5 & 63));
-    FileTime {
-        seconds: days * 86_400 + hour * 3600 + minute * 60 + i64::from(time & 31) * 2,
-        nanos: 0,
-    }
+    FileTime { seconds: days * 86_400 + hour * 3600 + minute * 60 + i64::from(time & 31) * 2, nanos: 0 }
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar, for years after 0; March starts the year, so that leap days end it.
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let in_year = (153 * month + 2) / 5 + day - 1;
     year * 365 + year / 4 - year / 100 + year / 400 + in_year - 719_468
 }

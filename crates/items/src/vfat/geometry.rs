@@ -85,9 +85,7 @@ impl Geometry {
             root_cluster: if fat32 { le32(sector, 44) } else { 0 },
             data: data * unit,
             dirty: sector[flags_at] & 1 != 0,
-            label: String::from_utf8_lossy(&sector[label_at..label_at + 11])
-                .trim_end()
-                .to_owned(),
+            label: String::from_utf8_lossy(&sector[label_at..label_at + 11]).trim_end().to_owned(),
         };
         geometry.check(table_len * unit)
     }

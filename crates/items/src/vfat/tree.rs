@@ -25,12 +25,7 @@ const KEPT: usize = 8;
 pub fn open(volume: Arc<dyn Volume>) -> Result<Box<dyn FileTree>, TreeError> {
     let volume = CachedVolume::new(volume);
     let geometry = Geometry::parse(&read_vec(&volume, 0, 512)?, volume.size())?;
-    Ok(Box::new(Vfat {
-        volume,
-        geometry,
-        names: NameCache::default(),
-        chains: Mutex::default(),
-    }))
+    Ok(Box::new(Vfat { volume, geometry, names: NameCache::default(), chains: Mutex::default() }))
 }
 
 /// Where a file is: byte ranges of the volume, one behind the other.
@@ -114,12 +109,7 @@ impl Vfat {
 }
 
 /// Fills `buf` from `offset` of what the ranges hold.
-fn fill(
-    volume: &dyn Volume,
-    ranges: &[Range<u64>],
-    mut offset: u64,
-    mut buf: &mut [u8],
-) -> Result<(), TreeError> {
+fn fill(volume: &dyn Volume, ranges: &[Range<u64>], mut offset: u64, mut buf: &mut [u8]) -> Result<(), TreeError> {
     for range in ranges {
         let len = range.end - range.start;
         if offset >= len || buf.is_empty() {

@@ -23,8 +23,7 @@ impl<'a> Bytes<'a> {
     /// `len` bytes from `at`; damaged when they are not all there.
     pub(super) fn take(&self, at: usize, len: usize) -> Result<&'a [u8], TreeError> {
         let end = at.checked_add(len);
-        end.and_then(|end| self.data.get(at..end))
-            .ok_or_else(|| damaged(format!("{}: ends too early", self.what)))
+        end.and_then(|end| self.data.get(at..end)).ok_or_else(|| damaged(format!("{}: ends too early", self.what)))
     }
 
     fn array<const N: usize>(&self, at: usize) -> Result<[u8; N], TreeError> {
@@ -70,10 +69,7 @@ pub(super) fn checksum(data: &[u8], field: usize) -> Option<u32> {
 
 /// Whether the little-endian checksum at `field` fits the rest of `data`.
 pub(super) fn checksum_fits(data: &[u8], field: usize) -> bool {
-    let stored = data
-        .get(field..)
-        .and_then(|rest| rest.first_chunk())
-        .map(|b| u32::from_le_bytes(*b));
+    let stored = data.get(field..).and_then(|rest| rest.first_chunk()).map(|b| u32::from_le_bytes(*b));
     stored.is_some() && stored == checksum(data, field)
 }
 
@@ -86,9 +82,7 @@ pub(super) fn put_checksum(data: &mut [u8], field: usize) {
 
 /// Copies `value` to `at` when all of it fits; says whether it did.
 pub(super) fn put(data: &mut [u8], at: usize, value: &[u8]) -> bool {
-    let range = at
-        .checked_add(value.len())
-        .and_then(|end| data.get_mut(at..end));
+    let range = at.checked_add(value.len()).and_then(|end| data.get_mut(at..end));
     match range {
         Some(place) => {
             place.copy_from_slice(value);

@@ -34,21 +34,12 @@ pub(super) struct Name {
 ///
 /// # Errors
 /// `Damaged`, `Io`.
-pub(super) fn names(
-    disk: &Disk<'_>,
-    geometry: &Geometry,
-    directory: &Inode,
-) -> Result<Vec<Name>, TreeError> {
+pub(super) fn names(disk: &Disk<'_>, geometry: &Geometry, directory: &Inode) -> Result<Vec<Name>, TreeError> {
     let mut out = Vec::new();
     if directory.format == Format::Local {
         let len = usize::try_from(directory.size).ok();
         let fork = len.and_then(|len| directory.fork().get(..len));
-        let fork = fork.ok_or_else(|| {
-            damaged(format!(
-                "directory {}: longer than its inode",
-                directory.number
-            ))
-        })?;
+        let fork = fork.ok_or_else(|| damaged(format!("directory {}: longer than its inode", directory.number)))?;
         short_names(geometry, fork, &mut out)?;
         return Ok(out);
     }
@@ -69,17 +60,9 @@ fn short_names(geometry: &Geometry, fork: &[u8], out: &mut Vec<Name>) -> Result<
         let len = usize::from(b.u8(at)?);
         let name = b.take(at + 3, len)?;
         at += 3 + len;
-        let kind = if geometry.ftype {
-            kind_of(b.u8(at)?)
-        } else {
-            None
-        };
+        let kind = if geometry.ftype { kind_of(b.u8(at)?) } else { None };
         at += usize::from(geometry.ftype);
-        let inode = if wide {
-            b.be64(at)?
-        } else {
-            u64::from(b.be32(at)?)
-        };
+        let inode = if wide { b.be64(at)? } else { u64::from(b.be32(at)?) };
         at += number_len;
         push(out, name, inode, kind)?;
     }
@@ -87,21 +70,12 @@ fn short_names(geometry: &Geometry, fork: &[u8], out: &mut Vec<Name>) -> Result<
 }
 
 /// Adds a name that a directory may hold; `.` and `..` are left out.
-fn push(
-    out: &mut Vec<Name>,
-    name: &[u8],
-    inode: u64,
-    kind: Option<NodeKind>,
-) -> Result<(), TreeError> {
+fn push(out: &mut Vec<Name>, name: &[u8], inode: u64, kind: Option<NodeKind>) -> Result<(), TreeError> {
     if name.is_empty() || name.iter().any(|c| matches!(c, 0 | b'/')) {
         return Err(damaged("a directory holds a name that cannot be one"));
     }
     if !matches!(name, b"." | b"..") {
-        out.push(Name {
-            name: OsString::from_vec(name.to_vec()),
-            inode,
-            kind,
-        });
+        out.push(Name { name: OsString::from_vec(name.to_vec()), inode, kind });
     }
     Ok(())
 }
@@ -172,16 +146,10 @@ pub(super) fn entry_at<'b>(
     }
     let len = usize::from(b.u8(at + 8)?);
     let name = b.take(at + 9, len)?;
-    let kind = if geometry.ftype {
-        kind_of(b.u8(at + 9 + len)?)
-    } else {
-        None
-    };
+    let kind = if geometry.ftype { kind_of(b.u8(at + 9 + len)?) } else { None };
     let size = (9 + len + usize::from(geometry.ftype) + 2).next_multiple_of(8);
     if usize::from(b.be16(at + size - 2)?) != at {
-        return Err(damaged(
-            "directory block: an entry does not lie where it says",
-        ));
+        return Err(damaged("directory block: an entry does not lie where it says"));
     }
     Ok((at + size, Some((name, b.be64(at)?, kind))))
 }
@@ -221,27 +189,13 @@ impl<'a> Space<'a> {
         // One file system cannot hold more: hostile extents may all name the same blocks.
         let total: u64 = extents.iter().map(|e| e.len).sum();
         if total > geometry.blocks || extents.iter().any(|e| e.unwritten) {
-            return Err(damaged(format!(
-                "directory {}: impossible extents",
-                directory.number
-            )));
+            return Err(damaged(format!("directory {}: impossible extents", directory.number)));
         }
-        let extents = extents
-            .into_iter()
-            .filter_map(|e| part(e, wanted.clone()))
-            .collect();
-        let space = Space {
-            disk,
-            geometry,
-            owner: directory.number,
-            extents,
-        };
+        let extents = extents.into_iter().filter_map(|e| part(e, wanted.clone())).collect();
+        let space = Space { disk, geometry, owner: directory.number, extents };
         match space.is_whole() {
             true => Ok(space),
-            false => Err(damaged(format!(
-                "directory {}: a block without its beginning",
-                directory.number
-            ))),
+            false => Err(damaged(format!("directory {}: a block without its beginning", directory.number))),
         }
     }
 
@@ -281,29 +235,20 @@ impl<'a> Space<'a> {
         let from = address / size;
         for file_block in from..from + self.step() {
             let offset = self.place(file_block);
-            let offset = offset
-                .ok_or_else(|| damaged(format!("directory {}: a block is missing", self.owner)))?;
+            let offset = offset.ok_or_else(|| damaged(format!("directory {}: a block is missing", self.owner)))?;
             let at = out.len();
             out.resize(at + size as usize, 0);
             self.disk.read(offset, &mut out[at..])?;
             sealed &= !self.disk.is_unsealed(offset, size);
             first.get_or_insert(offset);
         }
-        Ok(RawBlock {
-            data: out,
-            offset: first.unwrap_or_default(),
-            sealed,
-        })
+        Ok(RawBlock { data: out, offset: first.unwrap_or_default(), sealed })
     }
 
     fn place(&self, file_block: u64) -> Option<u64> {
         let index = self.extents.partition_point(|e| e.end() <= file_block);
-        let extent = self
-            .extents
-            .get(index)
-            .filter(|e| e.file_block <= file_block)?;
-        self.geometry
-            .offset(extent.block + (file_block - extent.file_block), 1)
+        let extent = self.extents.get(index).filter(|e| e.file_block <= file_block)?;
+        self.geometry.offset(extent.block + (file_block - extent.file_block), 1)
     }
 
     /// The block of names at `address`, checked.
@@ -315,16 +260,9 @@ impl<'a> Space<'a> {
         self.check(DIR_DATA, "directory block", &raw)?;
         let data = raw.data;
         let magic = Bytes::new(&data, "directory block").be32(0)?;
-        let known = if self.geometry.v5 {
-            [BLOCK_V5, DATA_V5]
-        } else {
-            [BLOCK_V4, DATA_V4]
-        };
+        let known = if self.geometry.v5 { [BLOCK_V5, DATA_V5] } else { [BLOCK_V4, DATA_V4] };
         if !known.contains(&magic) {
-            return Err(damaged(format!(
-                "directory {}: a block that holds no names",
-                self.owner
-            )));
+            return Err(damaged(format!("directory {}: a block that holds no names", self.owner)));
         }
         Ok(data)
     }
@@ -333,25 +271,10 @@ impl<'a> Space<'a> {
     ///
     /// # Errors
     /// `Damaged`.
-    pub(super) fn check(
-        &self,
-        layout: Layout,
-        what: &'static str,
-        raw: &RawBlock,
-    ) -> Result<(), TreeError> {
-        let RawBlock {
-            ref data,
-            offset,
-            sealed,
-        } = *raw;
+    pub(super) fn check(&self, layout: Layout, what: &'static str, raw: &RawBlock) -> Result<(), TreeError> {
+        let RawBlock { ref data, offset, sealed } = *raw;
         let owner = Some(self.owner);
-        let claim = Claim {
-            what,
-            offset,
-            owner,
-            sealed,
-            data,
-        };
+        let claim = Claim { what, offset, owner, sealed, data };
         verify(self.geometry, layout, &claim)
     }
 }

@@ -69,11 +69,8 @@ impl<'v> Disk<'v> {
     /// `Damaged` past the end of the volume, `Io` when the volume could not be read.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), TreeError> {
         let len = buf.len() as u64;
-        check_range(self.size(), offset, len).map_err(|_| {
-            damaged(format!(
-                "it points past the end of the volume, to byte {offset}"
-            ))
-        })?;
+        check_range(self.size(), offset, len)
+            .map_err(|_| damaged(format!("it points past the end of the volume, to byte {offset}")))?;
         self.volume.read_at(offset, buf).map_err(TreeError::Io)?;
         if len == 0 || self.replaced.is_empty() {
             return Ok(());
@@ -134,24 +131,16 @@ impl<'v> Disk<'v> {
 
     /// Remembers that the checksum over these basic blocks may be older than their content.
     pub(super) fn note_unsealed(&mut self, blocks: Range<u64>) {
-        assert!(
-            blocks.end - blocks.start <= LONGEST_BUFFER,
-            "a run longer than any buffer of the log"
-        );
+        assert!(blocks.end - blocks.start <= LONGEST_BUFFER, "a run longer than any buffer of the log");
         let end = self.unsealed.entry(blocks.start).or_default();
         *end = blocks.end.max(*end);
     }
 
     /// Whether some byte of the range has a checksum that could not be renewed.
     pub(super) fn is_unsealed(&self, offset: u64, len: u64) -> bool {
-        let (start, end) = (
-            offset / BASIC_BLOCK,
-            offset.saturating_add(len).div_ceil(BASIC_BLOCK),
-        );
+        let (start, end) = (offset / BASIC_BLOCK, offset.saturating_add(len).div_ceil(BASIC_BLOCK));
         let near = start.saturating_sub(LONGEST_BUFFER);
-        self.unsealed
-            .range(near..end)
-            .any(|(_, run_end)| *run_end > start)
+        self.unsealed.range(near..end).any(|(_, run_end)| *run_end > start)
     }
 }
 
@@ -173,11 +162,7 @@ pub(super) fn read_geometry(disk: &Disk<'_>) -> Result<Geometry, TreeError> {
     let sector = usize::from(u16::from_be_bytes([first[102], first[103]])).clamp(512, 32768);
     let geometry = Geometry::parse(&disk.read_vec(0, sector)?)?;
     if geometry.bytes() > disk.size() {
-        return Err(damaged(format!(
-            "the volume has {} bytes, its superblock says {}",
-            disk.size(),
-            geometry.bytes()
-        )));
+        return Err(damaged(format!("the volume has {} bytes, its superblock says {}", disk.size(), geometry.bytes())));
     }
     Ok(geometry)
 }
@@ -194,19 +179,8 @@ mod tests {
         assert_eq!(disk.replaced_bytes(), 1024);
         let mut want = vec![1u8; 4096];
         want[1024..2048].fill(2);
-        for (from, to) in [
-            (0, 4096),
-            (1000, 1100),
-            (1030, 1040),
-            (2000, 2100),
-            (2048, 4096),
-            (7, 7),
-        ] {
-            assert_eq!(
-                disk.read_vec(from as u64, to - from).unwrap(),
-                want[from..to],
-                "{from}..{to}"
-            );
+        for (from, to) in [(0, 4096), (1000, 1100), (1030, 1040), (2000, 2100), (2048, 4096), (7, 7)] {
+            assert_eq!(disk.read_vec(from as u64, to - from).unwrap(), want[from..to], "{from}..{to}");
         }
         assert!(disk.read_vec(4000, 97).is_err());
     }
@@ -215,9 +189,7 @@ mod tests {
     fn unsealed_runs_are_found_by_overlap() {
         let mut disk = Disk::new(Box::new(vec![0u8; 8192]));
         disk.note_unsealed(4..8);
-        assert!(
-            disk.is_unsealed(0, 2049) && disk.is_unsealed(4095, 1) && disk.is_unsealed(3000, 10)
-        );
+        assert!(disk.is_unsealed(0, 2049) && disk.is_unsealed(4095, 1) && disk.is_unsealed(3000, 10));
         assert!(!disk.is_unsealed(0, 2048) && !disk.is_unsealed(4096, 4096));
     }
 }

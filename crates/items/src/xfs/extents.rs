@@ -73,17 +73,9 @@ impl Remap {
 
 /// The part of an extent inside `wanted`, if any.
 pub(super) fn part(extent: Extent, wanted: Range<u64>) -> Option<Extent> {
-    let (start, end) = (
-        extent.file_block.max(wanted.start),
-        extent.end().min(wanted.end),
-    );
+    let (start, end) = (extent.file_block.max(wanted.start), extent.end().min(wanted.end));
     let block = extent.block + (start - extent.file_block);
-    (start < end).then(|| Extent {
-        file_block: start,
-        block,
-        len: end - start,
-        ..extent
-    })
+    (start < end).then(|| Extent { file_block: start, block, len: end - start, ..extent })
 }
 
 /// The extents of `inode` that overlap the file blocks `wanted`.
@@ -96,31 +88,19 @@ pub(super) fn extents_in(
     inode: &Inode,
     wanted: Range<u64>,
 ) -> Result<Vec<Extent>, TreeError> {
-    let mut walk = Walk {
-        disk,
-        geometry,
-        owner: inode.number,
-        wanted,
-        found: Vec::new(),
-    };
+    let mut walk = Walk { disk, geometry, owner: inode.number, wanted, found: Vec::new() };
     match inode.format {
         Format::Extents => walk.list(inode)?,
         Format::Btree => walk.root(inode.fork())?,
         Format::Local | Format::Device => {
-            return Err(damaged(format!(
-                "inode {}: its format has no extents",
-                inode.number
-            )));
+            return Err(damaged(format!("inode {}: its format has no extents", inode.number)));
         }
     }
     let mut found = walk.found;
     for remap in disk.remaps(inode.number) {
         let (place, len) = (remap.extent.block, remap.extent.len);
         if remap.mapped && geometry.offset(place, len).is_none() {
-            return Err(damaged(format!(
-                "inode {}: the log maps blocks outside the file system",
-                inode.number
-            )));
+            return Err(damaged(format!("inode {}: the log maps blocks outside the file system", inode.number)));
         }
         found = remap.apply(found);
     }
@@ -141,9 +121,7 @@ impl Walk<'_> {
     }
 
     fn list(&mut self, inode: &Inode) -> Result<(), TreeError> {
-        let len = usize::try_from(inode.extents)
-            .ok()
-            .and_then(|n| n.checked_mul(RECORD));
+        let len = usize::try_from(inode.extents).ok().and_then(|n| n.checked_mul(RECORD));
         let records = len.and_then(|len| inode.fork().get(..len));
         let records = records.ok_or_else(|| self.damaged("more extents than fit in it"))?;
         self.records(records, 0..u64::MAX)
@@ -182,13 +160,7 @@ impl Walk<'_> {
 
     /// Visits those of the blocks below that may hold wanted extents. Keys rise strictly and every block must keep
     /// to its own, so no block is visited twice however the pointers loop.
-    fn children(
-        &mut self,
-        keys: &[u8],
-        pointers: &[u8],
-        level: u16,
-        bounds: Range<u64>,
-    ) -> Result<(), TreeError> {
+    fn children(&mut self, keys: &[u8], pointers: &[u8], level: u16, bounds: Range<u64>) -> Result<(), TreeError> {
         let number = |bytes: &[[u8; 8]], i: usize| bytes.get(i).map(|b| u64::from_be_bytes(*b));
         let (keys, pointers) = (keys.as_chunks().0, pointers.as_chunks().0);
         for i in 0..keys.len() {
@@ -208,27 +180,12 @@ impl Walk<'_> {
     fn block(&mut self, fs_block: u64, level: u16, bounds: Range<u64>) -> Result<(), TreeError> {
         let geometry = self.geometry;
         let offset = geometry.offset(fs_block, 1);
-        let offset =
-            offset.ok_or_else(|| self.damaged("its extent tree points outside the file system"))?;
+        let offset = offset.ok_or_else(|| self.damaged("its extent tree points outside the file system"))?;
         let data = self.disk.read_vec(offset, geometry.block_size as usize)?;
         let owner = (!self.disk.owner_may_differ(self.owner)).then_some(self.owner);
-        verify(
-            geometry,
-            LONG_BTREE,
-            &Claim {
-                what: "extent tree block",
-                offset,
-                owner,
-                sealed: true,
-                data: &data,
-            },
-        )?;
+        verify(geometry, LONG_BTREE, &Claim { what: "extent tree block", offset, owner, sealed: true, data: &data })?;
         let b = Bytes::new(&data, "extent tree block");
-        let (magic, header) = if geometry.v5 {
-            (MAGIC_V5, 72)
-        } else {
-            (MAGIC_V4, 24)
-        };
+        let (magic, header) = if geometry.v5 { (MAGIC_V5, 72) } else { (MAGIC_V4, 24) };
         let count = usize::from(b.be16(6)?);
         let room = (data.len() - header) / RECORD;
         if b.be32(0)? != magic || b.be16(4)? != level || count == 0 || count > room {
@@ -249,31 +206,12 @@ mod tests {
 
     #[test]
     fn remaps_cut_what_was_there() {
-        let extent = |file_block, block, len| Extent {
-            file_block,
-            block,
-            len,
-            unwritten: false,
-        };
+        let extent = |file_block, block, len| Extent { file_block, block, len, unwritten: false };
         let before = vec![extent(0, 100, 10), extent(20, 200, 10)];
-        let unmap = Remap {
-            extent: extent(5, 0, 20),
-            mapped: false,
-        };
-        assert_eq!(
-            unmap.apply(before.clone()),
-            [extent(0, 100, 5), extent(25, 205, 5)]
-        );
-        let map = Remap {
-            extent: extent(2, 900, 3),
-            mapped: true,
-        };
-        let after = [
-            extent(0, 100, 2),
-            extent(2, 900, 3),
-            extent(5, 105, 5),
-            extent(20, 200, 10),
-        ];
+        let unmap = Remap { extent: extent(5, 0, 20), mapped: false };
+        assert_eq!(unmap.apply(before.clone()), [extent(0, 100, 5), extent(25, 205, 5)]);
+        let map = Remap { extent: extent(2, 900, 3), mapped: true };
+        let after = [extent(0, 100, 2), extent(2, 900, 3), extent(5, 105, 5), extent(20, 200, 10)];
         assert_eq!(map.apply(before), after);
     }
 
@@ -281,16 +219,9 @@ mod tests {
     fn an_extent_record_by_hand() {
         // flag 1 | file block 5 (54 bits) | block 0x1_0000_0002 (52 bits) | length 3 (21 bits)
         let packed: u128 = 1 << 127 | 5 << 73 | 0x1_0000_0002 << 21 | 3;
-        let golden = [
-            0x80, 0, 0, 0, 0, 0, 0x0a, 0, 0, 0x20, 0, 0, 0, 0x40, 0, 0x03,
-        ];
+        let golden = [0x80, 0, 0, 0, 0, 0, 0x0a, 0, 0, 0x20, 0, 0, 0, 0x40, 0, 0x03];
         assert_eq!(packed.to_be_bytes(), golden);
-        let extent = Extent {
-            file_block: 5,
-            block: 0x1_0000_0002,
-            len: 3,
-            unwritten: true,
-        };
+        let extent = Extent { file_block: 5, block: 0x1_0000_0002, len: 3, unwritten: true };
         assert_eq!(Extent::unpack(golden), extent);
     }
 }

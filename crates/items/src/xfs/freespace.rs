@@ -26,11 +26,7 @@ const NONE: u32 = u32::MAX;
 pub fn allocated(volume: &dyn Volume) -> Allocation {
     let size = volume.size();
     match free(volume) {
-        Ok(free) => Allocation {
-            kind: KIND,
-            used: complement(&free, size),
-            doubt: None,
-        },
+        Ok(free) => Allocation { kind: KIND, used: complement(&free, size), doubt: None },
         Err(error) => {
             let mut used = Ranges::new();
             used.push(0..size);
@@ -38,11 +34,7 @@ pub fn allocated(volume: &dyn Volume) -> Allocation {
                 Some(cause) => format!("{error}: {cause}"),
                 None => error.to_string(),
             };
-            Allocation {
-                kind: KIND,
-                used,
-                doubt: Some(doubt),
-            }
+            Allocation { kind: KIND, used, doubt: Some(doubt) }
         }
     }
 }
@@ -57,10 +49,7 @@ fn free(volume: &dyn Volume) -> Result<Ranges, TreeError> {
         return Err(TreeError::Unsupported("XFS with a realtime device".into()));
     }
     if geometry.unknown_ro_features != 0 {
-        let features = format!(
-            "XFS with unknown features {:#x}",
-            geometry.unknown_ro_features
-        );
+        let features = format!("XFS with unknown features {:#x}", geometry.unknown_ro_features);
         return Err(TreeError::Unsupported(features));
     }
     let mut out = Vec::new();
@@ -69,8 +58,7 @@ fn free(volume: &dyn Volume) -> Result<Ranges, TreeError> {
         for extent in group.free()? {
             let count = u64::from(extent.end - extent.start);
             let start = geometry.ag_offset(ag, extent.start.into(), count);
-            let start =
-                start.ok_or_else(|| damaged(format!("group {ag}: free space outside it")))?;
+            let start = start.ok_or_else(|| damaged(format!("group {ag}: free space outside it")))?;
             out.push(start..start + count * u64::from(geometry.block_size));
         }
     }
@@ -120,17 +108,7 @@ impl<'a> Group<'a> {
         let data = sector(disk, geometry, ag, 1)?;
         let what = "free-space header";
         let offset = sector_offset(geometry, ag, 1)?;
-        verify(
-            geometry,
-            AGF,
-            &Claim {
-                what,
-                offset,
-                owner: None,
-                sealed: true,
-                data: &data,
-            },
-        )?;
+        verify(geometry, AGF, &Claim { what, offset, owner: None, sealed: true, data: &data })?;
         let b = Bytes::new(&data, what);
         let group = Group {
             disk,
@@ -139,11 +117,7 @@ impl<'a> Group<'a> {
             len: b.be32(12)?,
             roots: [b.be32(16)?, b.be32(20)?],
             levels: [b.be32(28)?, b.be32(32)?],
-            list: ListPlace {
-                first: b.be32(40)?,
-                last: b.be32(44)?,
-                count: b.be32(48)?,
-            },
+            list: ListPlace { first: b.be32(40)?, last: b.be32(44)?, count: b.be32(48)? },
             free_blocks: b.be32(52)?,
             longest: b.be32(56)?,
         };
@@ -189,10 +163,7 @@ impl<'a> Group<'a> {
         let mut taken: Vec<Range<u32>> = self.roots.map(|root| root..root.saturating_add(1)).into();
         taken.push(0..headers);
         let log = (geometry.split(geometry.log_start), geometry.log_blocks);
-        let root = (
-            geometry.split(geometry.root >> geometry.inodes_per_block_log),
-            1,
-        );
+        let root = (geometry.split(geometry.root >> geometry.inodes_per_block_log), 1);
         for (place, count) in [log, root] {
             if let Some((ag, block)) = place
                 && ag == self.ag
@@ -217,17 +188,7 @@ impl<'a> Group<'a> {
         let data = sector(self.disk, self.geometry, self.ag, 3)?;
         let what = "list of spare blocks";
         let offset = sector_offset(self.geometry, self.ag, 3)?;
-        verify(
-            self.geometry,
-            AGFL,
-            &Claim {
-                what,
-                offset,
-                owner: None,
-                sealed: true,
-                data: &data,
-            },
-        )?;
+        verify(self.geometry, AGFL, &Claim { what, offset, owner: None, sealed: true, data: &data })?;
         let b = Bytes::new(&data, what);
         let header = if self.geometry.v5 { 36 } else { 0 };
         if self.geometry.v5 && (b.be32(0)? != 0x5841_464c || b.be32(4)? != self.ag) {
@@ -239,8 +200,7 @@ impl<'a> Group<'a> {
             return Ok(Vec::new());
         }
         // Some versions counted one slot more or less; a list that does not add up is not believed.
-        let fits =
-            first < slots && last < slots && count <= slots && (first + count - 1) % slots == last;
+        let fits = first < slots && last < slots && count <= slots && (first + count - 1) % slots == last;
         if !fits {
             return Err(self.wrong("its list of spare blocks does not add up"));
         }
@@ -272,9 +232,7 @@ impl<'a> Group<'a> {
         budget: &mut u32,
         out: &mut Vec<Range<u32>>,
     ) -> Result<(), TreeError> {
-        *budget = budget
-            .checked_sub(1)
-            .ok_or_else(|| self.wrong("a free-space tree without end"))?;
+        *budget = budget.checked_sub(1).ok_or_else(|| self.wrong("a free-space tree without end"))?;
         let data = self.tree_block(tree, block, level)?;
         let b = Bytes::new(&data, "free-space tree block");
         let header = if self.geometry.v5 { 56 } else { 16 };
@@ -292,9 +250,7 @@ impl<'a> Group<'a> {
         }
         for at in (0..count).map(|i| header + i * 8) {
             let (start, len) = (b.be32(at)?, b.be32(at + 4)?);
-            let end = start
-                .checked_add(len)
-                .filter(|end| len > 0 && *end <= self.len);
+            let end = start.checked_add(len).filter(|end| len > 0 && *end <= self.len);
             out.push(start..end.ok_or_else(|| self.wrong("free space outside it"))?);
             self.check_order(tree, out)?;
         }
@@ -315,27 +271,12 @@ impl<'a> Group<'a> {
     }
 
     fn tree_block(&self, tree: Tree, block: u32, level: u32) -> Result<Vec<u8>, TreeError> {
-        let offset = self
-            .geometry
-            .ag_offset(self.ag, block.into(), 1)
-            .filter(|_| block != NONE);
+        let offset = self.geometry.ag_offset(self.ag, block.into(), 1).filter(|_| block != NONE);
         let offset = offset.ok_or_else(|| self.wrong("a free-space tree points outside it"))?;
-        let data = self
-            .disk
-            .read_vec(offset, self.geometry.block_size as usize)?;
+        let data = self.disk.read_vec(offset, self.geometry.block_size as usize)?;
         let what = "free-space tree block";
         let owner = Some(u64::from(self.ag));
-        verify(
-            self.geometry,
-            SHORT_BTREE,
-            &Claim {
-                what,
-                offset,
-                owner,
-                sealed: true,
-                data: &data,
-            },
-        )?;
+        verify(self.geometry, SHORT_BTREE, &Claim { what, offset, owner, sealed: true, data: &data })?;
         let b = Bytes::new(&data, what);
         let magic = match (tree, self.geometry.v5) {
             (Tree::ByPlace, true) => 0x4142_3342,
@@ -357,10 +298,7 @@ fn sector_offset(geometry: &Geometry, ag: u32, index: u64) -> Result<u64, TreeEr
 }
 
 fn sector(disk: &Disk<'_>, geometry: &Geometry, ag: u32, index: u64) -> Result<Vec<u8>, TreeError> {
-    disk.read_vec(
-        sector_offset(geometry, ag, index)?,
-        usize::from(geometry.sector_size),
-    )
+    disk.read_vec(sector_offset(geometry, ag, index)?, usize::from(geometry.sector_size))
 }
 
 #[cfg(test)]

@@ -43,11 +43,7 @@ impl Inode {
     ///
     /// # Errors
     /// `NotFound` for a number outside the file system or of a free inode; `Damaged`, `Io`.
-    pub(super) fn read(
-        disk: &Disk<'_>,
-        geometry: &Geometry,
-        number: u64,
-    ) -> Result<Inode, TreeError> {
+    pub(super) fn read(disk: &Disk<'_>, geometry: &Geometry, number: u64) -> Result<Inode, TreeError> {
         let offset = geometry.inode_offset(number).ok_or(TreeError::NotFound)?;
         let raw = disk.read_vec(offset, usize::from(geometry.inode_size))?;
         Inode::parse(geometry, number, raw).map_err(|error| match error {
@@ -85,16 +81,7 @@ impl Inode {
         }
         let metadata = metadata(b, kind, format, fork.start, flags2)?;
         let realtime = b.be16(90)? & FLAG_REALTIME != 0;
-        Ok(Inode {
-            number,
-            format,
-            size,
-            extents,
-            realtime,
-            metadata,
-            fork,
-            raw,
-        })
+        Ok(Inode { number, format, size, extents, realtime, metadata, fork, raw })
     }
 
     /// The data fork as it lies in the inode: content, extents, or the root of the extent tree.
@@ -157,13 +144,7 @@ pub(super) fn kind_of(mode: u16) -> Option<NodeKind> {
     }
 }
 
-fn metadata(
-    b: Bytes<'_>,
-    kind: NodeKind,
-    format: Format,
-    fork: usize,
-    flags2: u64,
-) -> Result<Metadata, TreeError> {
+fn metadata(b: Bytes<'_>, kind: NodeKind, format: Format, fork: usize, flags2: u64) -> Result<Metadata, TreeError> {
     let time = |at| file_time(b, at, flags2 & FLAG2_BIGTIME != 0);
     let device = match kind {
         NodeKind::CharDevice | NodeKind::BlockDevice if format == Format::Device => {
@@ -172,11 +153,7 @@ fn metadata(
         }
         _ => (0, 0),
     };
-    let links = if b.u8(4)? == 1 {
-        u32::from(b.be16(6)?)
-    } else {
-        b.be32(16)?
-    };
+    let links = if b.u8(4)? == 1 { u32::from(b.be16(6)?) } else { b.be32(16)? };
     Ok(Metadata {
         kind,
         size: b.be64(56)?,
@@ -195,16 +172,10 @@ fn file_time(b: Bytes<'_>, at: usize, big: bool) -> Result<FileTime, TreeError> 
     const NANOS: u64 = 1_000_000_000;
     if big {
         let stamp = b.be64(at)?;
-        return Ok(FileTime {
-            seconds: (stamp / NANOS) as i64 + BIGTIME_EPOCH,
-            nanos: (stamp % NANOS) as u32,
-        });
+        return Ok(FileTime { seconds: (stamp / NANOS) as i64 + BIGTIME_EPOCH, nanos: (stamp % NANOS) as u32 });
     }
     let nanos = b.be32(at + 4)?.min(NANOS as u32 - 1);
-    Ok(FileTime {
-        seconds: i64::from(b.be32(at)?.cast_signed()),
-        nanos,
-    })
+    Ok(FileTime { seconds: i64::from(b.be32(at)?.cast_signed()), nanos })
 }
 
 #[cfg(test)]

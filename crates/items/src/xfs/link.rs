@@ -18,11 +18,7 @@ const LONGEST: u64 = 1024;
 ///
 /// # Errors
 /// `Damaged`, `Io`.
-pub(super) fn target(
-    disk: &Disk<'_>,
-    geometry: &Geometry,
-    link: &Inode,
-) -> Result<Vec<u8>, TreeError> {
+pub(super) fn target(disk: &Disk<'_>, geometry: &Geometry, link: &Inode) -> Result<Vec<u8>, TreeError> {
     let wrong = |what: &str| damaged(format!("symbolic link {}: {what}", link.number));
     if link.size == 0 || link.size > LONGEST {
         return Err(wrong("impossible length"));
@@ -36,12 +32,7 @@ pub(super) fn target(
     target.ok_or_else(|| wrong("its target is not all there"))
 }
 
-fn remote(
-    disk: &Disk<'_>,
-    geometry: &Geometry,
-    link: &Inode,
-    size: usize,
-) -> Result<Vec<u8>, TreeError> {
+fn remote(disk: &Disk<'_>, geometry: &Geometry, link: &Inode, size: usize) -> Result<Vec<u8>, TreeError> {
     let block = geometry.block_size as usize;
     // Two blocks more than the target needs: each run of blocks begins with a header in version 5.
     let most = (size.div_ceil(block) + 2) as u64;
@@ -50,11 +41,8 @@ fn remote(
         if target.len() >= size {
             break;
         }
-        let offset = geometry
-            .offset(extent.block, extent.len)
-            .filter(|_| extent.len <= most);
-        let offset =
-            offset.ok_or_else(|| damaged(format!("symbolic link {}: too long", link.number)))?;
+        let offset = geometry.offset(extent.block, extent.len).filter(|_| extent.len <= most);
+        let offset = offset.ok_or_else(|| damaged(format!("symbolic link {}: too long", link.number)))?;
         let data = disk.read_vec(offset, extent.len as usize * block)?;
         let part = part(geometry, link.number, offset, target.len(), &data)?;
         target.extend_from_slice(&part[..part.len().min(size - target.len())]);
@@ -73,22 +61,10 @@ fn part<'d>(
     if !geometry.v5 {
         return Ok(data);
     }
-    verify(
-        geometry,
-        REMOTE,
-        &Claim {
-            what: "symbolic link block",
-            offset,
-            owner: Some(owner),
-            sealed: true,
-            data,
-        },
-    )?;
+    verify(geometry, REMOTE, &Claim { what: "symbolic link block", offset, owner: Some(owner), sealed: true, data })?;
     let b = Bytes::new(data, "symbolic link block");
     if b.be32(0)? != MAGIC || b.be32(4)? as usize != so_far {
-        return Err(damaged(format!(
-            "symbolic link {owner}: a block that does not continue it"
-        )));
+        return Err(damaged(format!("symbolic link {owner}: a block that does not continue it")));
     }
     b.take(HEADER, b.be32(8)? as usize)
 }

@@ -50,9 +50,7 @@ pub(super) fn find(
         match (b.be32(0)?, last_hash(geometry, b)?) {
             (next, Some(last)) if next != 0 && last == hash => {
                 leaf = read_leaf(&index, geometry, next)?;
-                let first = entries(geometry, Bytes::new(&leaf, "directory index"))?
-                    .first()
-                    .map(|e| e.0);
+                let first = entries(geometry, Bytes::new(&leaf, "directory index"))?.first().map(|e| e.0);
                 if first != Some(hash) {
                     return Ok(None);
                 }
@@ -90,9 +88,7 @@ fn first_leaf(index: &Space<'_>, geometry: &Geometry, hash: u32) -> Result<Vec<u
         }
         above = level;
         let (children, _) = b.take(first, count * 8)?.as_chunks::<8>();
-        let child = children
-            .partition_point(|c| number(c, 0) < hash)
-            .min(count - 1);
+        let child = children.partition_point(|c| number(c, 0) < hash).min(count - 1);
         block = number(&children[child], 4);
     }
 }
@@ -102,11 +98,7 @@ fn number(pair: &[u8; 8], at: usize) -> u32 {
     u32::from_be_bytes(if at == 0 { [a, b, c, d] } else { [e, f, g, h] })
 }
 
-fn read_index(
-    index: &Space<'_>,
-    geometry: &Geometry,
-    block: u32,
-) -> Result<(Kind, Vec<u8>), TreeError> {
+fn read_index(index: &Space<'_>, geometry: &Geometry, block: u32) -> Result<(Kind, Vec<u8>), TreeError> {
     let address = u64::from(block) * u64::from(geometry.block_size);
     let raw = index.raw(address)?;
     index.check(DIR_INDEX, "directory index block", &raw)?;
@@ -137,18 +129,10 @@ fn addresses(geometry: &Geometry, leaf: Bytes<'_>, hash: u32) -> Result<Vec<u64>
     let entries = entries(geometry, leaf)?;
     let start = entries.partition_point(|e| e.0 < hash);
     let same = entries[start..].iter().take_while(|e| e.0 == hash);
-    Ok(same
-        .filter(|e| e.1 != 0)
-        .map(|e| u64::from(e.1) * 8)
-        .collect())
+    Ok(same.filter(|e| e.1 != 0).map(|e| u64::from(e.1) * 8).collect())
 }
 
-fn check_entry(
-    names: &Space<'_>,
-    geometry: &Geometry,
-    address: u64,
-    name: &[u8],
-) -> Result<Option<u64>, TreeError> {
+fn check_entry(names: &Space<'_>, geometry: &Geometry, address: u64, name: &[u8]) -> Result<Option<u64>, TreeError> {
     let size = u64::from(geometry.dir_block_size);
     let block = names.read(address - address % size)?;
     match entry_at(geometry, &block, (address % size) as usize)? {
@@ -160,9 +144,7 @@ fn check_entry(
 /// The hash of a name in directories that tell upper from lower case.
 fn hash(name: &[u8]) -> u32 {
     let (fours, rest) = name.as_chunks::<4>();
-    let mut hash = fours
-        .iter()
-        .fold(0u32, |hash, four| mix(hash.rotate_left(28), four));
+    let mut hash = fours.iter().fold(0u32, |hash, four| mix(hash.rotate_left(28), four));
     if !rest.is_empty() {
         hash = mix(hash.rotate_left(7 * rest.len() as u32), rest);
     }
@@ -173,9 +155,7 @@ fn hash(name: &[u8]) -> u32 {
 fn mix(hash: u32, bytes: &[u8]) -> u32 {
     let last = bytes.len() as u32;
     let places = (1..=last).rev().zip(bytes);
-    places.fold(hash, |hash, (place, byte)| {
-        hash ^ (u32::from(*byte) << (7 * (place - 1)))
-    })
+    places.fold(hash, |hash, (place, byte)| hash ^ (u32::from(*byte) << (7 * (place - 1))))
 }
 
 #[cfg(test)]
@@ -187,10 +167,7 @@ mod tests {
         assert_eq!(hash(b""), 0);
         assert_eq!(hash(b"."), 0x2e); // as every directory index shows
         assert_eq!(hash(b".."), 0x172e);
-        assert_eq!(
-            hash(b"abcd"),
-            (0x61 << 21) ^ (0x62 << 14) ^ (0x63 << 7) ^ 0x64
-        );
+        assert_eq!(hash(b"abcd"), (0x61 << 21) ^ (0x62 << 14) ^ (0x63 << 7) ^ 0x64);
         assert_eq!(hash(b"abcde"), hash(b"abcd").rotate_left(7) ^ 0x65);
     }
 }

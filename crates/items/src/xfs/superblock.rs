@@ -72,30 +72,18 @@ impl Geometry {
         if v5 && !checksum_fits(b.take(0, usize::from(sector_size))?, 224) {
             return Err(damaged("superblock: wrong checksum"));
         }
-        let features2 = if version & VERSION_MORE != 0 {
-            b.be32(200)?
-        } else {
-            0
-        };
+        let features2 = if version & VERSION_MORE != 0 { b.be32(200)? } else { 0 };
         let incompat = if v5 { b.be32(216)? } else { 0 };
         refuse_features(version, incompat)?;
         let block_size = b.be32(4)?;
         let dir_block_log = b.u8(192)?;
         let uuid = b.uuid(32)?;
-        let label = b
-            .take(108, 12)?
-            .split(|c| *c == 0)
-            .next()
-            .unwrap_or_default();
+        let label = b.take(108, 12)?.split(|c| *c == 0).next().unwrap_or_default();
         let geometry = Geometry {
             block_size,
             blocks: b.be64(8)?,
             realtime_blocks: b.be64(16)?,
-            meta_uuid: if incompat & INCOMPAT_META_UUID != 0 {
-                b.uuid(248)?
-            } else {
-                uuid
-            },
+            meta_uuid: if incompat & INCOMPAT_META_UUID != 0 { b.uuid(248)? } else { uuid },
             user_uuid: uuid,
             log_start: b.be64(48)?,
             log_blocks: b.be32(96)?,
@@ -106,28 +94,16 @@ impl Geometry {
             inodes_per_block_log: b.u8(123)?,
             sector_size,
             inode_size: b.be16(104)?,
-            dir_block_size: block_size
-                .checked_shl(u32::from(dir_block_log))
-                .unwrap_or(0),
+            dir_block_size: block_size.checked_shl(u32::from(dir_block_log)).unwrap_or(0),
             v5,
-            ftype: if v5 {
-                incompat & INCOMPAT_FTYPE != 0
-            } else {
-                features2 & FEATURES2_FTYPE != 0
-            },
+            ftype: if v5 { incompat & INCOMPAT_FTYPE != 0 } else { features2 & FEATURES2_FTYPE != 0 },
             fold_case: version & VERSION_FOLD_CASE != 0,
             label: String::from_utf8_lossy(label).into_owned(),
             unknown_ro_features: if v5 { b.be32(212)? & !RO_KNOWN } else { 0 },
-            unknown_log_features: if v5 {
-                b.be32(220)? & !LOG_INCOMPAT_KNOWN
-            } else {
-                0
-            },
+            unknown_log_features: if v5 { b.be32(220)? & !LOG_INCOMPAT_KNOWN } else { 0 },
         };
         if b.u8(126)? != 0 {
-            return Err(damaged(
-                "superblock: the file system was never finished being made",
-            ));
+            return Err(damaged("superblock: the file system was never finished being made"));
         }
         geometry.check(b.u8(120)?, b.u8(122)?, dir_block_log)?;
         Ok(geometry)
@@ -153,9 +129,7 @@ impl Geometry {
         let full = u64::from(self.ag_blocks);
         let before_last = u64::from(self.ag_count.wrapping_sub(1)) * full;
         if self.ag_count == 0 || self.blocks <= before_last || self.blocks > before_last + full {
-            return Err(damaged(
-                "superblock: its allocation groups do not add up to its blocks",
-            ));
+            return Err(damaged("superblock: its allocation groups do not add up to its blocks"));
         }
         let log_end = self.log_start.checked_add(u64::from(self.log_blocks));
         if self.log_start != 0 && (self.log_blocks == 0 || log_end.is_none()) {
@@ -173,9 +147,7 @@ impl Geometry {
     pub(super) fn ag_len(&self, ag: u32) -> u32 {
         match ag.checked_add(1) {
             Some(next) if next < self.ag_count => self.ag_blocks,
-            Some(next) if next == self.ag_count => {
-                (self.blocks - u64::from(ag) * u64::from(self.ag_blocks)) as u32
-            }
+            Some(next) if next == self.ag_count => (self.blocks - u64::from(ag) * u64::from(self.ag_blocks)) as u32,
             _ => 0,
         }
     }
@@ -212,19 +184,13 @@ impl Geometry {
 
 fn refuse_features(version: u16, incompat: u32) -> Result<(), TreeError> {
     if version & VERSION_DIRV2 == 0 && version & 0xf == 4 {
-        return Err(TreeError::Unsupported(
-            "XFS with version 1 directories".into(),
-        ));
+        return Err(TreeError::Unsupported("XFS with version 1 directories".into()));
     }
     if incompat & INCOMPAT_NEEDS_REPAIR != 0 {
-        return Err(TreeError::Unsupported(
-            "XFS that is marked as needing repair".into(),
-        ));
+        return Err(TreeError::Unsupported("XFS that is marked as needing repair".into()));
     }
     match incompat & !INCOMPAT_KNOWN {
         0 => Ok(()),
-        unknown => Err(TreeError::Unsupported(format!(
-            "XFS with incompatible features {unknown:#x}"
-        ))),
+        unknown => Err(TreeError::Unsupported(format!("XFS with incompatible features {unknown:#x}"))),
     }
 }

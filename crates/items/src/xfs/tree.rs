@@ -61,9 +61,7 @@ impl Xfs {
                 self.disk.read(place + (from - start), part)
             }
             Some(_) => Ok(()),
-            None => Err(TreeError::Damaged(
-                "an extent outside the file system".into(),
-            )),
+            None => Err(TreeError::Damaged("an extent outside the file system".into())),
         }
     }
 }
@@ -93,11 +91,7 @@ impl FileTree for Xfs {
                 Some(kind) => kind,
                 None => self.inode(NodeId(n.inode))?.kind(),
             };
-            Ok(Entry {
-                name: n.name,
-                node: NodeId(n.inode),
-                kind,
-            })
+            Ok(Entry { name: n.name, node: NodeId(n.inode), kind })
         };
         names.into_iter().map(entry).collect()
     }
@@ -108,8 +102,7 @@ impl FileTree for Xfs {
             return Err(TreeError::NotFound);
         }
         let inode = self.directory(directory)?;
-        let indexed =
-            inode.format != Format::Local && inode.size > u64::from(self.geometry.dir_block_size);
+        let indexed = inode.format != Format::Local && inode.size > u64::from(self.geometry.dir_block_size);
         if indexed && !self.geometry.fold_case {
             match lookup::find(&self.disk, &self.geometry, &inode, name) {
                 Ok(found) => return found.map(NodeId).ok_or(TreeError::NotFound),
@@ -128,9 +121,7 @@ impl FileTree for Xfs {
             return Err(TreeError::WrongKind("file"));
         }
         if inode.realtime {
-            return Err(TreeError::Unsupported(
-                "a file on an XFS realtime device".into(),
-            ));
+            return Err(TreeError::Unsupported("a file on an XFS realtime device".into()));
         }
         let len = inode.size.saturating_sub(offset).min(buf.len() as u64);
         let buf = &mut buf[..len as usize];

@@ -26,10 +26,7 @@ fn judge(mib: u64, mkfs: &str, mount: &str) {
     let image = Image::make(mib, mkfs);
     let mounted = image.mount(mount);
     everything(mounted.path(), 2);
-    shell(
-        mounted.path(),
-        "mkdir gone; cp random-1500001 text-1500001 gone; sync; rm -r gone; sync",
-    );
+    shell(mounted.path(), "mkdir gone; cp random-1500001 text-1500001 gone; sync; rm -r gone; sync");
     drop(mounted);
     restored_is_whole(&image);
 }
@@ -57,11 +54,7 @@ fn counted(image: &Image) -> u64 {
     let used = |line: &str| {
         let copies = if line.contains("DUP") { 2 } else { 1 };
         let n: u64 = line.rsplit("used=").next().unwrap().parse().unwrap();
-        if line.starts_with("GlobalReserve") {
-            0
-        } else {
-            n * copies
-        }
+        if line.starts_with("GlobalReserve") { 0 } else { n * copies }
     };
     lines.lines().map(used).sum()
 }
@@ -91,10 +84,7 @@ fn old_features() {
     let old = "-O ^no-holes,^skinny-metadata,^extref -R ^free-space-tree";
     let image = Image::make(256, old);
     let mounted = image.mount("noatime,space_cache=v1");
-    shell(
-        mounted.path(),
-        "mkdir d; cd d; for i in $(seq 500); do seq $i > $i; done; seq 99999 > seq; sync",
-    );
+    shell(mounted.path(), "mkdir d; cd d; for i in $(seq 500); do seq $i > $i; done; seq 99999 > seq; sync");
     drop(mounted);
     restored_is_whole(&image);
 }
@@ -105,18 +95,12 @@ fn nothing_unused_is_claimed() {
     for mkfs in ["", "-m single", "--mixed", "-d dup"] {
         let image = Image::make(300, mkfs);
         let mounted = image.mount("noatime");
-        shell(
-            mounted.path(),
-            "seq 1000000 > seq; cp seq b; sync; rm b; sync",
-        );
+        shell(mounted.path(), "seq 1000000 > seq; cp seq b; sync; rm b; sync");
         drop(mounted);
         let counted = counted(&image);
         let used = allocated(&*image.volume()).used.total();
         let fixed = (1 << 20) + 4096;
-        assert!(
-            used >= counted && used <= counted + fixed,
-            "{mkfs}: {used} of {counted}"
-        );
+        assert!(used >= counted && used <= counted + fixed, "{mkfs}: {used} of {counted}");
     }
 }
 

@@ -48,10 +48,7 @@ fn blake2_and_old_features() {
     let old = "--csum blake2 -O ^no-holes,^skinny-metadata,^extref -R ^free-space-tree";
     let image = Image::make(256, old);
     let mounted = image.mount("noatime,space_cache=v1");
-    shell(
-        mounted.path(),
-        "mkdir d; truncate -s 1M d/hole; echo x >> d/hole; seq 9999 > d/seq",
-    );
+    shell(mounted.path(), "mkdir d; truncate -s 1M d/hole; echo x >> d/hole; seq 9999 > d/seq");
     drop(mounted);
     let tree = Btrfs::open(image.volume()).unwrap();
     let mounted = image.mount("ro,noatime");
@@ -69,25 +66,12 @@ fn striped_over_one_device() {
 fn large_sectors() {
     let source = tempfile::tempdir().unwrap();
     let dir = source.path();
-    shell(
-        dir,
-        "seq 100000 > seq; mkdir d; echo small > d/small; head -c 70001 /dev/urandom > d/random",
-    );
-    let image = Image::make(
-        200,
-        &format!("-s 16384 -n 16384 --rootdir '{}'", dir.display()),
-    );
+    shell(dir, "seq 100000 > seq; mkdir d; echo small > d/small; head -c 70001 /dev/urandom > d/random");
+    let image = Image::make(200, &format!("-s 16384 -n 16384 --rootdir '{}'", dir.display()));
     let tree = Btrfs::open(image.volume()).unwrap();
-    assert_eq!(
-        backstay_items::btrfs::allocated(&*image.volume()).doubt,
-        None
-    );
+    assert_eq!(backstay_items::btrfs::allocated(&*image.volume()).doubt, None);
     let d = tree.lookup(tree.root(), OsStr::new("d")).unwrap();
-    for (parent, folder, name) in [
-        (tree.root(), "", "seq"),
-        (d, "d", "small"),
-        (d, "d", "random"),
-    ] {
+    for (parent, folder, name) in [(tree.root(), "", "seq"), (d, "d", "small"), (d, "d", "random")] {
         let expected = std::fs::read(dir.join(folder).join(name)).unwrap();
         let file = tree.lookup(parent, OsStr::new(name)).unwrap();
         let mut bytes = vec![0; expected.len() + 1];
@@ -113,11 +97,7 @@ fn compressed_zstd() {
 
 #[test]
 fn mixed_and_compressed() {
-    judge(&filled(
-        200,
-        "--mixed",
-        "noatime,compress=lzo,max_inline=2000",
-    ));
+    judge(&filled(200, "--mixed", "noatime,compress=lzo,max_inline=2000"));
 }
 
 #[test]
@@ -136,10 +116,7 @@ fn twenty_thousand_entries() {
 fn another_default_subvolume() {
     let image = Image::make(128, "");
     let mounted = image.mount("noatime");
-    shell(
-        mounted.path(),
-        "echo top > top; btrfs -q subvolume create s; echo in > s/in; btrfs subvolume set-default s",
-    );
+    shell(mounted.path(), "echo top > top; btrfs -q subvolume create s; echo in > s/in; btrfs subvolume set-default s");
     drop(mounted);
     let tree = Btrfs::open(image.volume()).unwrap();
     let default = image.mount("ro,noatime");
@@ -161,37 +138,19 @@ fn the_wrong_questions() {
     let find = |name: &str| tree.lookup(tree.root(), OsStr::new(name));
     let (file, dir) = (find("file").unwrap(), find("dir").unwrap());
     assert!(matches!(find("none"), Err(TreeError::NotFound)));
-    assert!(matches!(
-        tree.lookup(file, OsStr::new("x")),
-        Err(TreeError::WrongKind("directory"))
-    ));
-    assert!(matches!(
-        tree.entries(file),
-        Err(TreeError::WrongKind("directory"))
-    ));
-    assert!(matches!(
-        tree.read(dir, 0, &mut [0]),
-        Err(TreeError::WrongKind("file"))
-    ));
-    assert!(matches!(
-        tree.link_target(file),
-        Err(TreeError::WrongKind("symbolic link"))
-    ));
+    assert!(matches!(tree.lookup(file, OsStr::new("x")), Err(TreeError::WrongKind("directory"))));
+    assert!(matches!(tree.entries(file), Err(TreeError::WrongKind("directory"))));
+    assert!(matches!(tree.read(dir, 0, &mut [0]), Err(TreeError::WrongKind("file"))));
+    assert!(matches!(tree.link_target(file), Err(TreeError::WrongKind("symbolic link"))));
     let link = find("link").unwrap();
     assert_eq!(tree.metadata(link).unwrap().kind, NodeKind::Symlink);
-    assert!(matches!(
-        tree.read(link, 0, &mut [0]),
-        Err(TreeError::WrongKind("file"))
-    ));
+    assert!(matches!(tree.read(link, 0, &mut [0]), Err(TreeError::WrongKind("file"))));
 }
 
 #[test]
 fn several_devices_are_refused_in_words() {
     let second = Image::empty(128 << 20);
-    let image = Image::make(
-        128,
-        &format!("-d single -m raid1 '{}'", second.path.display()),
-    );
+    let image = Image::make(128, &format!("-d single -m raid1 '{}'", second.path.display()));
     let Err(error) = Btrfs::open(image.volume()) else {
         panic!("half of a file system was opened");
     };

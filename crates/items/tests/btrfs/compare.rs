@@ -30,10 +30,7 @@ pub(crate) fn compare(tree: &dyn FileTree, dir: &Path) -> Compared {
 
 /// As [`compare`], where the mount replayed a log at `mounted_at`, in seconds.
 pub(crate) fn compare_replayed(tree: &dyn FileTree, dir: &Path, mounted_at: i64) -> Compared {
-    let mut compared = Compared {
-        mounted_at: Some(mounted_at),
-        ..Compared::default()
-    };
+    let mut compared = Compared { mounted_at: Some(mounted_at), ..Compared::default() };
     compared.node(tree, tree.root(), dir);
     compared
 }
@@ -61,35 +58,13 @@ impl Compared {
         }
     }
 
-    fn same_metadata(
-        &self,
-        path: &Path,
-        real: &fs::Metadata,
-        ours: &backstay_items::tree::Metadata,
-    ) {
+    fn same_metadata(&self, path: &Path, real: &fs::Metadata, ours: &backstay_items::tree::Metadata) {
         let device = real.rdev();
         let major = (device >> 8 & 0xfff | device >> 32 & !0xfff) as u32;
         let minor = (device & 0xff | device >> 12 & !0xff) as u32;
-        let real_facts = (
-            real.size(),
-            real.mode() & 0o7777,
-            real.uid(),
-            real.gid(),
-            real.nlink(),
-        );
-        let our_facts = (
-            ours.size,
-            u32::from(ours.permissions),
-            ours.uid,
-            ours.gid,
-            u64::from(ours.links),
-        );
-        assert_eq!(
-            our_facts,
-            real_facts,
-            "size, mode, owner, links of {}",
-            path.display()
-        );
+        let real_facts = (real.size(), real.mode() & 0o7777, real.uid(), real.gid(), real.nlink());
+        let our_facts = (ours.size, u32::from(ours.permissions), ours.uid, ours.gid, u64::from(ours.links));
+        assert_eq!(our_facts, real_facts, "size, mode, owner, links of {}", path.display());
         assert_eq!(ours.device, (major, minor), "device of {}", path.display());
         let times = [
             ("modified", ours.modified, real.mtime(), real.mtime_nsec()),
@@ -100,10 +75,7 @@ impl Compared {
             if self.mounted_at.is_some_and(|at| seconds >= at) {
                 continue;
             }
-            let real = FileTime {
-                seconds,
-                nanos: nanos as u32,
-            };
+            let real = FileTime { seconds, nanos: nanos as u32 };
             assert_eq!(time, real, "time {what} of {}", path.display());
         }
     }
@@ -122,10 +94,8 @@ impl Compared {
         let entries = tree.entries(node);
         let entries = entries.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let count = entries.len();
-        let ours: BTreeMap<OsString, (NodeId, NodeKind)> = entries
-            .into_iter()
-            .map(|e| (e.name, (e.node, e.kind)))
-            .collect();
+        let ours: BTreeMap<OsString, (NodeId, NodeKind)> =
+            entries.into_iter().map(|e| (e.name, (e.node, e.kind))).collect();
         assert_eq!(count, ours.len(), "a name twice in {}", path.display());
         let listed = fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name());
         let mut real: Vec<OsString> = listed.collect();

@@ -132,11 +132,7 @@ fn attack(base: &Arc<Vec<u8>>, places: &[(usize, usize)], random: &mut Random) -
             }
         }
     }
-    Patched {
-        base: base.clone(),
-        patches,
-        read: AtomicU64::new(0),
-    }
+    Patched { base: base.clone(), patches, read: AtomicU64::new(0) }
 }
 
 /// What one node looks like from outside.
@@ -217,19 +213,12 @@ fn attacks() {
         }
     }
     // Most attacks must get past the first look, or they try nothing.
-    assert!(
-        opened > count() / 4 && believed > 0,
-        "{opened} opened, {believed} believed"
-    );
+    assert!(opened > count() / 4 && believed > 0, "{opened} opened, {believed} believed");
 }
 
 #[test]
 fn attacks_with_right_checksums() {
-    for (mkfs, mount) in [
-        ("--mixed -n 4096", "compress=lzo"),
-        ("", "compress=zstd"),
-        ("-m single", "compress=zlib"),
-    ] {
+    for (mkfs, mount) in [("--mixed -n 4096", "compress=lzo"), ("", "compress=zstd"), ("-m single", "compress=zlib")] {
         let image = small(mkfs, mount);
         let exe = std::env::current_exe().unwrap();
         let line = format!(
@@ -245,11 +234,7 @@ fn attacks_with_right_checksums() {
 fn flips(mkfs: &str, mount: &str, healed: bool) {
     let image = small(mkfs, mount);
     let base = Arc::new(fs::read(&image.path).unwrap());
-    let patched = |patches| Patched {
-        base: base.clone(),
-        patches,
-        read: AtomicU64::new(0),
-    };
+    let patched = |patches| Patched { base: base.clone(), patches, read: AtomicU64::new(0) };
     let whole = Arc::new(patched(BTreeMap::new()));
     let used = allocated(&*whole).used;
     let truth = look(&Btrfs::open(whole.clone()).unwrap());
@@ -274,10 +259,7 @@ fn flips(mkfs: &str, mount: &str, healed: bool) {
     }
 }
 
-fn same_or_error(
-    truth: &BTreeMap<NodeId, Result<Look, String>>,
-    seen: &BTreeMap<NodeId, Result<Look, String>>,
-) -> u64 {
+fn same_or_error(truth: &BTreeMap<NodeId, Result<Look, String>>, seen: &BTreeMap<NodeId, Result<Look, String>>) -> u64 {
     let mut errors = 0;
     for (node, look) in seen {
         match look {
@@ -306,18 +288,8 @@ fn a_flipped_bit_in_the_superblock_is_healed_by_a_mirror() {
     drop(mounted);
     let mut bytes = fs::read(&image.path).unwrap();
     bytes[65536 + 0x50] ^= 1;
-    assert_eq!(
-        Btrfs::open(Arc::new(bytes.clone()))
-            .unwrap()
-            .entries(NodeId(256))
-            .unwrap()
-            .len(),
-        1
-    );
-    assert!(
-        allocated(&bytes).doubt.is_some(),
-        "the kernel would not mount it"
-    );
+    assert_eq!(Btrfs::open(Arc::new(bytes.clone())).unwrap().entries(NodeId(256)).unwrap().len(), 1);
+    assert!(allocated(&bytes).doubt.is_some(), "the kernel would not mount it");
     bytes[(64 << 20) + 0x50] ^= 1;
     let Err(error) = Btrfs::open(Arc::new(bytes)) else {
         panic!("opened without a superblock");
@@ -343,9 +315,6 @@ fn rotten_data_is_told_in_words() {
     assert_eq!(tree.read(file, 0, &mut buf).unwrap(), 50_000);
     assert!(buf == content[..50_000]);
     let error = tree.read(file, 60_000, &mut buf).unwrap_err().to_string();
-    assert!(
-        error.contains("damaged") && error.contains("checksum"),
-        "{error}"
-    );
+    assert!(error.contains("damaged") && error.contains("checksum"), "{error}");
     assert_eq!(tree.read(file, 94_208, &mut buf).unwrap(), 50_000);
 }

@@ -58,12 +58,7 @@ fn sync(path: &Path) {
 }
 
 fn open(path: &Path) -> File {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .unwrap()
+    OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap()
 }
 
 #[test]
@@ -144,10 +139,7 @@ fn names_linked() {
 fn two_subvolumes_with_logs() {
     let prepare = |dir: &Path| {
         let sub = dir.join("sub");
-        run(
-            "btrfs",
-            &["-q", "subvolume", "create", sub.to_str().unwrap()],
-        );
+        run("btrfs", &["-q", "subvolume", "create", sub.to_str().unwrap()]);
         fs::write(sub.join("file"), text(10_000)).unwrap();
         fs::write(dir.join("file"), text(10_000)).unwrap();
     };
@@ -236,8 +228,5 @@ fn random_work_then_a_copy() {
         judge(&copy);
     }
     eprintln!("{with_log} of {seeds} copies had a log");
-    assert!(
-        with_log * 4 >= seeds,
-        "too few copies had a log: {with_log} of {seeds}"
-    );
+    assert!(with_log * 4 >= seeds, "too few copies had a log: {with_log} of {seeds}");
 }

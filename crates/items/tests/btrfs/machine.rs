@@ -16,9 +16,7 @@ use tempfile::TempDir;
 pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let mut command = Command::new(program);
     command.args(args);
-    let out = command
-        .output()
-        .unwrap_or_else(|e| panic!("{program}: {e} (is its package installed?)"));
+    let out = command.output().unwrap_or_else(|e| panic!("{program}: {e} (is its package installed?)"));
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let errors = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{command:?} failed: {text}{errors}");
@@ -77,14 +75,7 @@ impl Image {
 
     /// `btrfs check` must find nothing.
     pub(crate) fn check(&self) {
-        run(
-            "btrfs",
-            &[
-                "check".as_ref(),
-                "--readonly".as_ref(),
-                self.path.as_os_str(),
-            ],
-        );
+        run("btrfs", &["check".as_ref(), "--readonly".as_ref(), self.path.as_os_str()]);
     }
 
     pub(crate) fn dump(&self, args: &[&str]) -> String {
@@ -110,11 +101,7 @@ impl Nest {
         File::create(&inner).unwrap().set_len(mib << 20).unwrap();
         let line = format!("mkfs.btrfs -q -f {options} '{}'", inner.display());
         run("bash", &["-c", &line]);
-        Nest {
-            inner,
-            outer,
-            _image: image,
-        }
+        Nest { inner, outer, _image: image }
     }
 
     pub(crate) fn mount(&self, options: &str) -> Mount {
@@ -147,14 +134,8 @@ impl Mount {
     pub(crate) fn new(image: &Path, options: &str) -> Mount {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("loop,{options}");
-        let args: [&OsStr; 6] = [
-            "-t".as_ref(),
-            "btrfs".as_ref(),
-            "-o".as_ref(),
-            options.as_ref(),
-            image.as_ref(),
-            dir.path().as_ref(),
-        ];
+        let args: [&OsStr; 6] =
+            ["-t".as_ref(), "btrfs".as_ref(), "-o".as_ref(), options.as_ref(), image.as_ref(), dir.path().as_ref()];
         run("mount", &args);
         Mount { dir }
     }
@@ -168,10 +149,7 @@ impl Drop for Mount {
     fn drop(&mut self) {
         // A process that another test is just starting may hold a file of ours open until it runs its program.
         for _ in 0..100 {
-            let done = Command::new("umount")
-                .arg("-q")
-                .arg(self.dir.path())
-                .status();
+            let done = Command::new("umount").arg("-q").arg(self.dir.path()).status();
             if done.is_ok_and(|s| s.success()) {
                 return;
             }
@@ -229,9 +207,6 @@ impl Random {
     }
 
     pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len.div_ceil(8))
-            .flat_map(|_| self.next().to_le_bytes())
-            .take(len)
-            .collect()
+        (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(len).collect()
     }
 }

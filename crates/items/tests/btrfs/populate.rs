@@ -20,22 +20,12 @@ pub(crate) fn everything(dir: &Path, seed: u64) {
 /// Files whose sizes lie around sectors, inline limits and compressed extents; compressible, and not.
 fn contents(dir: &Path, seed: u64) {
     let mut random = Random(seed);
-    let sizes = [
-        0, 1, 100, 2047, 2048, 2049, 4095, 4096, 4097, 70_000, 131_072, 1_500_001,
-    ];
+    let sizes = [0, 1, 100, 2047, 2048, 2049, 4095, 4096, 4097, 70_000, 131_072, 1_500_001];
     for size in sizes {
         fs::write(dir.join(format!("random-{size}")), random.bytes(size)).unwrap();
         fs::write(dir.join(format!("text-{size}")), text(size)).unwrap();
     }
-    let mixed: Vec<u8> = (0..40)
-        .flat_map(|i| {
-            if i % 3 == 0 {
-                random.bytes(50_000)
-            } else {
-                text(50_000)
-            }
-        })
-        .collect();
+    let mixed: Vec<u8> = (0..40).flat_map(|i| if i % 3 == 0 { random.bytes(50_000) } else { text(50_000) }).collect();
     fs::write(dir.join("mixed"), mixed).unwrap();
 }
 

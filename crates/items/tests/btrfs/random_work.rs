@@ -55,11 +55,7 @@ fn any(dir: &Path, random: &mut Random) -> PathBuf {
 
 fn write(dir: &Path, random: &mut Random) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(any(dir, random))?;
+    let file = options.write(true).create(true).truncate(false).open(any(dir, random))?;
     let len = [10, 1000, 3000, 4096, 20_000, 200_000][random.below(6) as usize];
     let offset = [0, 0, 100, 4096, 50_000, 1_000_000][random.below(6) as usize];
     let bytes = match random.below(2) {
@@ -99,13 +95,7 @@ fn allocate(dir: &Path, random: &mut Random) -> io::Result<()> {
 
 fn exchange(dir: &Path, random: &mut Random) -> io::Result<()> {
     let (a, b) = (any(dir, random), any(dir, random));
-    Ok(rustix::fs::renameat_with(
-        CWD,
-        a,
-        CWD,
-        b,
-        RenameFlags::EXCHANGE,
-    )?)
+    Ok(rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
 }
 
 fn clone(dir: &Path, random: &mut Random) -> io::Result<()> {

@@ -41,18 +41,13 @@ fn listed(image: &Image) -> Vec<(u32, u64, u64)> {
 
 fn ours(table: &Table, unit: u64) -> Vec<(u32, u64, u64)> {
     let parts = table.partitions.iter();
-    parts
-        .map(|p| (p.index, p.start / unit, p.len / unit))
-        .collect()
+    parts.map(|p| (p.index, p.start / unit, p.len / unit)).collect()
 }
 
 #[test]
 fn mbr_with_logical_partitions() {
     let image = Image::new(64 * MIB);
-    sfdisk(
-        &image,
-        "label: dos\nlabel-id: 0x1234abcd\n,8M,L,*\n,8M,S\n,,E\n,10M,L\n,5M,7\n,,L\n",
-    );
+    sfdisk(&image, "label: dos\nlabel-id: 0x1234abcd\n,8M,L,*\n,8M,S\n,,E\n,10M,L\n,5M,7\n,,L\n");
     let table = partitions(&*image.volume()).expect("a table");
     assert_eq!(table.kind, TableKind::Mbr);
     assert_eq!(ours(&table, 512), listed(&image));
@@ -66,24 +61,8 @@ fn mbr_with_logical_partitions() {
 
 fn make_gpt(image: &Image) {
     let path = image.path();
-    let args = [
-        "-n",
-        "1:0:+8M",
-        "-c",
-        "1:EFI päth",
-        "-t",
-        "1:ef00",
-        "-n",
-        "4:0:0",
-    ];
-    run(
-        "sgdisk",
-        &[
-            &args[..],
-            &["-u", "4:11223344-5566-7788-99AA-BBCCDDEEFF00", text(&path)],
-        ]
-        .concat(),
-    );
+    let args = ["-n", "1:0:+8M", "-c", "1:EFI päth", "-t", "1:ef00", "-n", "4:0:0"];
+    run("sgdisk", &[&args[..], &["-u", "4:11223344-5566-7788-99AA-BBCCDDEEFF00", text(&path)]].concat());
 }
 
 #[test]
@@ -94,10 +73,7 @@ fn gpt_by_its_first_copy() {
     assert_eq!(table.kind, TableKind::Gpt { from_backup: None });
     assert_eq!(ours(&table, 512), listed(&image));
     assert_eq!(table.partitions[0].name, "EFI päth");
-    assert_eq!(
-        table.partitions[1].id,
-        "11223344-5566-7788-99aa-bbccddeeff00"
-    );
+    assert_eq!(table.partitions[1].id, "11223344-5566-7788-99aa-bbccddeeff00");
     let PartitionType::Gpt(kind) = table.partitions[0].kind else {
         panic!("a type of the wrong table");
     };
@@ -110,43 +86,20 @@ fn gpt_by_its_backup() {
     let image = Image::new(64 * MIB);
     make_gpt(&image);
     let whole = partitions(&*image.volume()).expect("a table");
-    let file = File::options()
-        .write(true)
-        .open(image.path())
-        .expect("image");
+    let file = File::options().write(true).open(image.path()).expect("image");
     let original = image.bytes();
-    for at in [
-        512,
-        520,
-        512 + 24,
-        512 + 72,
-        512 + 88,
-        1024 + 20,
-        1024 + 16_000,
-    ] {
-        file.write_all_at(&[original[at] ^ 0x40], at as u64)
-            .expect("room");
+    for at in [512, 520, 512 + 24, 512 + 72, 512 + 88, 1024 + 20, 1024 + 16_000] {
+        file.write_all_at(&[original[at] ^ 0x40], at as u64).expect("room");
         let table = partitions(&*image.volume()).expect("a table");
-        assert!(
-            matches!(
-                table.kind,
-                TableKind::Gpt {
-                    from_backup: Some(_)
-                }
-            ),
-            "{at}"
-        );
+        assert!(matches!(table.kind, TableKind::Gpt { from_backup: Some(_) }), "{at}");
         assert_eq!(table.partitions, whole.partitions);
-        file.write_all_at(&original[at..at + 1], at as u64)
-            .expect("room");
+        file.write_all_at(&original[at..at + 1], at as u64).expect("room");
     }
     let last = original.len() as u64 - 512;
     file.write_all_at(&[0; 8], last).expect("room");
     assert_eq!(partitions(&*image.volume()).expect("a table"), whole);
     file.write_all_at(&[0; 8], 512).expect("room");
-    let why = partitions(&*image.volume())
-        .expect_err("no copy is left")
-        .to_string();
+    let why = partitions(&*image.volume()).expect_err("no copy is left").to_string();
     assert!(why.contains("neither copy"), "{why}");
     assert_eq!(allocated(&*image.volume()).used, Ranges::all(64 * MIB));
 }
@@ -156,10 +109,7 @@ struct Loop(String);
 
 impl Loop {
     fn new(image: &Image) -> Self {
-        let out = run(
-            "losetup",
-            &["-f", "--show", "-b", "4096", text(&image.path())],
-        );
+        let out = run("losetup", &["-f", "--show", "-b", "4096", text(&image.path())]);
         Loop(out.trim().to_owned())
     }
 }
@@ -167,10 +117,7 @@ impl Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         let out = output("losetup", &["-d", &self.0]);
-        assert!(
-            out.status.success() || std::thread::panicking(),
-            "losetup -d"
-        );
+        assert!(out.status.success() || std::thread::panicking(), "losetup -d");
     }
 }
 
@@ -191,12 +138,7 @@ fn gpt_in_sectors_of_4096_bytes() {
 
 #[test]
 fn no_table_and_no_file_system() {
-    for image in [
-        Image::new(8 * MIB),
-        Image::new(0),
-        Image::new(100),
-        Image::new(511),
-    ] {
+    for image in [Image::new(8 * MIB), Image::new(0), Image::new(100), Image::new(511)] {
         let table = partitions(&*image.volume()).expect("an answer");
         assert_eq!((table.kind, table.partitions.len()), (TableKind::None, 0));
         let found = allocated(&*image.volume());
@@ -210,10 +152,7 @@ fn no_table_and_no_file_system() {
 fn make_inside(image: &Image, at: u64, len: u64, program: &str, args: &[&str]) {
     let part = Image::new(len);
     run(program, &[args, &[text(&part.path())]].concat());
-    let file = File::options()
-        .write(true)
-        .open(image.path())
-        .expect("image");
+    let file = File::options().write(true).open(image.path()).expect("image");
     file.write_all_at(&part.bytes(), at).expect("room");
 }
 
@@ -240,21 +179,12 @@ fn each_partition_is_asked() {
         assert_eq!(part.used == len, part.kind == "unknown", "{part:?}");
     }
     assert_eq!(found.parts[1].used, 4096);
-    for gap in [
-        0..MIB,
-        65 * MIB..70 * MIB,
-        258 * MIB..285 * MIB,
-        395 * MIB..400 * MIB,
-    ] {
+    for gap in [0..MIB, 65 * MIB..70 * MIB, 258 * MIB..285 * MIB, 395 * MIB..400 * MIB] {
         assert!(found.used.covers(&gap), "{gap:?}");
     }
     assert!(found.used.total() < 100 * MIB);
     for part in &found.parts {
-        let slice = Slice::new(
-            image.volume(),
-            part.place.start,
-            part.place.end - part.place.start,
-        );
+        let slice = Slice::new(image.volume(), part.place.start, part.place.end - part.place.start);
         let slice: Arc<dyn Volume> = Arc::new(slice.expect("inside"));
         assert_eq!(detect(&*slice).expect("an answer").name(), part.kind);
         let readable = !["swap", "unknown"].contains(&part.kind);
@@ -277,10 +207,7 @@ fn hibernation_and_contradictions_leave_nothing_out() {
     let image = Image::new(16 * MIB);
     run("mkswap", &[text(&image.path())]);
     assert_eq!(allocated(&*image.volume()).used.total(), 4096);
-    let file = File::options()
-        .write(true)
-        .open(image.path())
-        .expect("image");
+    let file = File::options().write(true).open(image.path()).expect("image");
     file.write_all_at(b"S1SUSPEND\0", 4086).expect("room");
     let found = allocated(&*image.volume());
     assert_eq!(found.parts[0].kind, "hibernated swap");
@@ -289,31 +216,17 @@ fn hibernation_and_contradictions_leave_nothing_out() {
     // Swap space that was made over ext4 without wiping: both answers are possible.
     let image = Image::new(16 * MIB);
     run("mke2fs", &["-q", "-t", "ext4", text(&image.path())]);
-    let file = File::options()
-        .write(true)
-        .open(image.path())
-        .expect("image");
+    let file = File::options().write(true).open(image.path()).expect("image");
     file.write_all_at(b"SWAPSPACE2", 4086).expect("room");
-    assert_eq!(
-        detect(&*image.volume()).expect("an answer"),
-        Kind::Ambiguous
-    );
+    assert_eq!(detect(&*image.volume()).expect("an answer"), Kind::Ambiguous);
     let found = allocated(&*image.volume());
-    assert!(
-        found.parts[0]
-            .doubt
-            .as_ref()
-            .is_some_and(|d| d.contains("ext4 and swap"))
-    );
+    assert!(found.parts[0].doubt.as_ref().is_some_and(|d| d.contains("ext4 and swap")));
     assert_eq!(found.used, Ranges::all(16 * MIB));
 
     // A partition table over an older file system on the whole disk.
     let image = Image::new(64 * MIB);
     run("mke2fs", &["-q", "-t", "ext4", text(&image.path())]);
-    let command = format!(
-        "echo ',,L' | sfdisk -q --wipe never {}",
-        text(&image.path())
-    );
+    let command = format!("echo ',,L' | sfdisk -q --wipe never {}", text(&image.path()));
     run("sh", &["-c", &command]);
     assert_eq!(allocated(&*image.volume()).used, Ranges::all(64 * MIB));
 }
@@ -331,10 +244,5 @@ fn a_read_error_is_told() {
     }
     let found = allocated(&Broken);
     assert_eq!(found.used, Ranges::all(1 << 30));
-    assert!(
-        found.parts[0]
-            .doubt
-            .as_ref()
-            .is_some_and(|d| d.contains("platter"))
-    );
+    assert!(found.parts[0].doubt.as_ref().is_some_and(|d| d.contains("platter")));
 }

@@ -54,19 +54,11 @@ fn agree(image: &Image, used: &Ranges, slack: u64) {
     let size = image.volume().size();
     let mut at = 0;
     for range in used.iter().chain(std::iter::once(size..size)) {
-        assert!(
-            free.covers(&(at..range.start)),
-            "{at}..{} is used",
-            range.start
-        );
+        assert!(free.covers(&(at..range.start)), "{at}..{} is used", range.start);
         at = range.end;
     }
     let ours = size - used.total();
-    assert!(
-        ours <= free.total() && free.total() - ours <= slack,
-        "{ours} {}",
-        free.total()
-    );
+    assert!(ours <= free.total() && free.total() - ours <= slack, "{ours} {}", free.total());
 }
 
 /// What e2fsck has to say, without the image's name.
@@ -135,14 +127,7 @@ fn ext4_with_meta_bg() {
 
 #[test]
 fn ext4_without_flex_bg_and_64bit() {
-    let args = [
-        "-t",
-        "ext4",
-        "-b",
-        "1024",
-        "-O",
-        "^flex_bg,^64bit,uninit_bg,^metadata_csum",
-    ];
+    let args = ["-t", "ext4", "-b", "1024", "-O", "^flex_bg,^64bit,uninit_bg,^metadata_csum"];
     whole_round("ext4", 96 * MIB, &args, MIB);
 }
 
@@ -166,22 +151,12 @@ fn ext4_with_a_checksum_seed() {
 
 #[test]
 fn ext3() {
-    whole_round(
-        "ext3",
-        96 * MIB,
-        &["-t", "ext3", "-b", "1024", "-I", "256"],
-        0,
-    );
+    whole_round("ext3", 96 * MIB, &["-t", "ext3", "-b", "1024", "-I", "256"], 0);
 }
 
 #[test]
 fn ext2() {
-    whole_round(
-        "ext2",
-        96 * MIB,
-        &["-t", "ext2", "-b", "4096", "-I", "256"],
-        0,
-    );
+    whole_round("ext2", 96 * MIB, &["-t", "ext2", "-b", "4096", "-I", "256"], 0);
 }
 
 /// What is only in the journal counts: an image copied while mounted, after a sync.
@@ -273,29 +248,18 @@ fn a_damaged_journal_is_not_believed() {
     let places = (0..bytes.len()).step_by(4096);
     let blocks: Vec<_> = places.filter(|&at| word(at) == 0xC03B_3998).collect();
     let of = |kind| move |&at: &usize| word(at + 4) == kind;
-    let superblock = *blocks
-        .iter()
-        .find(|at| of(4)(at))
-        .expect("the journal's superblock");
+    let superblock = *blocks.iter().find(|at| of(4)(at)).expect("the journal's superblock");
     let first = word(superblock + 0x18);
-    let file = std::fs::File::options()
-        .write(true)
-        .open(copy.path())
-        .expect("image");
+    let file = std::fs::File::options().write(true).open(copy.path()).expect("image");
     let mut flipped = 0;
     for kind in [1, 2] {
-        for &at in blocks
-            .iter()
-            .filter(|at| of(kind)(at) && word(**at + 8) == first)
-        {
+        for &at in blocks.iter().filter(|at| of(kind)(at) && word(**at + 8) == first) {
             for inside in [20, 40, 4000] {
                 let place = at + inside;
-                file.write_all_at(&[bytes[place] ^ 4], place as u64)
-                    .expect("room");
+                file.write_all_at(&[bytes[place] ^ 4], place as u64).expect("room");
                 let found = ext4::allocated(&*copy.volume());
                 assert!(found.doubt.is_some(), "kind {kind}, byte {inside}");
-                file.write_all_at(&[bytes[place]], place as u64)
-                    .expect("room");
+                file.write_all_at(&[bytes[place]], place as u64).expect("room");
                 flipped += 1;
             }
         }

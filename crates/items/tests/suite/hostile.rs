@@ -25,9 +25,7 @@ impl Volume for Damaged {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range(self.size(), offset, buf.len() as u64)?;
-        let read = self
-            .read
-            .fetch_add(buf.len() as u64 + 64, Ordering::Relaxed);
+        let read = self.read.fetch_add(buf.len() as u64 + 64, Ordering::Relaxed);
         assert!(read < 200 * self.size(), "reading without an end");
         let start = offset as usize;
         buf.copy_from_slice(&self.bytes[start..start + buf.len()]);
@@ -83,13 +81,7 @@ fn assault(image: &Image, rounds: u64, open_as: fn(Arc<dyn Volume>)) {
             let near = (places.len() as u64 / 20).max(1);
             let end = [near, places.len() as u64][numbers.below(2) as usize];
             let at = places[numbers.below(end) as usize] + numbers.below(64) as usize;
-            let values = [
-                0,
-                0xFF,
-                0x80,
-                numbers.next() as u8,
-                bytes[at.min(bytes.len() - 1)] ^ 1,
-            ];
+            let values = [0, 0xFF, 0x80, numbers.next() as u8, bytes[at.min(bytes.len() - 1)] ^ 1];
             (at.min(bytes.len() - 1), values[numbers.below(5) as usize])
         };
         let volume: Arc<dyn Volume> = Arc::new(Damaged {
@@ -124,10 +116,7 @@ fn fill(folder: &std::path::Path) {
 /// An ext4 image as it is while mounted, so that its journal is read too.
 fn live_ext4(args: &[&str]) -> Image {
     let image = Image::new(8 * MIB);
-    run(
-        "mke2fs",
-        &[&["-q", "-F"], args, &[text(&image.path())]].concat(),
-    );
+    run("mke2fs", &[&["-q", "-F"], args, &[text(&image.path())]].concat());
     let mount = image.mount("rw");
     fill(mount.path());
     run("sync", &["-f", text(mount.path())]);
@@ -136,16 +125,7 @@ fn live_ext4(args: &[&str]) -> Image {
 
 #[test]
 fn ext4_without_checksums() {
-    let args = [
-        "-t",
-        "ext4",
-        "-b",
-        "1024",
-        "-O",
-        "^metadata_csum,inline_data",
-        "-I",
-        "256",
-    ];
+    let args = ["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,inline_data", "-I", "256"];
     assault(&live_ext4(&args), 3000, any);
 }
 
@@ -157,10 +137,7 @@ fn ext4_with_checksums() {
 #[test]
 fn ext2_with_block_numbers() {
     let image = Image::new(4 * MIB);
-    run(
-        "mke2fs",
-        &["-q", "-F", "-t", "ext2", "-b", "1024", text(&image.path())],
-    );
+    run("mke2fs", &["-q", "-F", "-t", "ext2", "-b", "1024", text(&image.path())]);
     fill(image.mount("rw").path());
     assault(&image, 3000, any);
 }
@@ -168,10 +145,7 @@ fn ext2_with_block_numbers() {
 #[test]
 fn ntfs() {
     let image = Image::new(4 * MIB);
-    run(
-        "mkntfs",
-        &["-q", "-F", "-f", "-c", "512", text(&image.path())],
-    );
+    run("mkntfs", &["-q", "-F", "-f", "-c", "512", text(&image.path())]);
     fill(image.mount_ntfs("rw").path());
     assault(&image, 3000, any);
 }
@@ -181,21 +155,8 @@ fn vfat() {
     let image = Image::new(2 * MIB);
     run("mkfs.vfat", &[text(&image.path())]);
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(
-        folder.path().join("a rather long name"),
-        Numbers(2).bytes(9000),
-    )
-    .expect("room");
-    run(
-        "mcopy",
-        &[
-            "-i",
-            text(&image.path()),
-            "-s",
-            text(folder.path()),
-            "::folder",
-        ],
-    );
+    std::fs::write(folder.path().join("a rather long name"), Numbers(2).bytes(9000)).expect("room");
+    run("mcopy", &["-i", text(&image.path()), "-s", text(folder.path()), "::folder"]);
     assault(&image, 3000, any);
 }
 
@@ -203,15 +164,8 @@ fn vfat() {
 fn partition_tables() {
     for label in ["gpt", "dos"] {
         let image = Image::new(4 * MIB);
-        let last = if label == "dos" {
-            ",,E\n,100K\n,200K"
-        } else {
-            ",,L"
-        };
-        let script = format!(
-            "printf 'label: {label}\\n,1M\\n{last}\\n' | sfdisk -q {}",
-            text(&image.path())
-        );
+        let last = if label == "dos" { ",,E\n,100K\n,200K" } else { ",,L" };
+        let script = format!("printf 'label: {label}\\n,1M\\n{last}\\n' | sfdisk -q {}", text(&image.path()));
         run("sh", &["-c", &script]);
         assault(&image, 2000, any);
     }

@@ -40,10 +40,7 @@ fn survives_scribbling(image: &Image, original: &Path) {
     copy.scribble_outside(&used);
     run("ntfsfix", &["-n", text(&copy.path())]);
     let mount = copy.mount_ntfs("ro");
-    let out = run(
-        "diff",
-        &["-r", "--no-dereference", text(original), text(mount.path())],
-    );
+    let out = run("diff", &["-r", "--no-dereference", text(original), text(mount.path())]);
     assert_eq!(out, "");
 }
 
@@ -117,13 +114,7 @@ fn compressed_files_expand() {
         let folder = mount.path().join("compressed");
         std::fs::create_dir(&folder).expect("a folder");
         // FILE_ATTRIBUTE_DIRECTORY and FILE_ATTRIBUTE_COMPRESSED, which new files take on.
-        let set = [
-            "-n",
-            "system.ntfs_attrib_be",
-            "-v",
-            "0x00000810",
-            text(&folder),
-        ];
+        let set = ["-n", "system.ntfs_attrib_be", "-v", "0x00000810", text(&folder)];
         run("setfattr", &set);
         let words = include_bytes!("tree.rs").repeat(40);
         std::fs::write(folder.join("words"), &words).expect("room");
@@ -132,10 +123,7 @@ fn compressed_files_expand() {
         mixed.extend_from_slice(&words[..77_777]);
         std::fs::write(folder.join("mixed"), &mixed).expect("room");
     }
-    let info = run(
-        "ntfsinfo",
-        &["-F", "/compressed/words", text(&image.path())],
-    );
+    let info = run("ntfsinfo", &["-F", "/compressed/words", text(&image.path())]);
     assert!(info.contains("COMPRESSED"), "{info}");
     let tree = ntfs::open(image.volume()).expect("a tree");
     let mount = image.mount_ntfs("ro");
@@ -145,10 +133,7 @@ fn compressed_files_expand() {
         let original = std::fs::read(mount.path().join("compressed").join(name)).expect(name);
         for at in [0, 1, 65_535, 65_536, 70_000, original.len() - 5] {
             let mut ours = vec![0xEE; 130_000.min(original.len() - at)];
-            assert_eq!(
-                tree.read(node, at as u64, &mut ours).expect(name),
-                ours.len()
-            );
+            assert_eq!(tree.read(node, at as u64, &mut ours).expect(name), ours.len());
             assert!(ours == original[at..at + ours.len()], "{name} at {at}");
         }
     }
@@ -166,23 +151,13 @@ fn bytes_behind_the_written_ones_are_zeros() {
     let bytes = image.bytes();
     let name: Vec<u8> = "new".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let is = |r: &&[u8]| r.starts_with(b"FILE") && r.windows(6).any(|w| w == name);
-    let record = bytes
-        .chunks_exact(1024)
-        .position(|r| is(&r))
-        .expect("its record")
-        * 1024;
+    let record = bytes.chunks_exact(1024).position(|r| is(&r)).expect("its record") * 1024;
     let size = (1_u64 << 20).to_le_bytes();
     let sizes = [size, size, size].concat();
-    let at = bytes[record..record + 1024]
-        .windows(24)
-        .position(|w| w == sizes);
+    let at = bytes[record..record + 1024].windows(24).position(|w| w == sizes);
     let at = (record + at.expect("three sizes") + 16) as u64;
-    let file = std::fs::File::options()
-        .write(true)
-        .open(image.path())
-        .expect("image");
-    file.write_all_at(&5000_u64.to_le_bytes(), at)
-        .expect("room");
+    let file = std::fs::File::options().write(true).open(image.path()).expect("image");
+    file.write_all_at(&5000_u64.to_le_bytes(), at).expect("room");
 
     let tree = ntfs::open(image.volume()).expect("a tree");
     let node = tree.lookup(tree.root(), "new".as_ref()).expect("it");
@@ -213,30 +188,14 @@ fn links_of_windows_are_links() {
         let place = mount.path().join("junction");
         std::fs::create_dir(&place).expect("a folder");
         // A mount point to \??\C:\some\place, shown as C:\some\place.
-        let wide =
-            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
         let (system, people) = (wide("\\??\\C:\\some\\place"), wide("C:\\some\\place"));
         let lens = [0, system.len(), system.len() + 2, people.len()];
-        let head: Vec<u8> = lens
-            .iter()
-            .flat_map(|&n| (n as u16).to_le_bytes())
-            .collect();
+        let head: Vec<u8> = lens.iter().flat_map(|&n| (n as u16).to_le_bytes()).collect();
         let data = [&head[..], &system, &[0, 0], &people, &[0, 0]].concat();
-        let point = [
-            &0xA000_0003_u32.to_le_bytes()[..],
-            &(data.len() as u32).to_le_bytes(),
-            &data,
-        ]
-        .concat();
+        let point = [&0xA000_0003_u32.to_le_bytes()[..], &(data.len() as u32).to_le_bytes(), &data].concat();
         let hex: String = point.iter().map(|b| format!("{b:02x}")).collect();
-        let set = [
-            "-h",
-            "-n",
-            "system.ntfs_reparse_data",
-            "-v",
-            &format!("0x{hex}"),
-            text(&place),
-        ];
+        let set = ["-h", "-n", "system.ntfs_reparse_data", "-v", &format!("0x{hex}"), text(&place)];
         run("setfattr", &set);
     }
     let tree = ntfs::open(image.volume()).expect("a tree");
@@ -247,9 +206,5 @@ fn links_of_windows_are_links() {
     assert_eq!(target, "C:/some/place");
     let own = tree.metadata(backstay_items::tree::NodeId(6));
     assert!(matches!(own, Err(TreeError::NotFound)));
-    assert!(
-        output("ntfsinfo", &["-m", text(&image.path())])
-            .status
-            .success()
-    );
+    assert!(output("ntfsinfo", &["-m", text(&image.path())]).status.success());
 }

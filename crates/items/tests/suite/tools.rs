@@ -14,21 +14,14 @@ pub(crate) fn run(program: &str, args: &[&str]) -> String {
     let out = output(program, args);
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let errors = String::from_utf8_lossy(&out.stderr);
-    assert!(
-        out.status.success(),
-        "{program} {args:?}: {}\n{text}{errors}",
-        out.status
-    );
+    assert!(out.status.success(), "{program} {args:?}: {}\n{text}{errors}", out.status);
     text
 }
 
 /// Runs a program that may fail.
 pub(crate) fn output(program: &str, args: &[&str]) -> Output {
-    let out = Command::new(program)
-        .args(args)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C.UTF-8")
-        .output();
+    let out =
+        Command::new(program).args(args).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8").output();
     out.unwrap_or_else(|e| panic!("{program} could not be run: {e}"))
 }
 
@@ -46,10 +39,7 @@ pub(crate) struct Image {
 impl Image {
     /// A sparse file of `size` bytes.
     pub(crate) fn new(size: u64) -> Self {
-        let image = Image {
-            folder: tempfile::tempdir().expect("a temporary folder"),
-            name: "disk.img".into(),
-        };
+        let image = Image { folder: tempfile::tempdir().expect("a temporary folder"), name: "disk.img".into() };
         let file = File::create(image.path()).expect("an image file");
         file.set_len(size).expect("room for the image");
         image
@@ -61,10 +51,7 @@ impl Image {
 
     /// A copy of the image as it is now.
     pub(crate) fn copy(&self) -> Image {
-        let copy = Image {
-            folder: tempfile::tempdir().expect("a temporary folder"),
-            name: self.name.clone(),
-        };
+        let copy = Image { folder: tempfile::tempdir().expect("a temporary folder"), name: self.name.clone() };
         let (from, to) = (self.path(), copy.path());
         run("cp", &["--sparse=always", text(&from), text(&to)]);
         copy
@@ -82,10 +69,7 @@ impl Image {
 
     /// Overwrites every byte outside `used`: whoever reads one of them will notice.
     pub(crate) fn scribble_outside(&self, used: &Ranges) {
-        let file = File::options()
-            .write(true)
-            .open(self.path())
-            .expect("image");
+        let file = File::options().write(true).open(self.path()).expect("image");
         let size = file.metadata().expect("its size").len();
         let garbage = vec![0xA5; 1 << 20];
         let mut at = 0;
@@ -104,10 +88,7 @@ impl Image {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (path, options) = (self.path(), format!("loop,{options}"));
         run("mount", &["-o", &options, text(&path), text(folder.path())]);
-        Mount {
-            folder,
-            daemon: None,
-        }
+        Mount { folder, daemon: None }
     }
 }
 
@@ -117,15 +98,8 @@ impl Image {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (path, options) = (self.path(), format!("{options},no_detach"));
         let args = ["-o", &options, text(&path), text(folder.path())];
-        let daemon = Command::new("ntfs-3g")
-            .args(args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mount = Mount {
-            daemon: Some(daemon.expect("ntfs-3g")),
-            folder,
-        };
+        let daemon = Command::new("ntfs-3g").args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mount = Mount { daemon: Some(daemon.expect("ntfs-3g")), folder };
         let is_mounted = || {
             let out = output("mountpoint", &["-q", text(mount.path())]);
             out.status.success()
@@ -158,11 +132,7 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         // A process that serves files may hold them a moment after their last close.
-        let gone = || {
-            output("umount", &[text(self.folder.path())])
-                .status
-                .success()
-        };
+        let gone = || output("umount", &[text(self.folder.path())]).status.success();
         let gone = patiently(gone);
         if let Some(daemon) = &mut self.daemon {
             // It writes what it holds before it ends.

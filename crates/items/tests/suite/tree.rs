@@ -92,10 +92,7 @@ fn specials(root: &Path) {
     run("chmod", &["4751", &place("owned")]);
     run("touch", &["-d", "2040-02-03 04:05:06.789", &place("owned")]);
     run("touch", &["-d", "1955-02-03 04:05:06.5", &place("empty")]);
-    run(
-        "setfattr",
-        &["-n", "user.note", "-v", "ignored", &place("owned")],
-    );
+    run("setfattr", &["-n", "user.note", "-v", "ignored", &place("owned")]);
 }
 
 /// Compares the whole of `tree` with the folder it is a view of.
@@ -105,9 +102,7 @@ pub(crate) fn compare(tree: &dyn FileTree, root: &Path, abilities: Abilities) {
 }
 
 fn compare_folder(tree: &dyn FileTree, node: NodeId, path: &Path, abilities: Abilities) -> usize {
-    let entries = tree
-        .entries(node)
-        .unwrap_or_else(|e| panic!("{path:?}: {e}"));
+    let entries = tree.entries(node).unwrap_or_else(|e| panic!("{path:?}: {e}"));
     let ours: BTreeSet<OsString> = entries.iter().map(|e| e.name.clone()).collect();
     assert_eq!(ours.len(), entries.len(), "{path:?}: a name twice");
     let originals = fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name());
@@ -127,42 +122,18 @@ fn compare_folder(tree: &dyn FileTree, node: NodeId, path: &Path, abilities: Abi
     count
 }
 
-fn compare_node(
-    tree: &dyn FileTree,
-    node: NodeId,
-    kind: NodeKind,
-    path: &Path,
-    abilities: Abilities,
-) {
+fn compare_node(tree: &dyn FileTree, node: NodeId, kind: NodeKind, path: &Path, abilities: Abilities) {
     let original = fs::symlink_metadata(path).unwrap();
-    let ours = tree
-        .metadata(node)
-        .unwrap_or_else(|e| panic!("{path:?}: {e}"));
+    let ours = tree.metadata(node).unwrap_or_else(|e| panic!("{path:?}: {e}"));
     assert_eq!(ours.kind, kind, "{path:?}");
     assert_eq!(kind, kind_of(&original), "{path:?}");
     let modified = (ours.modified.seconds, i64::from(ours.modified.nanos));
-    assert_eq!(
-        modified,
-        (original.mtime(), original.mtime_nsec()),
-        "{path:?}"
-    );
+    assert_eq!(modified, (original.mtime(), original.mtime_nsec()), "{path:?}");
     if abilities.unix {
         let changed = (ours.changed.seconds, i64::from(ours.changed.nanos));
-        assert_eq!(
-            changed,
-            (original.ctime(), original.ctime_nsec()),
-            "{path:?}"
-        );
-        assert_eq!(
-            u32::from(ours.permissions),
-            original.mode() & 0o7777,
-            "{path:?}"
-        );
-        assert_eq!(
-            (ours.uid, ours.gid),
-            (original.uid(), original.gid()),
-            "{path:?}"
-        );
+        assert_eq!(changed, (original.ctime(), original.ctime_nsec()), "{path:?}");
+        assert_eq!(u32::from(ours.permissions), original.mode() & 0o7777, "{path:?}");
+        assert_eq!((ours.uid, ours.gid), (original.uid(), original.gid()), "{path:?}");
         assert_eq!(u64::from(ours.links), original.nlink(), "{path:?}");
         let device = u64::from(ours.device.0) << 32 | u64::from(ours.device.1);
         assert_eq!(device, device_of(&original), "{path:?}");
@@ -174,11 +145,7 @@ fn compare_node(
         }
         NodeKind::Symlink => {
             let target = fs::read_link(path).unwrap();
-            assert_eq!(
-                tree.link_target(node).unwrap(),
-                target.as_os_str(),
-                "{path:?}"
-            );
+            assert_eq!(tree.link_target(node).unwrap(), target.as_os_str(), "{path:?}");
         }
         _ => {}
     }
@@ -221,13 +188,7 @@ fn compare_content(tree: &dyn FileTree, node: NodeId, path: &Path) {
     }
     assert!(ours == original, "{path:?} differs");
     // Reads in the middle, and across the end.
-    for at in [
-        1,
-        4095,
-        12_000,
-        original.len() / 2,
-        original.len().saturating_sub(3),
-    ] {
+    for at in [1, 4095, 12_000, original.len() / 2, original.len().saturating_sub(3)] {
         let mut piece = vec![0; 7000];
         let n = tree.read(node, at as u64, &mut piece).unwrap();
         let expected = original.get(at..).unwrap_or_default();

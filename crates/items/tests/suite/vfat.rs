@@ -11,12 +11,7 @@ const MIB: u64 = 1 << 20;
 fn originals() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let mut numbers = Numbers(5);
-    for name in [
-        "short.txt",
-        "UPPER.TXT",
-        "a long name with spaces.config",
-        "ümläut €.txt",
-    ] {
+    for name in ["short.txt", "UPPER.TXT", "a long name with spaces.config", "ümläut €.txt"] {
         let len = numbers.below(60_000) as usize;
         fs::write(folder.path().join(name), numbers.bytes(len)).expect("room");
     }
@@ -33,11 +28,7 @@ fn originals() -> tempfile::TempDir {
 
 fn compare(tree: &dyn FileTree, node: NodeId, path: &Path) {
     let entries = tree.entries(node).expect("entries");
-    assert_eq!(
-        entries.len(),
-        fs::read_dir(path).expect("it").count(),
-        "{path:?}"
-    );
+    assert_eq!(entries.len(), fs::read_dir(path).expect("it").count(), "{path:?}");
     for entry in entries {
         let place = path.join(&entry.name);
         assert_eq!(tree.lookup(node, &entry.name).expect("it"), entry.node);
@@ -50,10 +41,7 @@ fn compare(tree: &dyn FileTree, node: NodeId, path: &Path) {
         let original = fs::read(&place).unwrap_or_else(|e| panic!("{place:?}: {e}"));
         assert_eq!(ours.size, original.len() as u64, "{place:?}");
         let mut bytes = vec![0; original.len() + 10];
-        assert_eq!(
-            tree.read(entry.node, 0, &mut bytes).expect("content"),
-            original.len()
-        );
+        assert_eq!(tree.read(entry.node, 0, &mut bytes).expect("content"), original.len());
         assert!(bytes[..original.len()] == original, "{place:?}");
         if original.len() > 2000 {
             let n = tree.read(entry.node, 1999, &mut bytes).expect("content");
@@ -69,10 +57,7 @@ fn whole_round(size: u64, args: &[&str]) {
     let folder = originals();
     for entry in fs::read_dir(folder.path()).expect("it") {
         let entry = entry.expect("an entry").path();
-        run(
-            "mcopy",
-            &["-i", text(&path), "-s", "-m", text(&entry), "::"],
-        );
+        run("mcopy", &["-i", text(&path), "-s", "-m", text(&entry), "::"]);
     }
     let tree = vfat::open(image.volume()).expect("a tree");
     assert_eq!(tree.label(), "BOOT");

@@ -16,20 +16,14 @@ use crate::support::{FileVolume, Image, Random, compare, run};
 fn free_by_xfs_db(image: &Image) -> Ranges {
     let path = image.path.to_str().unwrap();
     let field = |name: &str| -> u64 {
-        let out = run(
-            "xfs_db",
-            &["-r", "-c", "sb 0", "-c", &format!("p {name}"), path],
-        );
+        let out = run("xfs_db", &["-r", "-c", "sb 0", "-c", &format!("p {name}"), path]);
         out.rsplit('=').next().unwrap().trim().parse().unwrap()
     };
     let (block, group) = (field("blocksize"), field("agblocks"));
     let out = run("xfs_db", &["-r", "-c", "freesp -d", path]);
     let mut free = Vec::new();
     for line in out.lines() {
-        let numbers: Vec<u64> = line
-            .split_whitespace()
-            .map_while(|n| n.parse().ok())
-            .collect();
+        let numbers: Vec<u64> = line.split_whitespace().map_while(|n| n.parse().ok()).collect();
         match numbers[..] {
             [ag, start, len] if line.split_whitespace().count() == 3 => {
                 let start = (ag * group + start) * block;
@@ -101,11 +95,7 @@ fn as_debian_makes_it() {
 
 #[test]
 fn small_blocks_and_many_groups() {
-    check(
-        96,
-        &["-b", "size=1024", "-d", "agcount=5", "-m", "rmapbt=1"],
-        true,
-    );
+    check(96, &["-b", "size=1024", "-d", "agcount=5", "-m", "rmapbt=1"], true);
 }
 
 #[test]
@@ -122,17 +112,7 @@ fn trees_of_several_levels() {
     let mount = image.mount("rw");
     crate::clean::fragment_free_space(&mount.at);
     drop(mount);
-    let levels = run(
-        "xfs_db",
-        &[
-            "-r",
-            "-c",
-            "agf 0",
-            "-c",
-            "p bnolevel",
-            image.path.to_str().unwrap(),
-        ],
-    );
+    let levels = run("xfs_db", &["-r", "-c", "agf 0", "-c", "p bnolevel", image.path.to_str().unwrap()]);
     assert_ne!(levels.trim(), "bnolevel = 1");
     let free = Ranges::from_unsorted(gaps(&believed(&image).used, 128 << 20));
     assert_eq!(free, free_by_xfs_db(&image));
@@ -157,12 +137,7 @@ fn what_cannot_be_vouched_for_is_all_used() {
     let half = 16 << 20;
     assert!(doubt_after(half + 4096 + 70, &[1]).contains("checksum")); // a tree of the second group
     let copy = image.copy();
-    File::options()
-        .write(true)
-        .open(&copy.path)
-        .unwrap()
-        .set_len(whole - 4096)
-        .unwrap();
+    File::options().write(true).open(&copy.path).unwrap().set_len(whole - 4096).unwrap();
     let found = allocated(&*FileVolume::open(&copy.path));
     assert_eq!(found.used.total(), whole - 4096);
     assert!(found.doubt.unwrap().contains("bytes"));
@@ -175,10 +150,7 @@ fn a_damaged_version_4_without_checksums_is_found_by_its_sums() {
         let copy = image.copy();
         let path = copy.path.to_str().unwrap();
         let (place, write) = command.split_once('/').unwrap();
-        run(
-            "xfs_db",
-            &["-x", "-c", place, "-c", &format!("write {write}"), path],
-        );
+        run("xfs_db", &["-x", "-c", place, "-c", &format!("write {write}"), path]);
         let found = allocated(&*FileVolume::open(&copy.path));
         assert_eq!(found.used.total(), 32 << 20, "{command}");
         assert!(found.doubt.is_some(), "{command}");

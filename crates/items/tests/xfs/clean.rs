@@ -39,30 +39,13 @@ fn largest_directory_blocks_on_small_blocks() {
 
 #[test]
 fn without_the_newer_features() {
-    let options = [
-        "-m",
-        "bigtime=0,reflink=0,finobt=0,inobtcount=0",
-        "-i",
-        "sparse=0",
-    ];
+    let options = ["-m", "bigtime=0,reflink=0,finobt=0,inobtcount=0", "-i", "sparse=0"];
     check(320, &options, 2_000, false);
 }
 
 #[test]
 fn with_every_feature() {
-    check(
-        320,
-        &[
-            "-m",
-            "rmapbt=1",
-            "-i",
-            "sparse=1,nrext64=1,size=2048",
-            "-d",
-            "agcount=7",
-        ],
-        5_000,
-        true,
-    );
+    check(320, &["-m", "rmapbt=1", "-i", "sparse=1,nrext64=1,size=2048", "-d", "agcount=7"], 5_000, true);
 }
 
 #[test]
@@ -72,18 +55,12 @@ fn large_sectors() {
 
 #[test]
 fn fragmented_directory_blocks() {
-    let image = Image::make(
-        64,
-        &["-b", "size=1024", "-n", "size=16384", "-d", "agcount=1"],
-    );
+    let image = Image::make(64, &["-b", "size=1024", "-n", "size=16384", "-d", "agcount=1"]);
     let mount = image.mount("rw");
     fragment_free_space(&mount.at);
     links(&mount.at, 0..10_000);
     let map = run("xfs_bmap", &[mount.at.join("large").to_str().unwrap()]);
-    assert!(
-        map.lines().count() > 30,
-        "the directory is not fragmented: {map}"
-    );
+    assert!(map.lines().count() > 30, "the directory is not fragmented: {map}");
     drop(mount);
     let mount = image.mount("ro,norecovery");
     compare(&image.open(), &mount.at);
@@ -100,10 +77,7 @@ pub(crate) fn fragment_free_space(at: &std::path::Path) {
     let punch = |i: u64| ["-c".to_string(), format!("fpunch {} 4096", i * 8192)];
     let mut args: Vec<String> = (0..3000).flat_map(punch).collect();
     args.push(path("filler"));
-    run(
-        "xfs_io",
-        &args.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
+    run("xfs_io", &args.iter().map(String::as_str).collect::<Vec<_>>());
     run("fallocate", &["-l", "4M", &path("crumbs")]);
 }
 
@@ -115,11 +89,7 @@ pub(crate) fn links(at: &std::path::Path, numbers: std::ops::Range<usize>) {
         fs::write(dir.join("file"), "one file").unwrap();
     }
     for i in numbers {
-        fs::hard_link(
-            dir.join("file"),
-            dir.join(format!("another name of it, {i}")),
-        )
-        .unwrap();
+        fs::hard_link(dir.join("file"), dir.join(format!("another name of it, {i}"))).unwrap();
     }
 }
 
@@ -135,8 +105,7 @@ fn questions_that_do_not_fit_are_refused() {
     let file = tree.lookup(tree.root(), "file".as_ref()).unwrap();
     let link = tree.lookup(tree.root(), "link".as_ref()).unwrap();
     assert_eq!(content(&tree, file, 3), b"content");
-    let wrong =
-        |r: Result<(), TreeError>| assert!(matches!(r, Err(TreeError::WrongKind(_))), "{r:?}");
+    let wrong = |r: Result<(), TreeError>| assert!(matches!(r, Err(TreeError::WrongKind(_))), "{r:?}");
     wrong(tree.entries(file).map(drop));
     wrong(tree.lookup(link, "x".as_ref()).map(drop));
     wrong(tree.read(tree.root(), 0, &mut [0]).map(drop));
@@ -145,15 +114,9 @@ fn questions_that_do_not_fit_are_refused() {
     assert_eq!(tree.read(file, u64::MAX, &mut [0]).unwrap(), 0);
     for absent in [0, 1, file.0 + 1_000, u64::MAX] {
         let found = tree.metadata(backstay_items::tree::NodeId(absent));
-        assert!(
-            matches!(found, Err(TreeError::NotFound | TreeError::Damaged(_))),
-            "{absent}: {found:?}"
-        );
+        assert!(matches!(found, Err(TreeError::NotFound | TreeError::Damaged(_))), "{absent}: {found:?}");
     }
     for hidden in [".", ".."] {
-        assert!(matches!(
-            tree.lookup(tree.root(), hidden.as_ref()),
-            Err(TreeError::NotFound)
-        ));
+        assert!(matches!(tree.lookup(tree.root(), hidden.as_ref()), Err(TreeError::NotFound)));
     }
 }

@@ -35,11 +35,7 @@ impl Damaged {
                 pages.insert(index, page);
             }
         }
-        Damaged {
-            pages: Arc::new(pages),
-            changed: HashMap::new(),
-            size,
-        }
+        Damaged { pages: Arc::new(pages), changed: HashMap::new(), size }
     }
 
     /// The same image with some bytes of some pages changed.
@@ -47,16 +43,10 @@ impl Damaged {
         let mut changed: HashMap<u64, Vec<u8>> = HashMap::new();
         for _ in 0..random.below(6) + 1 {
             let index = places[random.below(places.len() as u64) as usize];
-            let page = changed
-                .entry(index)
-                .or_insert_with(|| self.pages[&index].clone());
+            let page = changed.entry(index).or_insert_with(|| self.pages[&index].clone());
             // Structures begin at multiples of 512 bytes: most of what matters is near.
             let near = random.below(8) * 512 + random.below(128);
-            let at = if random.below(3) > 0 {
-                near
-            } else {
-                random.below(PAGE)
-            } as usize;
+            let at = if random.below(3) > 0 { near } else { random.below(PAGE) } as usize;
             match random.below(4) {
                 0 => page[at] ^= 1 << random.below(8),
                 1 => page[at] = random.next() as u8,
@@ -64,11 +54,7 @@ impl Damaged {
                 _ => page[at..(at + 4).min(PAGE as usize)].fill(0),
             }
         }
-        Damaged {
-            pages: self.pages.clone(),
-            changed,
-            size: self.size,
-        }
+        Damaged { pages: self.pages.clone(), changed, size: self.size }
     }
 }
 
@@ -122,12 +108,7 @@ fn explore(volume: Arc<dyn Volume>) -> usize {
                 todo.extend(entries.iter().map(|e| e.node));
             }
             NodeKind::File => {
-                for offset in [
-                    0,
-                    metadata.size / 2,
-                    metadata.size.saturating_sub(5),
-                    1 << 40,
-                ] {
+                for offset in [0, metadata.size / 2, metadata.size.saturating_sub(5), 1 << 40] {
                     answers += usize::from(tree.read(node, offset, &mut buf).is_ok());
                 }
             }
@@ -187,35 +168,14 @@ fn reseal(damaged: &mut Damaged, log: Range<u64>) {
 
 /// Pages with metadata: those with files' content cannot mislead.
 fn metadata_pages(base: &Damaged) -> Vec<u64> {
-    let magics: [&[u8]; 13] = [
-        b"XFSB",
-        b"XAGF",
-        b"XAGI",
-        b"XAFL",
-        b"AB",
-        b"IAB",
-        b"BMA",
-        b"XD",
-        b"XSLM",
-        b"IN",
-        b"FIB",
-        &[0xd2],
-        &[0x3d],
-    ];
+    let magics: [&[u8]; 13] =
+        [b"XFSB", b"XAGF", b"XAGI", b"XAFL", b"AB", b"IAB", b"BMA", b"XD", b"XSLM", b"IN", b"FIB", &[0xd2], &[0x3d]];
     let is_metadata = |page: &[u8]| {
-        let begins = |s: &[u8]| {
-            magics
-                .iter()
-                .any(|m| s.starts_with(m) || s[8..].starts_with(m))
-        };
+        let begins = |s: &[u8]| magics.iter().any(|m| s.starts_with(m) || s[8..].starts_with(m));
         page.chunks(512).any(begins)
     };
-    let mut places: Vec<u64> = base
-        .pages
-        .iter()
-        .filter(|(_, page)| is_metadata(page))
-        .map(|(index, _)| *index)
-        .collect();
+    let mut places: Vec<u64> =
+        base.pages.iter().filter(|(_, page)| is_metadata(page)).map(|(index, _)| *index).collect();
     places.sort_unstable();
     places
 }
@@ -228,17 +188,9 @@ fn populated(options: &[&str], crash: bool) -> Image {
         run("sync", &["-f", mount.at.to_str().unwrap()]);
         for i in 0..20 {
             fs::write(mount.at.join(format!("late {i}")), vec![7; i * 100]).unwrap();
-            fs::remove_file(
-                mount
-                    .at
-                    .join(format!("leaf/entry number {} of leaf", i * 3 + 1)),
-            )
-            .unwrap();
+            fs::remove_file(mount.at.join(format!("leaf/entry number {} of leaf", i * 3 + 1))).unwrap();
         }
-        run(
-            "xfs_io",
-            &["-x", "-c", "shutdown -f", mount.at.to_str().unwrap()],
-        );
+        run("xfs_io", &["-x", "-c", "shutdown -f", mount.at.to_str().unwrap()]);
     }
     drop(mount);
     image

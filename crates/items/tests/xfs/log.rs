@@ -56,34 +56,19 @@ fn shut_down_without() {
 
 #[test]
 fn small_blocks_and_every_feature() {
-    after_everything(
-        &["-b", "size=1024", "-m", "rmapbt=1", "-i", "nrext64=1"],
-        true,
-        true,
-    );
+    after_everything(&["-b", "size=1024", "-m", "rmapbt=1", "-i", "nrext64=1"], true, true);
 }
 
 #[test]
 fn without_the_newer_features() {
-    let options = [
-        "-m",
-        "bigtime=0,reflink=0,finobt=0,inobtcount=0",
-        "-i",
-        "sparse=0",
-        "-n",
-        "size=16384",
-    ];
+    let options = ["-m", "bigtime=0,reflink=0,finobt=0,inobtcount=0", "-i", "sparse=0", "-n", "size=16384"];
     after_everything(&options, true, false);
 }
 
 #[test]
 fn log_with_a_stripe_unit() {
     after_everything(&["-l", "version=2,su=65536"], true, true);
-    after_everything(
-        &["-l", "version=2,su=262144", "-s", "size=4096"],
-        true,
-        true,
-    );
+    after_everything(&["-l", "version=2,su=262144", "-s", "size=4096"], true, true);
 }
 
 #[test]
@@ -94,10 +79,7 @@ fn copied_while_mounted() {
     run("sync", &["-f", mount.at.to_str().unwrap()]);
     fs::remove_dir_all(mount.at.join("leaf")).unwrap();
     fs::rename(mount.at.join("block"), mount.at.join("short/block")).unwrap();
-    File::open(mount.at.join("short"))
-        .unwrap()
-        .sync_all()
-        .unwrap();
+    File::open(mount.at.join("short")).unwrap().sync_all().unwrap();
     let copy = image.copy();
     assert!(is_dirty(&copy));
     check(&copy, 400);
@@ -119,10 +101,7 @@ fn copied_while_frozen() {
 /// places ("Bad dir data magic"). All changes are in the log, so the names are known.
 #[test]
 fn fragmented_directory_blocks() {
-    let image = Image::make(
-        64,
-        &["-b", "size=1024", "-n", "size=16384", "-d", "agcount=1"],
-    );
+    let image = Image::make(64, &["-b", "size=1024", "-n", "size=16384", "-d", "agcount=1"]);
     let mount = image.mount("rw");
     crate::clean::fragment_free_space(&mount.at);
     crate::clean::links(&mount.at, 0..6_000);
@@ -136,20 +115,11 @@ fn fragmented_directory_blocks() {
     assert!(is_dirty(&image));
     let tree = image.open();
     let large = tree.lookup(tree.root(), "large".as_ref()).unwrap();
-    let mut found: Vec<_> = tree
-        .entries(large)
-        .unwrap()
-        .into_iter()
-        .map(|e| e.name)
-        .collect();
+    let mut found: Vec<_> = tree.entries(large).unwrap().into_iter().map(|e| e.name).collect();
     found.sort();
     let kept = |i: &usize| *i >= 6_000 || !i.is_multiple_of(7);
     let mut expected: Vec<std::ffi::OsString> = vec!["file".into()];
-    expected.extend(
-        (0..8_000)
-            .filter(kept)
-            .map(|i| format!("another name of it, {i}").into()),
-    );
+    expected.extend((0..8_000).filter(kept).map(|i| format!("another name of it, {i}").into()));
     expected.sort();
     assert_eq!(found, expected);
     for name in &expected {
@@ -160,12 +130,7 @@ fn fragmented_directory_blocks() {
 #[test]
 fn grown_with_the_growth_only_in_the_log() {
     let image = Image::make(64, &["-d", "agcount=2"]);
-    File::options()
-        .write(true)
-        .open(&image.path)
-        .unwrap()
-        .set_len(160 << 20)
-        .unwrap();
+    File::options().write(true).open(&image.path).unwrap().set_len(160 << 20).unwrap();
     let mount = image.mount("rw");
     run("xfs_growfs", &[mount.at.to_str().unwrap()]);
     everything(&mount.at, 300, true);
@@ -179,11 +144,7 @@ fn stir(at: &Path, random: &mut Random, count: usize) {
         let name = |random: &mut Random| -> PathBuf {
             let dir = at.join(format!("dir {}", random.below(4)));
             fs::create_dir_all(&dir).unwrap();
-            dir.join(format!(
-                "{} {}",
-                "name".repeat(random.below(9) as usize + 1),
-                random.below(60)
-            ))
+            dir.join(format!("{} {}", "name".repeat(random.below(9) as usize + 1), random.below(60)))
         };
         let (a, b) = (name(random), name(random));
         // Many of these fail, for a name is taken or missing; that is as good.
@@ -194,35 +155,19 @@ fn stir(at: &Path, random: &mut Random, count: usize) {
             4 => fs::rename(&a, &b),
             5 => fs::hard_link(&a, &b),
             6 => symlink("x".repeat(len % 1000 + 1), &a),
-            7 => File::options()
-                .write(true)
-                .open(&a)
-                .and_then(|f| f.write_all_at(&random.bytes(len), place)),
-            8 => File::options()
-                .write(true)
-                .open(&a)
-                .and_then(|f| f.set_len(place)),
+            7 => File::options().write(true).open(&a).and_then(|f| f.write_all_at(&random.bytes(len), place)),
+            8 => File::options().write(true).open(&a).and_then(|f| f.set_len(place)),
             9 => File::open(&a).and_then(|f| f.sync_all()),
             10 => fs::create_dir(&a).and_then(|()| fs::write(a.join("inside"), "x")),
             11 => fs::remove_dir_all(&b),
             _ => {
-                let tool = |program: &str, args: &[&str]| {
-                    std::process::Command::new(program)
-                        .args(args)
-                        .output()
-                        .map(drop)
-                };
+                let tool =
+                    |program: &str, args: &[&str]| std::process::Command::new(program).args(args).output().map(drop);
                 let (from, to) = (a.to_str().unwrap(), b.to_str().unwrap());
                 match random.below(3) {
                     0 => tool("cp", &["--reflink=always", from, to]),
-                    1 => tool(
-                        "setfattr",
-                        &["-n", "user.x", "-v", &"v".repeat(len % 3000), from],
-                    ),
-                    _ => tool(
-                        "fallocate",
-                        &["-p", "-o", &place.to_string(), "-l", "20000", from],
-                    ),
+                    1 => tool("setfattr", &["-n", "user.x", "-v", &"v".repeat(len % 3000), from]),
+                    _ => tool("fallocate", &["-p", "-o", &place.to_string(), "-l", "20000", from]),
                 }
             }
         };
@@ -250,11 +195,7 @@ fn crashes_on_the_default() {
 
 #[test]
 fn crashes_on_small_blocks() {
-    crash_often(
-        2,
-        12,
-        &["-b", "size=1024", "-n", "size=4096", "-m", "rmapbt=1"],
-    );
+    crash_often(2, 12, &["-b", "size=1024", "-n", "size=4096", "-m", "rmapbt=1"]);
 }
 
 #[test]
@@ -265,24 +206,9 @@ fn crashes_with_wide_inodes_and_counts() {
 /// Byte range of the log.
 pub(crate) fn log_range(image: &Image) -> (u64, u64) {
     let path = image.path.to_str().unwrap();
-    let out = run(
-        "xfs_db",
-        &[
-            "-r",
-            "-c",
-            "sb 0",
-            "-c",
-            "p logstart logblocks blocksize agblocks agblklog",
-            path,
-        ],
-    );
-    let numbers: Vec<u64> = out
-        .lines()
-        .map(|l| l.rsplit('=').next().unwrap().trim().parse().unwrap())
-        .collect();
-    let [start, blocks, block, per_group, shift] = numbers[..] else {
-        panic!("{out}")
-    };
+    let out = run("xfs_db", &["-r", "-c", "sb 0", "-c", "p logstart logblocks blocksize agblocks agblklog", path]);
+    let numbers: Vec<u64> = out.lines().map(|l| l.rsplit('=').next().unwrap().trim().parse().unwrap()).collect();
+    let [start, blocks, block, per_group, shift] = numbers[..] else { panic!("{out}") };
     let linear = (start >> shift) * per_group + (start & ((1 << shift) - 1));
     (linear * block, blocks * block)
 }
@@ -291,10 +217,7 @@ pub(crate) fn log_range(image: &Image) -> (u64, u64) {
 fn records(image: &Image) -> Vec<(u64, u64)> {
     let (start, len) = log_range(image);
     let mut log = vec![0; len as usize];
-    File::open(&image.path)
-        .unwrap()
-        .read_exact_at(&mut log, start)
-        .unwrap();
+    File::open(&image.path).unwrap().read_exact_at(&mut log, start).unwrap();
     let header = |i: usize| {
         let block = &log[i * 512..][..512];
         let lsn = u64::from_be_bytes(block[16..24].try_into().unwrap());
@@ -319,8 +242,7 @@ fn a_torn_last_record_is_left_out_and_a_damaged_earlier_one_refused() {
     let damage = |index: usize| {
         let copy = image.copy();
         let file = File::options().write(true).open(&copy.path).unwrap();
-        file.write_all_at(&[0x55; 9], records[index].1 + 700)
-            .unwrap();
+        file.write_all_at(&[0x55; 9], records[index].1 + 700).unwrap();
         copy
     };
     for back in 1..4 {
@@ -341,11 +263,7 @@ fn a_torn_last_record_is_left_out_and_a_damaged_earlier_one_refused() {
 /// Appends a record to the log: one committed transaction with `items`.
 fn append_transaction(image: &Image, items: &[Vec<u8>]) {
     let (_, last) = *records(image).last().unwrap();
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(&image.path)
-        .unwrap();
+    let file = File::options().read(true).write(true).open(&image.path).unwrap();
     let mut header = [0; 512];
     file.read_exact_at(&mut header, last).unwrap();
     let number = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
@@ -360,24 +278,9 @@ fn append_transaction(image: &Image, items: &[Vec<u8>]) {
         out
     };
     let mut transaction = 0x5452_414e_u32.to_le_bytes().to_vec();
-    transaction.extend([
-        0,
-        0,
-        0,
-        0,
-        0x44,
-        0x55,
-        0x66,
-        0x77,
-        items.len() as u8,
-        0,
-        0,
-        0,
-    ]);
+    transaction.extend([0, 0, 0, 0, 0x44, 0x55, 0x66, 0x77, items.len() as u8, 0, 0, 0]);
     let mut data = [operation(1, b""), operation(0, &transaction)].concat();
-    items
-        .iter()
-        .for_each(|item| data.extend(operation(0, item)));
+    items.iter().for_each(|item| data.extend(operation(0, item)));
     data.extend(operation(2, b""));
     data.resize(512, 0);
     header[12..16].copy_from_slice(&512u32.to_be_bytes());
@@ -391,23 +294,13 @@ fn append_transaction(image: &Image, items: &[Vec<u8>]) {
     header[32..36].copy_from_slice(&sum.to_le_bytes());
     let place = last + u64::from(next - at) * 512;
     file.write_all_at(&header, place).unwrap();
-    file.write_all_at(&data, place + u64::from(headers) * 512)
-        .unwrap();
+    file.write_all_at(&data, place + u64::from(headers) * 512).unwrap();
 }
 
 /// An announcement that blocks of a file are to be mapped (1) or no longer (2).
-fn map_announcement(
-    id: u64,
-    inode: u64,
-    block: u64,
-    file_block: u64,
-    len: u32,
-    kind: u32,
-) -> Vec<u8> {
+fn map_announcement(id: u64, inode: u64, block: u64, file_block: u64, len: u32, kind: u32) -> Vec<u8> {
     let mut out = [0x44, 0x12, 1, 0, 1, 0, 0, 0].to_vec();
-    [id, inode, block, file_block]
-        .iter()
-        .for_each(|word| out.extend(word.to_le_bytes()));
+    [id, inode, block, file_block].iter().for_each(|word| out.extend(word.to_le_bytes()));
     out.extend(len.to_le_bytes());
     out.extend(kind.to_le_bytes());
     out
@@ -424,15 +317,7 @@ fn an_unfinished_remap_reads_as_after_recovery() {
     File::open(&path).unwrap().sync_all().unwrap();
     let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
     let map = run("xfs_bmap", &[path.to_str().unwrap()]);
-    let first: u64 = map
-        .rsplit(": ")
-        .next()
-        .unwrap()
-        .split("..")
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let first: u64 = map.rsplit(": ").next().unwrap().split("..").next().unwrap().parse().unwrap();
     shut_down(mount, true);
     let before = image.open();
     let block = first / 8;

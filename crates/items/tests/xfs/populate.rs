@@ -19,12 +19,7 @@ pub(crate) fn everything(at: &Path, entries: usize, reflink: bool) {
 
 fn directories(at: &Path, entries: usize) {
     fs::create_dir(at.join("empty")).unwrap();
-    for (name, count) in [
-        ("short", 3),
-        ("block", 40),
-        ("leaf", 400),
-        ("large", entries),
-    ] {
+    for (name, count) in [("short", 3), ("block", 40), ("leaf", 400), ("large", entries)] {
         let dir = at.join(name);
         fs::create_dir(&dir).unwrap();
         for i in 0..count {
@@ -38,14 +33,7 @@ fn directories(at: &Path, entries: usize) {
     }
     let odd = at.join("odd names");
     fs::create_dir(&odd).unwrap();
-    for name in [
-        "a".repeat(255).as_str(),
-        "ä ö ü",
-        "new\nline",
-        "...",
-        "a\u{1}b",
-        "-rf",
-    ] {
+    for name in ["a".repeat(255).as_str(), "ä ö ü", "new\nline", "...", "a\u{1}b", "-rf"] {
         fs::write(odd.join(name), name).unwrap();
     }
     let mut deep = at.to_path_buf();
@@ -75,16 +63,7 @@ fn files(at: &Path) {
     preallocated(&dir, &mut random);
     fs::write(dir.join("attributed"), "with attributes").unwrap();
     let attributed = dir.join("attributed");
-    run(
-        "setfattr",
-        &[
-            "-n",
-            "user.comment",
-            "-v",
-            &"x".repeat(60),
-            attributed.to_str().unwrap(),
-        ],
-    );
+    run("setfattr", &["-n", "user.comment", "-v", &"x".repeat(60), attributed.to_str().unwrap()]);
     fs::hard_link(dir.join("of 4097"), at.join("second name")).unwrap();
 }
 
@@ -96,10 +75,7 @@ fn fragmented(path: &Path, holes: u64, random: &mut Random) {
         args.extend(["-c".to_string(), format!("fpunch {} 4096", i * 8192)]);
     }
     args.push(path.to_str().unwrap().into());
-    run(
-        "xfs_io",
-        &args.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
+    run("xfs_io", &args.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 fn preallocated(dir: &Path, random: &mut Random) {
@@ -111,10 +87,7 @@ fn preallocated(dir: &Path, random: &mut Random) {
     }
     let beyond = dir.join("preallocated past its end");
     fs::write(&beyond, random.bytes(6000)).unwrap();
-    run(
-        "fallocate",
-        &["-n", "-o", "6000", "-l", "300000", beyond.to_str().unwrap()],
-    );
+    run("fallocate", &["-n", "-o", "6000", "-l", "300000", beyond.to_str().unwrap()]);
 }
 
 fn odd_nodes(at: &Path) {
@@ -131,10 +104,7 @@ fn odd_nodes(at: &Path) {
     fs::write(path("owned"), "owned").unwrap();
     chown(path("owned"), Some(70_000), Some(1_000_000)).unwrap();
     fs::set_permissions(path("owned"), fs::Permissions::from_mode(0o6751)).unwrap();
-    for (name, date) in [
-        ("old", "1931-02-03 04:05:06.789 UTC"),
-        ("young", "2037-12-31 23:59:59.999999999 UTC"),
-    ] {
+    for (name, date) in [("old", "1931-02-03 04:05:06.789 UTC"), ("young", "2037-12-31 23:59:59.999999999 UTC")] {
         fs::write(path(name), name).unwrap();
         run("touch", &["-d", date, &path(name)]);
     }
@@ -143,18 +113,10 @@ fn odd_nodes(at: &Path) {
 fn clones(at: &Path) {
     let from = at.join("files/fragmented");
     let clone = at.join("clone");
-    run(
-        "cp",
-        &[
-            "--reflink=always",
-            from.to_str().unwrap(),
-            clone.to_str().unwrap(),
-        ],
-    );
+    run("cp", &["--reflink=always", from.to_str().unwrap(), clone.to_str().unwrap()]);
     let file = File::options().write(true).open(&clone).unwrap();
     for i in 0..40 {
-        file.write_all_at(b"changed after cloning", i * 50_000)
-            .unwrap();
+        file.write_all_at(b"changed after cloning", i * 50_000).unwrap();
     }
     file.sync_all().unwrap();
 }

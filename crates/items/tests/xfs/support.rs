@@ -65,14 +65,7 @@ impl Image {
     pub(crate) fn copy(&self) -> Image {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
-        run(
-            "cp",
-            &[
-                "--sparse=always",
-                self.path.to_str().unwrap(),
-                path.to_str().unwrap(),
-            ],
-        );
+        run("cp", &["--sparse=always", self.path.to_str().unwrap(), path.to_str().unwrap()]);
         Image { dir, path }
     }
 
@@ -80,17 +73,7 @@ impl Image {
         let at = self.dir.path().join("mnt");
         fs::create_dir_all(&at).unwrap();
         let options = format!("loop,{options}");
-        run(
-            "mount",
-            &[
-                "-t",
-                "xfs",
-                "-o",
-                &options,
-                self.path.to_str().unwrap(),
-                at.to_str().unwrap(),
-            ],
-        );
+        run("mount", &["-t", "xfs", "-o", &options, self.path.to_str().unwrap(), at.to_str().unwrap()]);
         Mount { at }
     }
 
@@ -133,10 +116,7 @@ fn kind_of(t: fs::FileType) -> NodeKind {
 /// Metadata as the kernel tells it, in our words, without the time of last access.
 fn told(path: &Path) -> Metadata {
     let m = fs::symlink_metadata(path).unwrap();
-    let time = |seconds, nanos: i64| backstay_items::tree::FileTime {
-        seconds,
-        nanos: nanos as u32,
-    };
+    let time = |seconds, nanos: i64| backstay_items::tree::FileTime { seconds, nanos: nanos as u32 };
     let rdev = m.rdev();
     let device = (rustix::fs::major(rdev), rustix::fs::minor(rdev));
     Metadata {
@@ -159,32 +139,18 @@ pub(crate) fn compare(tree: &dyn FileTree, path: &Path) -> usize {
 }
 
 fn compare_node(tree: &dyn FileTree, node: NodeId, path: &Path) -> usize {
-    let metadata = tree
-        .metadata(node)
-        .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let metadata = tree.metadata(node).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     assert_eq!(metadata, told(path), "{}", path.display());
-    assert_eq!(
-        node.0,
-        fs::symlink_metadata(path).unwrap().ino(),
-        "{}",
-        path.display()
-    );
+    assert_eq!(node.0, fs::symlink_metadata(path).unwrap().ino(), "{}", path.display());
     match metadata.kind {
         NodeKind::Directory => 1 + compare_directory(tree, node, path),
         NodeKind::File => {
             let ours = content(tree, node, 100_003);
-            assert!(
-                ours == fs::read(path).unwrap(),
-                "content of {}",
-                path.display()
-            );
+            assert!(ours == fs::read(path).unwrap(), "content of {}", path.display());
             1
         }
         NodeKind::Symlink => {
-            assert_eq!(
-                tree.link_target(node).unwrap(),
-                fs::read_link(path).unwrap()
-            );
+            assert_eq!(tree.link_target(node).unwrap(), fs::read_link(path).unwrap());
             1
         }
         _ => 1,
@@ -192,12 +158,9 @@ fn compare_node(tree: &dyn FileTree, node: NodeId, path: &Path) -> usize {
 }
 
 fn compare_directory(tree: &dyn FileTree, node: NodeId, path: &Path) -> usize {
-    let entries = tree
-        .entries(node)
-        .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let entries = tree.entries(node).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let count = entries.len();
-    let ours: BTreeMap<OsString, Entry> =
-        entries.into_iter().map(|e| (e.name.clone(), e)).collect();
+    let ours: BTreeMap<OsString, Entry> = entries.into_iter().map(|e| (e.name.clone(), e)).collect();
     assert_eq!(ours.len(), count, "{}: a name twice", path.display());
     let mut theirs: Vec<_> = fs::read_dir(path).unwrap().map(|e| e.unwrap()).collect();
     theirs.sort_by_key(|e| e.file_name());
@@ -207,19 +170,11 @@ fn compare_directory(tree: &dyn FileTree, node: NodeId, path: &Path) -> usize {
     for entry in theirs {
         let mine = &ours[&entry.file_name()];
         assert_eq!(mine.kind, kind_of(entry.file_type().unwrap()));
-        assert_eq!(
-            tree.lookup(node, &mine.name).unwrap(),
-            mine.node,
-            "{:?}",
-            mine.name
-        );
+        assert_eq!(tree.lookup(node, &mine.name).unwrap(), mine.node, "{:?}", mine.name);
         nodes += compare_node(tree, mine.node, &entry.path());
     }
     let absent = tree.lookup(node, "no such name".as_ref());
-    assert!(
-        matches!(absent, Err(backstay_items::tree::TreeError::NotFound)),
-        "{absent:?}"
-    );
+    assert!(matches!(absent, Err(backstay_items::tree::TreeError::NotFound)), "{absent:?}");
     nodes
 }
 
@@ -252,9 +207,6 @@ impl Random {
     }
 
     pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len.div_ceil(8))
-            .flat_map(|_| self.next().to_le_bytes())
-            .take(len)
-            .collect()
+        (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(len).collect()
     }
 }

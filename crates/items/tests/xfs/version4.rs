@@ -17,10 +17,7 @@ pub(crate) fn source(dir: &Path, names: usize) -> String {
         list += &format!("{name} -u-640 7 70000 {}\n", dir.join(name).display());
     }
     list += "device b--600 0 0 8 17\ntty c--620 0 5 4 64\npipe p--644 0 0\n";
-    list += &format!(
-        "short l--777 0 0 target\nlong l--777 0 0 {}\n",
-        "t".repeat(700)
-    );
+    list += &format!("short l--777 0 0 target\nlong l--777 0 0 {}\n", "t".repeat(700));
     list += "many d--711 3 4\n";
     for i in 0..names {
         list += &format!("name_{i} ---644 0 0 {}\n", dir.join("small").display());
@@ -44,22 +41,13 @@ fn check(options: &[&str], names: usize) {
         assert!(same, "{name}");
     }
     let small = tree.metadata(find("small")).unwrap();
-    assert_eq!(
-        (small.permissions, small.uid, small.gid, small.links),
-        (0o4640, 7, 70_000, 1)
-    );
+    assert_eq!((small.permissions, small.uid, small.gid, small.links), (0o4640, 7, 70_000, 1));
     let device = tree.metadata(find("device")).unwrap();
-    assert_eq!(
-        (device.kind, device.device),
-        (NodeKind::BlockDevice, (8, 17))
-    );
+    assert_eq!((device.kind, device.device), (NodeKind::BlockDevice, (8, 17)));
     assert_eq!(tree.metadata(find("tty")).unwrap().device, (4, 64));
     assert_eq!(tree.metadata(find("pipe")).unwrap().kind, NodeKind::Fifo);
     assert_eq!(tree.link_target(find("short")).unwrap(), "target");
-    assert_eq!(
-        tree.link_target(find("long")).unwrap(),
-        "t".repeat(700).as_str()
-    );
+    assert_eq!(tree.link_target(find("long")).unwrap(), "t".repeat(700).as_str());
     assert!(tree.entries(find("empty")).unwrap().is_empty());
     check_many(&tree, find("many"), names);
 }
@@ -86,16 +74,7 @@ fn as_made_today() {
 
 #[test]
 fn with_the_oldest_features() {
-    let options = [
-        "-m",
-        "crc=0",
-        "-i",
-        "attr=1,projid32bit=0",
-        "-n",
-        "ftype=0",
-        "-l",
-        "version=1",
-    ];
+    let options = ["-m", "crc=0", "-i", "attr=1,projid32bit=0", "-n", "ftype=0", "-l", "version=1"];
     check(&options, 300);
 }
 
@@ -103,8 +82,5 @@ fn with_the_oldest_features() {
 fn small_and_large_blocks() {
     check(&["-m", "crc=0", "-b", "size=512"], 2_000);
     check(&["-m", "crc=0", "-b", "size=65536"], 2_000);
-    check(
-        &["-m", "crc=0", "-b", "size=1024", "-n", "size=32768"],
-        3_000,
-    );
+    check(&["-m", "crc=0", "-b", "size=1024", "-n", "size=32768"], 3_000);
 }

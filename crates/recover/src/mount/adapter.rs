@@ -14,10 +14,9 @@ use std::{cell::RefCell, io};
 use backstay_env::volume::Content;
 use backstay_items::tree::{FileTime, Metadata, NodeKind};
 use fuser::{
-    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
 use super::session::Flag;
@@ -41,27 +40,15 @@ pub(super) struct Adapter {
 
 impl Adapter {
     pub(super) fn new(view: View, ended: Arc<Flag>) -> Self {
-        Adapter {
-            view,
-            ended,
-            folders: Mutex::default(),
-            next_handle: AtomicU64::new(1),
-        }
+        Adapter { view, ended, folders: Mutex::default(), next_handle: AtomicU64::new(1) }
     }
 
     fn attributes(&self, inode: u64) -> Result<FileAttr, Errno> {
-        self.view
-            .metadata(inode)
-            .map(|m| attributes(inode, &m))
-            .map_err(errno)
+        self.view.metadata(inode).map(|m| attributes(inode, &m)).map_err(errno)
     }
 
     fn listing(&self, handle: FileHandle) -> Option<Listing> {
-        self.folders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&handle.0)
-            .cloned()
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).get(&handle.0).cloned()
     }
 }
 
@@ -116,11 +103,7 @@ fn device_number((major, minor): (u32, u32)) -> u32 {
 /// The epoch for times that the system cannot express.
 fn system_time(time: FileTime) -> SystemTime {
     let whole = Duration::from_secs(time.seconds.unsigned_abs());
-    let seconds = if time.seconds < 0 {
-        UNIX_EPOCH.checked_sub(whole)
-    } else {
-        UNIX_EPOCH.checked_add(whole)
-    };
+    let seconds = if time.seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
     let exact = seconds.and_then(|t| t.checked_add(Duration::from_nanos(time.nanos.into())));
     exact.unwrap_or(UNIX_EPOCH)
 }
@@ -146,12 +129,8 @@ impl Filesystem for Adapter {
         let refused = |what: &str| io::Error::other(format!("the kernel's FUSE refused {what}"));
         let wishes = InitFlags::FUSE_CACHE_SYMLINKS | InitFlags::FUSE_PARALLEL_DIROPS;
         let granted = wishes & config.capabilities(); // older kernels do without
-        config
-            .add_capabilities(granted)
-            .map_err(|_| refused("what it had offered"))?;
-        config
-            .set_max_background(BACKGROUND)
-            .map_err(|_| refused("the number of requests"))?;
+        config.add_capabilities(granted).map_err(|_| refused("what it had offered"))?;
+        config.set_max_background(BACKGROUND).map_err(|_| refused("the number of requests"))?;
         Ok(())
     }
 
@@ -160,11 +139,7 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let found = self
-            .view
-            .lookup(parent.0, name)
-            .map_err(errno)
-            .and_then(|inode| self.attributes(inode));
+        let found = self.view.lookup(parent.0, name).map_err(errno).and_then(|inode| self.attributes(inode));
         match found {
             Ok(attributes) => reply.entry(&FOR_EVER, &attributes, Generation(0)),
             Err(e) => reply.error(e),
@@ -175,13 +150,7 @@ impl Filesystem for Adapter {
         // Nothing is kept for a node that was looked up: see `inode`.
     }
 
-    fn getattr(
-        &self,
-        _req: &Request,
-        inode: INodeNo,
-        _handle: Option<FileHandle>,
-        reply: ReplyAttr,
-    ) {
+    fn getattr(&self, _req: &Request, inode: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
         match self.attributes(inode.0) {
             Ok(attributes) => reply.attr(&FOR_EVER, &attributes),
             Err(e) => reply.error(e),
@@ -198,10 +167,7 @@ impl Filesystem for Adapter {
     fn open(&self, _req: &Request, _inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         match flags.acc_mode() {
             OpenAccMode::O_RDONLY => {
-                reply.opened(
-                    FileHandle(0),
-                    FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH,
-                );
+                reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
             }
             OpenAccMode::O_WRONLY | OpenAccMode::O_RDWR => reply.error(Errno::EROFS),
         }
@@ -230,49 +196,22 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn flush(
-        &self,
-        _req: &Request,
-        _inode: INodeNo,
-        _handle: FileHandle,
-        _owner: LockOwner,
-        reply: ReplyEmpty,
-    ) {
+    fn flush(&self, _req: &Request, _inode: INodeNo, _handle: FileHandle, _owner: LockOwner, reply: ReplyEmpty) {
         reply.ok();
     }
 
-    fn fsync(
-        &self,
-        _req: &Request,
-        _inode: INodeNo,
-        _handle: FileHandle,
-        _data: bool,
-        reply: ReplyEmpty,
-    ) {
+    fn fsync(&self, _req: &Request, _inode: INodeNo, _handle: FileHandle, _data: bool, reply: ReplyEmpty) {
         reply.ok();
     }
 
     fn opendir(&self, _req: &Request, _inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
-        self.folders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(handle, Listing::default());
-        reply.opened(
-            FileHandle(handle),
-            FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR,
-        );
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).insert(handle, Listing::default());
+        reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);
     }
 
     /// Offset `n` is after the `n`th name, `.` and `..` counted; the names are read once for an open folder.
-    fn readdir(
-        &self,
-        _req: &Request,
-        inode: INodeNo,
-        handle: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
+    fn readdir(&self, _req: &Request, inode: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let Some(listing) = self.listing(handle) else {
             return reply.error(Errno::EBADF);
         };
@@ -280,14 +219,10 @@ impl Filesystem for Adapter {
             Ok(names) => names,
             Err(e) => return reply.error(errno(*e)),
         };
-        let dots = [(inode, "."), (INodeNo(ROOT), "..")]
-            .map(|(i, n)| (i, FileType::Directory, OsStr::new(n)));
-        let named = names
-            .iter()
-            .map(|s| (INodeNo(s.inode), file_type(s.kind), s.name.as_os_str()));
+        let dots = [(inode, "."), (INodeNo(ROOT), "..")].map(|(i, n)| (i, FileType::Directory, OsStr::new(n)));
+        let named = names.iter().map(|s| (INodeNo(s.inode), file_type(s.kind), s.name.as_os_str()));
         let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (index, (inode, kind, name)) in dots.into_iter().chain(named).enumerate().skip(skipped)
-        {
+        for (index, (inode, kind, name)) in dots.into_iter().chain(named).enumerate().skip(skipped) {
             if reply.add(inode, index as u64 + 1, kind, name) {
                 break;
             }
@@ -295,18 +230,8 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn releasedir(
-        &self,
-        _req: &Request,
-        _inode: INodeNo,
-        handle: FileHandle,
-        _flags: OpenFlags,
-        reply: ReplyEmpty,
-    ) {
-        self.folders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&handle.0);
+    fn releasedir(&self, _req: &Request, _inode: INodeNo, handle: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).remove(&handle.0);
         reply.ok();
     }
 
@@ -315,15 +240,7 @@ impl Filesystem for Adapter {
         reply.statfs(blocks, 0, 0, 0, 0, BLOCK, 255, BLOCK);
     }
 
-    fn lseek(
-        &self,
-        _req: &Request,
-        inode: INodeNo,
-        _handle: FileHandle,
-        offset: i64,
-        whence: i32,
-        reply: ReplyLseek,
-    ) {
+    fn lseek(&self, _req: &Request, inode: INodeNo, _handle: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         const SEEK_DATA: i32 = 3;
         const SEEK_HOLE: i32 = 4;
         let content = match whence {
@@ -371,10 +288,7 @@ mod tests {
     fn times_before_and_after_the_epoch() {
         let at = |seconds, nanos| system_time(FileTime { seconds, nanos });
         assert_eq!(at(5, 7), UNIX_EPOCH + Duration::new(5, 7));
-        assert_eq!(
-            at(-5, 7),
-            UNIX_EPOCH - Duration::from_secs(5) + Duration::from_nanos(7)
-        );
+        assert_eq!(at(-5, 7), UNIX_EPOCH - Duration::from_secs(5) + Duration::from_nanos(7));
         assert_eq!(at(i64::MIN, 0), UNIX_EPOCH - Duration::from_secs(1 << 63));
     }
 
@@ -382,10 +296,7 @@ mod tests {
     fn device_numbers_are_the_kernels() {
         for (major, minor) in [(0, 0), (8, 1), (259, 300), (4095, 0xf_ffff)] {
             let packed = u64::from(device_number((major, minor)));
-            assert_eq!(
-                (rustix::fs::major(packed), rustix::fs::minor(packed)),
-                (major, minor)
-            );
+            assert_eq!((rustix::fs::major(packed), rustix::fs::minor(packed)), (major, minor));
         }
     }
 }

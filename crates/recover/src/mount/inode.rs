@@ -56,12 +56,7 @@ impl Inodes {
         if tree != GIVEN {
             return Some((TreeNumber(tree), NodeId(node)));
         }
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .places
-            .get(node as usize)
-            .copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).places.get(node as usize).copied()
     }
 }
 
@@ -73,10 +68,8 @@ mod tests {
     fn numbers_are_unique_and_lead_back() {
         let inodes = Inodes::default();
         let ids = [0, 1, 2, NODE_MASK, NODE_MASK + 1, u64::MAX, u64::MAX - 1];
-        let places: Vec<Place> = [0, 1, 7, GIVEN - 1]
-            .iter()
-            .flat_map(|&tree| ids.map(|id| (TreeNumber(tree), NodeId(id))))
-            .collect();
+        let places: Vec<Place> =
+            [0, 1, 7, GIVEN - 1].iter().flat_map(|&tree| ids.map(|id| (TreeNumber(tree), NodeId(id)))).collect();
         let numbers: Vec<u64> = places.iter().map(|&p| inodes.number(p)).collect();
         for (place, number) in places.iter().zip(&numbers) {
             assert_eq!(inodes.place(*number), Some(*place));

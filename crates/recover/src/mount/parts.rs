@@ -35,11 +35,7 @@ pub struct Part {
 pub(super) fn bad_name<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut seen = HashSet::new();
     for name in names {
-        let plain = !name.is_empty()
-            && name.len() <= 200
-            && !name.contains(['/', '\0'])
-            && name != "."
-            && name != "..";
+        let plain = !name.is_empty() && name.len() <= 200 && !name.contains(['/', '\0']) && name != "." && name != "..";
         if !plain || !seen.insert(name.to_owned()) || !seen.insert(format!("{name}.img")) {
             return Some(name.to_owned());
         }

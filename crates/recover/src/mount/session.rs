@@ -34,13 +34,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (source, time) = ("backstay".into(), SystemTime::now());
-        Options {
-            source,
-            time,
-            allow_other: false,
-            threads: 8,
-            log: Log::stderr(),
-        }
+        Options { source, time, allow_other: false, threads: 8, log: Log::stderr() }
     }
 }
 
@@ -111,37 +105,17 @@ impl Mount {
     ///
     /// # Errors
     /// [`MountError`]; then nothing is mounted.
-    pub fn start(
-        directory: &Path,
-        disks: Vec<Disk>,
-        options: Options,
-    ) -> Result<Mount, MountError> {
+    pub fn start(directory: &Path, disks: Vec<Disk>, options: Options) -> Result<Mount, MountError> {
         check_empty(directory)?;
-        let in_fuse = |source| MountError::Fuse {
-            path: directory.to_owned(),
-            source,
-        };
+        let in_fuse = |source| MountError::Fuse { path: directory.to_owned(), source };
         let path = directory.canonicalize().map_err(in_fuse)?;
-        let (uid, gid) = (
-            rustix::process::getuid().as_raw(),
-            rustix::process::getgid().as_raw(),
-        );
-        let owner = Owner {
-            uid,
-            gid,
-            time: options.time,
-        };
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        let owner = Owner { uid, gid, time: options.time };
         let view = View::new(disks, owner, options.log.clone()).map_err(MountError::Name)?;
         let ended = Arc::new(Flag::default());
-        let session = Session::new(Adapter::new(view, ended.clone()), &path, &config(&options))
-            .map_err(in_fuse)?;
+        let session = Session::new(Adapter::new(view, ended.clone()), &path, &config(&options)).map_err(in_fuse)?;
         let session = session.spawn().map_err(in_fuse)?;
-        Ok(Mount {
-            path,
-            session: Some(session),
-            ended,
-            log: options.log,
-        })
+        Ok(Mount { path, session: Some(session), ended, log: options.log })
     }
 
     /// Waits until somebody else has unmounted it, but no longer than `time`; `true` if that happened.
@@ -182,10 +156,7 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         if let Err(e) = self.end() {
-            self.log.line(&format!(
-                "mount: cannot unmount {}: {e}",
-                self.path.display()
-            ));
+            self.log.line(&format!("mount: cannot unmount {}: {e}", self.path.display()));
         }
     }
 }
@@ -200,18 +171,8 @@ fn check_empty(directory: &Path) -> Result<(), MountError> {
                 Err(not_empty())
             }
         }
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Err(not_empty())
-        }
-        Err(source) => Err(MountError::Unreadable {
-            path: directory.to_owned(),
-            source,
-        }),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(not_empty()),
+        Err(source) => Err(MountError::Unreadable { path: directory.to_owned(), source }),
     }
 }
 

@@ -36,18 +36,8 @@ pub(super) fn serve(shared: &Shared, stream: &Stream) -> io::Result<()> {
         return Ok(());
     };
     stream.set_timeouts(None)?;
-    let limits = Limits {
-        workers: shared.options.workers,
-        jobs: MAX_JOBS,
-        bytes: shared.options.in_flight_bytes,
-    };
-    let client = Client {
-        shared,
-        stream,
-        agreed,
-        pipeline: Pipeline::new(limits),
-        sending: Mutex::new(()),
-    };
+    let limits = Limits { workers: shared.options.workers, jobs: MAX_JOBS, bytes: shared.options.in_flight_bytes };
+    let client = Client { shared, stream, agreed, pipeline: Pipeline::new(limits), sending: Mutex::new(()) };
     client.run()
 }
 
@@ -117,12 +107,7 @@ impl<'a> Client<'a> {
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
                 read => read?,
             }
-            let lost = || {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the client sent what is no request",
-                )
-            };
+            let lost = || io::Error::new(io::ErrorKind::InvalidData, "the client sent what is no request");
             let request = Request::parse(&header).ok_or_else(lost)?;
             let mut action = request.judge(&self.agreed, size);
             match action {
@@ -133,11 +118,7 @@ impl<'a> Client<'a> {
             if self.shared.draining.load(Ordering::SeqCst) {
                 action = Action::Refuse(NbdError::ShuttingDown, "the server is stopping");
             }
-            let job = Job {
-                cookie: request.cookie,
-                action,
-                _busy: self.shared.busy.begin(),
-            };
+            let job = Job { cookie: request.cookie, action, _busy: self.shared.busy.begin() };
             if self.pipeline.submit(job, cost(&action)) {
                 start_worker()?;
             }
@@ -169,25 +150,11 @@ impl<'a> Client<'a> {
     fn answer(&self, job: &Job, buf: &mut Vec<u8>) -> io::Result<()> {
         let cookie = job.cookie;
         match job.action {
-            Action::Read {
-                offset,
-                length,
-                whole: true,
-            } => self.read_whole(cookie, offset, length, buf),
-            Action::Read {
-                offset,
-                length,
-                whole: false,
-            } => self.read_pieces(cookie, offset, length, buf),
-            Action::Status {
-                offset,
-                length,
-                one,
-            } => self.status(cookie, offset, length, one),
+            Action::Read { offset, length, whole: true } => self.read_whole(cookie, offset, length, buf),
+            Action::Read { offset, length, whole: false } => self.read_pieces(cookie, offset, length, buf),
+            Action::Status { offset, length, one } => self.status(cookie, offset, length, one),
             Action::Refuse(error, why) => self.refuse(cookie, error, None, why),
-            Action::Acknowledge | Action::Disconnect | Action::Abandon => {
-                self.send(&reply::simple(cookie, 0))
-            }
+            Action::Acknowledge | Action::Disconnect | Action::Abandon => self.send(&reply::simple(cookie, 0)),
         }
     }
 
@@ -196,13 +163,7 @@ impl<'a> Client<'a> {
         self.stream.write_all(bytes)
     }
 
-    fn refuse(
-        &self,
-        cookie: u64,
-        error: NbdError,
-        offset: Option<u64>,
-        why: &str,
-    ) -> io::Result<()> {
+    fn refuse(&self, cookie: u64, error: NbdError, offset: Option<u64>, why: &str) -> io::Result<()> {
         if self.agreed.structured {
             self.send(&reply::error(cookie, error, offset, why))
         } else {
@@ -212,25 +173,13 @@ impl<'a> Client<'a> {
 
     fn failed(&self, cookie: u64, offset: u64, length: u64, error: &io::Error) -> io::Result<()> {
         let name = &self.shared.offers[self.agreed.offer].name;
-        let line =
-            format!("nbd: export {name:?}: bytes {offset}+{length} could not be read: {error}");
+        let line = format!("nbd: export {name:?}: bytes {offset}+{length} could not be read: {error}");
         self.shared.options.log.line(&line);
-        self.refuse(
-            cookie,
-            NbdError::Io,
-            Some(offset),
-            &format!("could not be read: {error}"),
-        )
+        self.refuse(cookie, NbdError::Io, Some(offset), &format!("could not be read: {error}"))
     }
 
     /// One reply with all the bytes; nothing is sent before all were read.
-    fn read_whole(
-        &self,
-        cookie: u64,
-        offset: u64,
-        length: u32,
-        buf: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    fn read_whole(&self, cookie: u64, offset: u64, length: u32, buf: &mut Vec<u8>) -> io::Result<()> {
         buf.clear();
         if self.agreed.structured && length == 0 {
             return self.send(&reply::done(cookie));
@@ -253,29 +202,15 @@ impl<'a> Client<'a> {
     }
 
     /// Chunks of data and holes, sent as they are read.
-    fn read_pieces(
-        &self,
-        cookie: u64,
-        offset: u64,
-        length: u32,
-        buf: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    fn read_pieces(&self, cookie: u64, offset: u64, length: u32, buf: &mut Vec<u8>) -> io::Result<()> {
         let end = offset + u64::from(length);
         let mut at = offset;
         while at < end {
             for span in self.spans(at, end - at) {
                 let stop = span.offset + span.len;
                 while at < stop {
-                    let len = (stop - at).min(if span.content == Content::Hole {
-                        span.len
-                    } else {
-                        PIECE.into()
-                    });
-                    let piece = Span {
-                        offset: at,
-                        len,
-                        ..span
-                    };
+                    let len = (stop - at).min(if span.content == Content::Hole { span.len } else { PIECE.into() });
+                    let piece = Span { offset: at, len, ..span };
                     if let Err(e) = self.load(cookie, piece, end, buf) {
                         return self.failed(cookie, at, len, &e);
                     }
@@ -284,24 +219,13 @@ impl<'a> Client<'a> {
                 }
             }
         }
-        if length == 0 {
-            self.send(&reply::done(cookie))
-        } else {
-            Ok(())
-        }
+        if length == 0 { self.send(&reply::done(cookie)) } else { Ok(()) }
     }
 
     /// What is known of a first part of a range; all data if nothing.
     fn spans(&self, offset: u64, len: u64) -> Vec<Span> {
-        extents::describe(self.volume(), offset, len, self.block(), MAX_CHUNKS).unwrap_or_else(
-            |_unknown| {
-                vec![Span {
-                    offset,
-                    len,
-                    content: Content::Data,
-                }]
-            },
-        )
+        extents::describe(self.volume(), offset, len, self.block(), MAX_CHUNKS)
+            .unwrap_or_else(|_unknown| vec![Span { offset, len, content: Content::Data }])
     }
 
     /// Makes `buf` the chunk of a piece, the last one if it ends at `end`. An error is the volume's.
@@ -332,11 +256,7 @@ impl<'a> Client<'a> {
 /// The memory a job holds while it is worked on, in bytes.
 fn cost(action: &Action) -> usize {
     match action {
-        Action::Read {
-            length,
-            whole: true,
-            ..
-        } => *length as usize,
+        Action::Read { length, whole: true, .. } => *length as usize,
         Action::Read { length, .. } => (*length).min(PIECE) as usize,
         Action::Status { .. } => MAX_RUNS * 32,
         _ => 64,

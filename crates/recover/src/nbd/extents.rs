@@ -18,13 +18,7 @@ const LAST_WINDOW: u64 = 128 << 20;
 ///
 /// # Errors
 /// As [`spans::describe`].
-pub(super) fn describe(
-    volume: &dyn Volume,
-    offset: u64,
-    len: u64,
-    block: u64,
-    limit: usize,
-) -> io::Result<Vec<Span>> {
+pub(super) fn describe(volume: &dyn Volume, offset: u64, len: u64, block: u64, limit: usize) -> io::Result<Vec<Span>> {
     let end = offset + len;
     let mut merged = Vec::new();
     let (mut at, mut window) = (offset, FIRST_WINDOW);
@@ -51,27 +45,15 @@ fn push(spans: &mut Vec<Span>, next: Span) {
 /// Shrinks holes to whole blocks; what they lose becomes data.
 fn align(spans: &[Span], start: u64, end: u64, block: u64) -> Vec<Span> {
     let mut out = Vec::new();
-    let data = |from: u64, to: u64| Span {
-        offset: from,
-        len: to - from,
-        content: Content::Data,
-    };
+    let data = |from: u64, to: u64| Span { offset: from, len: to - from, content: Content::Data };
     for span in spans {
         let stop = span.offset + span.len;
         if span.content == Content::Data {
             push(&mut out, *span);
             continue;
         }
-        let first = if span.offset == start {
-            start
-        } else {
-            round_up(span.offset, block, end)
-        };
-        let last = if stop == end {
-            end
-        } else {
-            stop / block * block
-        };
+        let first = if span.offset == start { start } else { round_up(span.offset, block, end) };
+        let last = if stop == end { end } else { stop / block * block };
         if first >= last {
             push(&mut out, data(span.offset, stop));
             continue;
@@ -79,14 +61,7 @@ fn align(spans: &[Span], start: u64, end: u64, block: u64) -> Vec<Span> {
         if first > span.offset {
             push(&mut out, data(span.offset, first));
         }
-        push(
-            &mut out,
-            Span {
-                offset: first,
-                len: last - first,
-                content: Content::Hole,
-            },
-        );
+        push(&mut out, Span { offset: first, len: last - first, content: Content::Hole });
         if last < stop {
             push(&mut out, data(last, stop));
         }
@@ -100,8 +75,7 @@ fn align(spans: &[Span], start: u64, end: u64, block: u64) -> Vec<Span> {
 
 /// The next multiple of `block`, but not past `end`.
 fn round_up(at: u64, block: u64, end: u64) -> u64 {
-    at.checked_next_multiple_of(block)
-        .map_or(end, |up| up.min(end))
+    at.checked_next_multiple_of(block).map_or(end, |up| up.min(end))
 }
 
 #[cfg(test)]
@@ -125,30 +99,19 @@ mod tests {
                 b'.' => Content::Hole,
                 _ => Content::Data,
             };
-            Ok((offset..offset + len.min(self.1))
-                .map(|at| Span {
-                    offset: at,
-                    len: 1,
-                    content: content(at),
-                })
-                .collect())
+            Ok((offset..offset + len.min(self.1)).map(|at| Span { offset: at, len: 1, content: content(at) }).collect())
         }
     }
 
     fn check(drawn: &'static str, range: (u64, u64), block: u64, limit: usize, want: &str) {
         for step in 1..=drawn.len() as u64 {
-            let spans =
-                describe(&Drawn(drawn, step), range.0, range.1, block, limit).expect("describes");
+            let spans = describe(&Drawn(drawn, step), range.0, range.1, block, limit).expect("describes");
             let mut at = range.0;
             let mut got = String::new();
             for span in &spans {
                 assert_eq!(span.offset, at, "{drawn} by {step}");
                 at += span.len;
-                let letter = if span.content == Content::Hole {
-                    "."
-                } else {
-                    "x"
-                };
+                let letter = if span.content == Content::Hole { "." } else { "x" };
                 got += &letter.repeat(span.len as usize);
             }
             assert_eq!(got, want, "{drawn} by {step}");
@@ -182,11 +145,7 @@ mod tests {
                 Ok(())
             }
             fn spans(&self, offset: u64, _: u64) -> io::Result<Vec<Span>> {
-                Ok(vec![Span {
-                    offset: offset + 1,
-                    len: 1,
-                    content: Content::Hole,
-                }])
+                Ok(vec![Span { offset: offset + 1, len: 1, content: Content::Hole }])
             }
         }
         assert!(describe(&Gappy, 0, 100, 1, 9).is_err());

@@ -85,14 +85,7 @@ pub(super) struct Handshake<'a> {
 impl<'a> Handshake<'a> {
     pub(super) fn new(offers: &'a [Offer]) -> Self {
         let (state, allocation_for) = (State::Flags, None);
-        Handshake {
-            offers,
-            state,
-            fixed: false,
-            no_zeroes: false,
-            structured: false,
-            allocation_for,
-        }
+        Handshake { offers, state, fixed: false, no_zeroes: false, structured: false, allocation_for }
     }
 
     /// What the server says first.
@@ -129,11 +122,7 @@ impl<'a> Handshake<'a> {
     }
 
     fn enter(&mut self, next: State) {
-        assert!(
-            may_follow(self.state, next),
-            "handshake: {:?} -> {next:?}",
-            self.state
-        );
+        assert!(may_follow(self.state, next), "handshake: {:?} -> {next:?}", self.state);
         self.state = next;
     }
 
@@ -156,11 +145,7 @@ impl<'a> Handshake<'a> {
     }
 
     fn option_header(&mut self, mut input: &[u8]) -> Step {
-        let (magic, option, len) = (
-            take_u64(&mut input),
-            take_u32(&mut input),
-            take_u32(&mut input),
-        );
+        let (magic, option, len) = (take_u64(&mut input), take_u32(&mut input), take_u32(&mut input));
         let (Some(OPTION), Some(option), Some(len)) = (magic, option, len) else {
             return self.close(Vec::new());
         };
@@ -182,11 +167,7 @@ impl<'a> Handshake<'a> {
         }
         match option {
             option::EXPORT_NAME => self.close(Vec::new()), // has no way to be refused
-            _ => self.refuse(
-                option,
-                answer::ERR_TOO_BIG,
-                "the option is longer than 64 KiB",
-            ),
+            _ => self.refuse(option, answer::ERR_TOO_BIG, "the option is longer than 64 KiB"),
         }
     }
 
@@ -222,21 +203,13 @@ impl<'a> Handshake<'a> {
 
     fn agreed(&self, offer: usize) -> Agreed {
         let allocation = self.structured && self.allocation_for == Some(offer);
-        Agreed {
-            offer,
-            structured: self.structured,
-            allocation,
-        }
+        Agreed { offer, structured: self.structured, allocation }
     }
 
     fn transmission_flags(&self) -> u16 {
         use transmission::*;
         let always = HAS_FLAGS | READ_ONLY | SEND_FLUSH | CAN_MULTI_CONN | SEND_CACHE;
-        if self.structured {
-            always | SEND_DF
-        } else {
-            always
-        }
+        if self.structured { always | SEND_DF } else { always }
     }
 
     fn export_name(&mut self, name: &[u8]) -> Step {
@@ -288,11 +261,7 @@ impl<'a> Handshake<'a> {
 
     fn structured_reply(&mut self, data: &[u8]) -> Step {
         if !data.is_empty() {
-            return self.refuse(
-                option::STRUCTURED_REPLY,
-                answer::ERR_INVALID,
-                "STRUCTURED_REPLY takes no data",
-            );
+            return self.refuse(option::STRUCTURED_REPLY, answer::ERR_INVALID, "STRUCTURED_REPLY takes no data");
         }
         self.structured = true;
         self.go_on(reply(option::STRUCTURED_REPLY, answer::ACK, &[]))
@@ -305,10 +274,7 @@ impl<'a> Handshake<'a> {
             Ok((_, queries)) => {
                 let shown = queries.is_empty() || queries.iter().any(|q| listed(q));
                 // The number means nothing in a list, and must be 0.
-                self.go_on(contexts_reply(
-                    option::LIST_META_CONTEXT,
-                    shown.then_some(0),
-                ))
+                self.go_on(contexts_reply(option::LIST_META_CONTEXT, shown.then_some(0)))
             }
         }
     }
@@ -320,25 +286,14 @@ impl<'a> Handshake<'a> {
             Ok((index, queries)) => {
                 let chosen = queries.contains(&BASE_ALLOCATION);
                 self.allocation_for = chosen.then_some(index);
-                self.go_on(contexts_reply(
-                    option::SET_META_CONTEXT,
-                    chosen.then_some(BASE_ALLOCATION_ID),
-                ))
+                self.go_on(contexts_reply(option::SET_META_CONTEXT, chosen.then_some(BASE_ALLOCATION_ID)))
             }
         }
     }
 
-    fn contexts<'d>(
-        &mut self,
-        option: u32,
-        data: &'d [u8],
-    ) -> Result<(usize, Vec<&'d [u8]>), Step> {
+    fn contexts<'d>(&mut self, option: u32, data: &'d [u8]) -> Result<(usize, Vec<&'d [u8]>), Step> {
         if !self.structured {
-            return Err(self.refuse(
-                option,
-                answer::ERR_INVALID,
-                "negotiate structured replies first",
-            ));
+            return Err(self.refuse(option, answer::ERR_INVALID, "negotiate structured replies first"));
         }
         let Some((name, queries)) = parse_contexts(data) else {
             return Err(self.refuse(option, answer::ERR_INVALID, "malformed list of contexts"));
@@ -384,9 +339,7 @@ fn describe(offer: &Offer, flags: u16, wanted: &[u16]) -> Vec<Vec<u8>> {
         items.push(text(info::DESCRIPTION, &offer.description));
     }
     if wanted.contains(&info::BLOCK_SIZE) {
-        let sizes = [offer.minimum_block, 4096, MAX_PAYLOAD]
-            .map(u32::to_be_bytes)
-            .concat();
+        let sizes = [offer.minimum_block, 4096, MAX_PAYLOAD].map(u32::to_be_bytes).concat();
         items.push([&info::BLOCK_SIZE.to_be_bytes()[..], &sizes].concat());
     }
     items
@@ -395,11 +348,7 @@ fn describe(offer: &Offer, flags: u16, wanted: &[u16]) -> Vec<Vec<u8>> {
 fn contexts_reply(option: u32, id: Option<u32>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(id) = id {
-        bytes.extend(reply(
-            option,
-            answer::META_CONTEXT,
-            &[&id.to_be_bytes()[..], BASE_ALLOCATION].concat(),
-        ));
+        bytes.extend(reply(option, answer::META_CONTEXT, &[&id.to_be_bytes()[..], BASE_ALLOCATION].concat()));
     }
     bytes.extend(reply(option, answer::ACK, &[]));
     bytes

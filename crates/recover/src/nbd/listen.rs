@@ -56,16 +56,7 @@ impl Address {
 /// Percent-encodes what cannot stand in a URI's path.
 fn escape(bytes: &[u8]) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-    bytes
-        .iter()
-        .map(|&b| {
-            if plain(b) {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect()
+    bytes.iter().map(|&b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// A socket that takes connections.
@@ -135,12 +126,7 @@ fn unix_listener(path: &Path) -> io::Result<UnixListener> {
     if is_left_behind(path) {
         std::fs::remove_file(path)?;
     }
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
     rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?; // before `listen`, connecting is refused
     rustix::net::listen(&socket, 128)?;
@@ -149,8 +135,7 @@ fn unix_listener(path: &Path) -> io::Result<UnixListener> {
 
 fn is_left_behind(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    is_socket
-        && UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+    is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]
@@ -180,20 +165,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("s");
         let first = Listener::open(&Listen::Unix(path.clone())).expect("listens");
-        assert_eq!(
-            std::fs::metadata(&path)
-                .expect("socket")
-                .permissions()
-                .mode()
-                & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o600);
         let second = Listener::open(&Listen::Unix(path.clone()));
-        assert_eq!(
-            second.err().map(|e| e.kind()),
-            Some(io::ErrorKind::AddrInUse),
-            "in use"
-        );
+        assert_eq!(second.err().map(|e| e.kind()), Some(io::ErrorKind::AddrInUse), "in use");
         drop(first);
         assert!(!path.exists());
 

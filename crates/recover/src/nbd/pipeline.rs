@@ -35,20 +35,8 @@ pub(super) struct Pipeline<J> {
 
 impl<J> Pipeline<J> {
     pub(super) fn new(limits: Limits) -> Self {
-        let inner = Inner {
-            queue: VecDeque::new(),
-            workers: 0,
-            idle: 0,
-            jobs: 0,
-            bytes: 0,
-            closed: false,
-        };
-        Pipeline {
-            limits,
-            inner: Mutex::new(inner),
-            work: Condvar::new(),
-            room: Condvar::new(),
-        }
+        let inner = Inner { queue: VecDeque::new(), workers: 0, idle: 0, jobs: 0, bytes: 0, closed: false };
+        Pipeline { limits, inner: Mutex::new(inner), work: Condvar::new(), room: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<J>> {
@@ -58,13 +46,9 @@ impl<J> Pipeline<J> {
     /// Adds a job that will hold `cost` bytes, waiting for room. Says whether the caller should start a worker.
     pub(super) fn submit(&self, job: J, cost: usize) -> bool {
         let full = |i: &mut Inner<J>| {
-            i.jobs >= self.limits.jobs
-                || (i.jobs > 0 && i.bytes.saturating_add(cost) > self.limits.bytes)
+            i.jobs >= self.limits.jobs || (i.jobs > 0 && i.bytes.saturating_add(cost) > self.limits.bytes)
         };
-        let mut inner = self
-            .room
-            .wait_while(self.lock(), full)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.room.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner);
         inner.queue.push_back((job, cost));
         inner.jobs += 1;
         inner.bytes += cost;
@@ -85,10 +69,7 @@ impl<J> Pipeline<J> {
     /// A worker's life: does jobs until there are no more.
     pub(super) fn work(&self, mut answer: impl FnMut(J)) {
         while let Some((job, cost)) = self.next() {
-            let _done = Done {
-                pipeline: self,
-                cost,
-            }; // also when `answer` panics
+            let _done = Done { pipeline: self, cost }; // also when `answer` panics
             answer(job);
         }
     }
@@ -103,10 +84,7 @@ impl<J> Pipeline<J> {
                 return None;
             }
             inner.idle += 1;
-            inner = self
-                .work
-                .wait(inner)
-                .unwrap_or_else(PoisonError::into_inner);
+            inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
             inner.idle -= 1;
         }
     }
@@ -134,17 +112,9 @@ mod tests {
 
     #[test]
     fn all_jobs_are_done_within_the_limits() {
-        let limits = Limits {
-            workers: 3,
-            jobs: 8,
-            bytes: 100,
-        };
+        let limits = Limits { workers: 3, jobs: 8, bytes: 100 };
         let pipeline = Pipeline::new(limits);
-        let (done, held, most) = (
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-        );
+        let (done, held, most) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let mut started = 0;
         std::thread::scope(|scope| {
             for job in 0..1000_usize {
@@ -153,10 +123,7 @@ mod tests {
                     started += 1;
                     scope.spawn(|| {
                         pipeline.work(|cost| {
-                            most.fetch_max(
-                                held.fetch_add(cost, Ordering::SeqCst) + cost,
-                                Ordering::SeqCst,
-                            );
+                            most.fetch_max(held.fetch_add(cost, Ordering::SeqCst) + cost, Ordering::SeqCst);
                             held.fetch_sub(cost, Ordering::SeqCst);
                             done.fetch_add(1, Ordering::SeqCst);
                         });

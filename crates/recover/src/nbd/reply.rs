@@ -53,11 +53,7 @@ pub(super) fn done(cookie: u64) -> Vec<u8> {
 /// Ends a structured reply with an error, at a byte of the volume if `offset` says so.
 pub(super) fn error(cookie: u64, error: NbdError, offset: Option<u64>, text: &str) -> Vec<u8> {
     let text = &text.as_bytes()[..text.floor_char_boundary(MAX_STRING)];
-    let kind = if offset.is_some() {
-        chunk::ERROR_OFFSET
-    } else {
-        chunk::ERROR_PLAIN
-    };
+    let kind = if offset.is_some() { chunk::ERROR_OFFSET } else { chunk::ERROR_PLAIN };
     let tail = if offset.is_some() { 8 } else { 0 };
     let mut bytes = Vec::new();
     chunk_header(&mut bytes, cookie, kind, true, 6 + text.len() + tail);
@@ -71,24 +67,11 @@ pub(super) fn error(cookie: u64, error: NbdError, offset: Option<u64>, text: &st
 /// Says which bytes are holes. Every span is shorter than 4 GiB.
 pub(super) fn status(cookie: u64, spans: &[Span]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    chunk_header(
-        &mut bytes,
-        cookie,
-        chunk::BLOCK_STATUS,
-        true,
-        4 + 8 * spans.len(),
-    );
+    chunk_header(&mut bytes, cookie, chunk::BLOCK_STATUS, true, 4 + 8 * spans.len());
     bytes.extend(BASE_ALLOCATION_ID.to_be_bytes());
     for span in spans {
         bytes.extend((span.len as u32).to_be_bytes());
-        bytes.extend(
-            (if span.content == Content::Hole {
-                STATE_HOLE_ZERO
-            } else {
-                0
-            })
-            .to_be_bytes(),
-        );
+        bytes.extend((if span.content == Content::Hole { STATE_HOLE_ZERO } else { 0 }).to_be_bytes());
     }
     bytes
 }
@@ -103,45 +86,14 @@ mod tests {
         let cookie = [0, 0, 0, 0, 0, 0, 0, 7];
         let offset = [0, 0, 0, 0, 0, 0, 0x10, 0];
         let hole = hole(7, false, 4096, 512);
-        assert_eq!(
-            hole,
-            [
-                &head[..],
-                &[0, 0, 0, 2],
-                &cookie,
-                &[0, 0, 0, 12],
-                &offset,
-                &[0, 0, 2, 0]
-            ]
-            .concat()
-        );
+        assert_eq!(hole, [&head[..], &[0, 0, 0, 2], &cookie, &[0, 0, 0, 12], &offset, &[0, 0, 2, 0]].concat());
         let error = error(7, NbdError::Io, Some(4096), "no");
         let tail = [&[0, 0, 0, 5, 0, 2][..], b"no", &offset].concat();
-        assert_eq!(
-            error,
-            [&head[..], &[0, 1, 0x80, 2], &cookie, &[0, 0, 0, 16], &tail].concat()
-        );
-        assert_eq!(
-            simple(7, 1),
-            [&[0x67, 0x44, 0x66, 0x98][..], &[0, 0, 0, 1], &cookie].concat()
-        );
-        let span = Span {
-            offset: 0,
-            len: 512,
-            content: Content::Hole,
-        };
-        let want = [
-            &head[..],
-            &[0, 1, 0, 5],
-            &cookie,
-            &[0, 0, 0, 12],
-            &[0, 0, 0, 1],
-            &[0, 0, 2, 0, 0, 0, 0, 3],
-        ];
+        assert_eq!(error, [&head[..], &[0, 1, 0x80, 2], &cookie, &[0, 0, 0, 16], &tail].concat());
+        assert_eq!(simple(7, 1), [&[0x67, 0x44, 0x66, 0x98][..], &[0, 0, 0, 1], &cookie].concat());
+        let span = Span { offset: 0, len: 512, content: Content::Hole };
+        let want = [&head[..], &[0, 1, 0, 5], &cookie, &[0, 0, 0, 12], &[0, 0, 0, 1], &[0, 0, 2, 0, 0, 0, 0, 3]];
         assert_eq!(status(7, &[span]), want.concat());
-        assert_eq!(
-            done(7),
-            [&head[..], &[0, 1, 0, 0], &cookie, &[0; 4]].concat()
-        );
+        assert_eq!(done(7), [&head[..], &[0, 1, 0, 0], &cookie, &[0; 4]].concat());
     }
 }

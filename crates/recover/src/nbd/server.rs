@@ -112,27 +112,16 @@ impl Shared {
         let mut clients = self.clients();
         while !clients.streams.is_empty() {
             clients = match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
-                None => self
-                    .client_left
-                    .wait(clients)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.client_left.wait(clients).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => return false,
-                Some(left) => {
-                    self.client_left
-                        .wait_timeout(clients, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
+                Some(left) => self.client_left.wait_timeout(clients, left).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
         true
     }
 
     fn shutdown_clients(&self, how: Shutdown) {
-        self.clients()
-            .streams
-            .values()
-            .for_each(|s| s.shutdown(how));
+        self.clients().streams.values().for_each(|s| s.shutdown(how));
     }
 }
 
@@ -156,11 +145,7 @@ impl Busy {
             if left.is_zero() {
                 return;
             }
-            count = self
-                .none
-                .wait_timeout(count, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            count = self.none.wait_timeout(count, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -192,11 +177,7 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub fn start(
-        exports: Vec<Export>,
-        places: &[Listen],
-        options: Options,
-    ) -> Result<Server, StartError> {
+    pub fn start(exports: Vec<Export>, places: &[Listen], options: Options) -> Result<Server, StartError> {
         let offers = offers(&exports)?;
         for place in places {
             match place {
@@ -207,13 +188,9 @@ impl Server {
             }
         }
         let listeners = places.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let addresses = listeners
-            .iter()
-            .map(Listener::address)
-            .collect::<Result<_, _>>()
-            .map_err(StartError::System)?;
-        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC)
-            .map_err(|e| StartError::System(e.into()))?;
+        let addresses =
+            listeners.iter().map(Listener::address).collect::<Result<_, _>>().map_err(StartError::System)?;
+        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| StartError::System(e.into()))?;
         let wake = Arc::new(wake);
         let shared = Arc::new(Shared {
             exports,
@@ -229,12 +206,7 @@ impl Server {
             move || accept_all(&shared, &listeners, &wake)
         });
         let acceptor = Some(acceptor.map_err(StartError::System)?);
-        Ok(Server {
-            shared,
-            addresses,
-            wake,
-            acceptor,
-        })
+        Ok(Server { shared, addresses, wake, acceptor })
     }
 
     /// Where it listens, in the order given to [`Server::start`].
@@ -259,16 +231,10 @@ impl Server {
         self.shared.draining.store(true, Ordering::SeqCst);
         if let Some(acceptor) = self.acceptor.take() {
             if let Err(e) = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes()) {
-                self.shared
-                    .options
-                    .log
-                    .line(&format!("nbd: cannot wake the listener: {e}"));
+                self.shared.options.log.line(&format!("nbd: cannot wake the listener: {e}"));
             }
             if acceptor.join().is_err() {
-                self.shared
-                    .options
-                    .log
-                    .line("nbd: the listener had panicked");
+                self.shared.options.log.line("nbd: the listener had panicked");
             }
         }
         self.shared.busy.wait_for_none(deadline);
@@ -301,12 +267,7 @@ fn offers(exports: &[Export]) -> Result<Vec<Offer>, StartError> {
         return Err(StartError::Name(String::new()));
     }
     let mut offers: Vec<Offer> = Vec::new();
-    for Export {
-        name,
-        description,
-        volume,
-    } in exports
-    {
+    for Export { name, description, volume } in exports {
         let taken = offers.iter().any(|o| o.name == *name);
         if taken || name.is_empty() || name.len() > MAX_STRING || description.len() > MAX_STRING {
             return Err(StartError::Name(name.clone()));
@@ -314,35 +275,20 @@ fn offers(exports: &[Export]) -> Result<Vec<Offer>, StartError> {
         let size = volume.size();
         // Clients of a 4 KiB-sector disk must know, or they misread its partition table. All else can be read by bytes.
         let sector = volume.sector_size();
-        let minimum_block = if sector == 4096 && size % 4096 == 0 {
-            sector
-        } else {
-            1
-        };
-        offers.push(Offer {
-            name: name.clone(),
-            description: description.clone(),
-            size,
-            minimum_block,
-        });
+        let minimum_block = if sector == 4096 && size % 4096 == 0 { sector } else { 1 };
+        offers.push(Offer { name: name.clone(), description: description.clone(), size, minimum_block });
     }
     Ok(offers)
 }
 
 fn accept_all(shared: &Arc<Shared>, listeners: &[Listener], wake: &OwnedFd) {
     while !shared.draining.load(Ordering::SeqCst) {
-        let mut fds: Vec<_> = listeners
-            .iter()
-            .map(|l| PollFd::new(l, PollFlags::IN))
-            .collect();
+        let mut fds: Vec<_> = listeners.iter().map(|l| PollFd::new(l, PollFlags::IN)).collect();
         fds.push(PollFd::new(wake, PollFlags::IN));
         match rustix::event::poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => {
-                shared
-                    .options
-                    .log
-                    .line(&format!("nbd: cannot wait for clients: {e}"));
+                shared.options.log.line(&format!("nbd: cannot wait for clients: {e}"));
                 return;
             }
         }
@@ -353,16 +299,9 @@ fn accept_all(shared: &Arc<Shared>, listeners: &[Listener], wake: &OwnedFd) {
         for (listener, _) in listeners.iter().zip(ready).filter(|(_, ready)| *ready) {
             match listener.accept() {
                 Ok(stream) => welcome(shared, stream),
-                Err(e)
-                    if matches!(
-                        e.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted
-                    ) => {}
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted) => {}
                 Err(e) => {
-                    shared
-                        .options
-                        .log
-                        .line(&format!("nbd: cannot take a client: {e}"));
+                    shared.options.log.line(&format!("nbd: cannot take a client: {e}"));
                     thread::sleep(Duration::from_millis(100)); // out of file descriptors: let some be closed
                 }
             }
@@ -374,39 +313,24 @@ fn welcome(shared: &Arc<Shared>, stream: Stream) {
     let stream = Arc::new(stream);
     let mut clients = shared.clients();
     if clients.streams.len() >= shared.options.max_connections {
-        shared.options.log.line(&format!(
-            "nbd: {} turned away: too many connections",
-            stream.peer()
-        ));
+        shared.options.log.line(&format!("nbd: {} turned away: too many connections", stream.peer()));
         return;
     }
     let id = clients.next;
     clients.next += 1;
     clients.streams.insert(id, stream.clone());
     drop(clients);
-    let leaving = Leaving {
-        shared: shared.clone(),
-        id,
-    };
-    let started = thread::Builder::new()
-        .name("nbd-client".into())
-        .spawn(move || {
-            let leaving = leaving;
-            let peer = stream.peer();
-            if let Err(e) = connection::serve(&leaving.shared, &stream) {
-                leaving
-                    .shared
-                    .options
-                    .log
-                    .line(&format!("nbd: {peer}: connection ended: {e}"));
-            }
-            stream.shutdown(Shutdown::Both);
-        });
+    let leaving = Leaving { shared: shared.clone(), id };
+    let started = thread::Builder::new().name("nbd-client".into()).spawn(move || {
+        let leaving = leaving;
+        let peer = stream.peer();
+        if let Err(e) = connection::serve(&leaving.shared, &stream) {
+            leaving.shared.options.log.line(&format!("nbd: {peer}: connection ended: {e}"));
+        }
+        stream.shutdown(Shutdown::Both);
+    });
     if let Err(e) = started {
-        shared
-            .options
-            .log
-            .line(&format!("nbd: cannot start a thread for a client: {e}"));
+        shared.options.log.line(&format!("nbd: cannot start a thread for a client: {e}"));
     }
 }
 

@@ -84,9 +84,7 @@ impl Stream {
     /// Who is at the other end, for log lines.
     pub(super) fn peer(&self) -> String {
         match self {
-            Stream::Tcp(s) => s
-                .peer_addr()
-                .map_or_else(|_| "a client that left".into(), |a| a.to_string()),
+            Stream::Tcp(s) => s.peer_addr().map_or_else(|_| "a client that left".into(), |a| a.to_string()),
             Stream::Unix(_) => "a local client".into(),
         }
     }

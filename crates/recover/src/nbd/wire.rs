@@ -146,9 +146,7 @@ pub(super) fn take_u64(input: &mut &[u8]) -> Option<u64> {
 
 /// A string with its length before it; `None` if it is cut short or longer than the protocol allows.
 pub(super) fn take_string<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = usize::try_from(take_u32(input)?)
-        .ok()
-        .filter(|&len| len <= MAX_STRING)?;
+    let len = usize::try_from(take_u32(input)?).ok().filter(|&len| len <= MAX_STRING)?;
     let (head, rest) = input.split_at_checked(len)?;
     *input = rest;
     Some(head)

@@ -36,46 +36,25 @@ pub(super) fn run(
     cancel: &AtomicBool,
 ) -> Result<Report, RestoreError> {
     let (mode, counting, unreadable) = (options.mode, Counting::default(), Mutex::default());
-    let copying = Copying {
-        source,
-        target,
-        mode,
-        counting,
-        unreadable,
-    };
-    let (total, pieces) = (source.size(), Pieces::new(source));
+    let copying = Copying { source, target, mode, counting, unreadable };
+    let (total, pieces) = (source.size(), Pieces::new(source, mode == Mode::Patch));
     workers::all(&pieces, options, cancel, |piece, buffers| {
         copying.copy(piece, buffers)?;
         let done = count(&copying.counting.done, piece.len);
         let written = copying.counting.written.load(Ordering::Relaxed);
-        progress(Progress {
-            stage: Stage::Copying,
-            done,
-            total,
-            written,
-        });
+        progress(Progress { stage: Stage::Copying, done, total, written });
         Ok(())
     })?;
-    let unreadable = in_order(
-        copying
-            .unreadable
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner),
-    );
+    let unreadable = in_order(copying.unreadable.into_inner().unwrap_or_else(PoisonError::into_inner));
     let cancelled = copying.counting.done.load(Ordering::Relaxed) < total;
-    Ok(Report {
-        counts: copying.counting.counts(),
-        unreadable,
-        differing: Vec::new(),
-        cancelled,
-    })
+    Ok(Report { counts: copying.counting.counts(), unreadable, differing: Vec::new(), cancelled })
 }
 
 impl Copying<'_> {
     fn copy(&self, piece: Span, buffers: &mut Buffers) -> Result<(), RestoreError> {
         match (piece.content, self.mode) {
             (Content::Data, _) => self.copy_data(piece, buffers),
-            (Content::Hole, Mode::OntoZeros) => Ok(()),
+            (Content::Hole, Mode::OntoZeros | Mode::Patch) => Ok(()),
             (Content::Hole, Mode::Whole) => self.zero(piece.offset, piece.len),
             (Content::Hole, Mode::Delta) => self.zero_what_is_not(piece, buffers),
         }
@@ -88,17 +67,11 @@ impl Copying<'_> {
             count(&self.counting.read, good.len() as u64);
             let offset = piece.offset + good.start as u64;
             for run in self.to_write(offset, &bytes[good.clone()], &mut buffers.target) {
-                self.write(
-                    offset + run.start as u64,
-                    &bytes[good.start + run.start..good.start + run.end],
-                )?;
+                self.write(offset + run.start as u64, &bytes[good.start + run.start..good.start + run.end])?;
             }
         }
         if !bad.is_empty() {
-            self.unreadable
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(bad);
+            self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).extend(bad);
         }
         Ok(())
     }
@@ -106,7 +79,7 @@ impl Copying<'_> {
     /// Which of these bytes the target does not have.
     fn to_write(&self, offset: u64, bytes: &[u8], buffer: &mut [u8]) -> Vec<Range<usize>> {
         match self.mode {
-            Mode::Whole => std::iter::once(0..bytes.len()).collect(),
+            Mode::Whole | Mode::Patch => std::iter::once(0..bytes.len()).collect(),
             Mode::OntoZeros => page::not_zero(offset, bytes),
             Mode::Delta => match self.look(offset, &mut buffer[..bytes.len()]) {
                 Some(there) => page::different(offset, bytes, there),
@@ -126,13 +99,8 @@ impl Copying<'_> {
     fn zero_what_is_not(&self, piece: Span, buffers: &mut Buffers) -> Result<(), RestoreError> {
         let (mut at, end) = (piece.offset, piece.offset + piece.len);
         while at < end {
-            let there = spans::describe(self.target, at, end - at).unwrap_or_else(|_unknown| {
-                vec![Span {
-                    offset: at,
-                    len: end - at,
-                    content: Content::Data,
-                }]
-            });
+            let there = spans::describe(self.target, at, end - at)
+                .unwrap_or_else(|_unknown| vec![Span { offset: at, len: end - at, content: Content::Data }]);
             for span in there {
                 if span.content == Content::Data {
                     self.zero_data(span, &mut buffers.target)?;
@@ -163,12 +131,7 @@ impl Copying<'_> {
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), RestoreError> {
         for (index, part) in bytes.chunks(WRITE).enumerate() {
             let (offset, len) = (offset + (index * WRITE) as u64, part.len() as u64);
-            let failed = |source| RestoreError::Target {
-                doing: "written",
-                offset,
-                len,
-                source,
-            };
+            let failed = |source| RestoreError::Target { doing: "written", offset, len, source };
             self.target.write_at(offset, part).map_err(failed)?;
             count(&self.counting.written, len);
         }
@@ -176,12 +139,7 @@ impl Copying<'_> {
     }
 
     fn zero(&self, offset: u64, len: u64) -> Result<(), RestoreError> {
-        let failed = |source| RestoreError::Target {
-            doing: "zeroed",
-            offset,
-            len,
-            source,
-        };
+        let failed = |source| RestoreError::Target { doing: "zeroed", offset, len, source };
         self.target.zero(offset, len).map_err(failed)?;
         count(&self.counting.zeroed, len);
         Ok(())

@@ -10,6 +10,7 @@
 
 mod copying;
 mod page;
+mod patch;
 mod pieces;
 mod report;
 mod verifying;
@@ -21,6 +22,7 @@ use std::sync::atomic::AtomicBool;
 
 use backstay_env::volume::{Volume, VolumeMut};
 
+pub use patch::Patch;
 pub use report::{Counts, Progress, Report, Stage, Unreadable};
 
 /// What is known of the target, and so how it is written.
@@ -32,6 +34,9 @@ pub enum Mode {
     Whole,
     /// The target holds much the same: only pages that differ are written.
     Delta,
+    /// The target is right already wherever the source has holes: only data is written, zeros in it too. For a
+    /// [`Patch`].
+    Patch,
 }
 
 /// How to restore.
@@ -51,12 +56,7 @@ impl Options {
     /// The usual: a thread for each core, at most 8; durable; not verified.
     pub fn new(mode: Mode) -> Self {
         let threads = std::thread::available_parallelism().map_or(4, |n| n.get().min(8));
-        Options {
-            mode,
-            threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
-            flush: true,
-            verify: false,
-        }
+        Options { mode, threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN), flush: true, verify: false }
     }
 }
 

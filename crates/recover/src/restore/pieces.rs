@@ -22,6 +22,8 @@ const WINDOW: u64 = 256 << 20;
 pub(super) struct Pieces<'a> {
     source: &'a dyn Volume,
     size: u64,
+    /// The longest hole that is read with the data around it, in bytes.
+    short: u64,
     inner: Mutex<Inner>,
 }
 
@@ -32,16 +34,10 @@ struct Inner {
 }
 
 impl<'a> Pieces<'a> {
-    pub(super) fn new(source: &'a dyn Volume) -> Self {
-        let inner = Mutex::new(Inner {
-            planned: 0,
-            ready: VecDeque::new(),
-        });
-        Pieces {
-            source,
-            size: source.size(),
-            inner,
-        }
+    /// Short holes between data are read with it, unless holes are to be left `alone`.
+    pub(super) fn new(source: &'a dyn Volume, alone: bool) -> Self {
+        let inner = Mutex::new(Inner { planned: 0, ready: VecDeque::new() });
+        Pieces { source, size: source.size(), short: if alone { 0 } else { SHORT }, inner }
     }
 
     /// The next piece.
@@ -60,25 +56,17 @@ impl<'a> Pieces<'a> {
     /// What cannot be described is read.
     fn describe(&self, offset: u64, len: u64) -> Vec<Span> {
         match spans::describe(self.source, offset, len) {
-            Ok(spans) => without_short_holes(&spans),
-            Err(_unknown) => vec![Span {
-                offset,
-                len: len.min(DATA),
-                content: Content::Data,
-            }],
+            Ok(spans) => without_short_holes(&spans, self.short),
+            Err(_unknown) => vec![Span { offset, len: len.min(DATA), content: Content::Data }],
         }
     }
 }
 
-fn without_short_holes(spans: &[Span]) -> Vec<Span> {
+fn without_short_holes(spans: &[Span], short: u64) -> Vec<Span> {
     let mut joined: Vec<Span> = Vec::new();
     for (index, span) in spans.iter().enumerate() {
         let between = index > 0 && index + 1 < spans.len();
-        let content = if between && span.len < SHORT {
-            Content::Data
-        } else {
-            span.content
-        };
+        let content = if between && span.len < short { Content::Data } else { span.content };
         match joined.last_mut() {
             Some(last) if last.content == content => last.len += span.len,
             _ => joined.push(Span { content, ..*span }),
@@ -95,11 +83,7 @@ fn cut(span: Span, pieces: &mut VecDeque<Span>) {
             Content::Hole => HOLE,
         };
         let len = len.min(end - at);
-        pieces.push_back(Span {
-            offset: at,
-            len,
-            ..span
-        });
+        pieces.push_back(Span { offset: at, len, ..span });
         at += len;
     }
 }
@@ -123,11 +107,7 @@ mod tests {
         fn spans(&self, offset: u64, len: u64) -> io::Result<Vec<Span>> {
             let clipped = |s: &Span| {
                 let (from, to) = (s.offset.max(offset), (s.offset + s.len).min(offset + len));
-                (from < to).then_some(Span {
-                    offset: from,
-                    len: to.wrapping_sub(from),
-                    ..*s
-                })
+                (from < to).then_some(Span { offset: from, len: to.wrapping_sub(from), ..*s })
             };
             match &self.1 {
                 Ok(spans) => Ok(spans.iter().filter_map(clipped).collect()),
@@ -143,19 +123,13 @@ mod tests {
                 .into_iter()
                 .map(|(len, content)| {
                     at += len;
-                    Span {
-                        offset: at - len,
-                        len,
-                        content,
-                    }
+                    Span { offset: at - len, len, content }
                 })
                 .collect()
         });
         let volume = Described(size, placed);
-        let pieces = Pieces::new(&volume);
-        let got: Vec<_> = std::iter::from_fn(|| pieces.next())
-            .map(|s| (s.offset, s.len, s.content))
-            .collect();
+        let pieces = Pieces::new(&volume, false);
+        let got: Vec<_> = std::iter::from_fn(|| pieces.next()).map(|s| (s.offset, s.len, s.content)).collect();
         assert_eq!(got, want);
     }
 
@@ -164,42 +138,12 @@ mod tests {
         use Content::{Data, Hole};
         const MIB: u64 = 1 << 20;
         check(Ok(vec![]), 0, &[]);
-        check(
-            Ok(vec![(5 * MIB + 1, Data)]),
-            5 * MIB + 1,
-            &[(0, 4 * MIB, Data), (4 * MIB, MIB + 1, Data)],
-        );
-        let spans = vec![
-            (4096, Data),
-            (4096, Hole),
-            (8192, Data),
-            (SHORT, Hole),
-            (1, Data),
-        ];
-        check(
-            Ok(spans),
-            16_385 + SHORT,
-            &[
-                (0, 16_384, Data),
-                (16_384, SHORT, Hole),
-                (16_384 + SHORT, 1, Data),
-            ],
-        );
+        check(Ok(vec![(5 * MIB + 1, Data)]), 5 * MIB + 1, &[(0, 4 * MIB, Data), (4 * MIB, MIB + 1, Data)]);
+        let spans = vec![(4096, Data), (4096, Hole), (8192, Data), (SHORT, Hole), (1, Data)];
+        check(Ok(spans), 16_385 + SHORT, &[(0, 16_384, Data), (16_384, SHORT, Hole), (16_384 + SHORT, 1, Data)]);
         let hole = vec![(300 * MIB, Hole), (MIB, Data)];
-        check(
-            Ok(hole),
-            301 * MIB,
-            &[
-                (0, 256 * MIB, Hole),
-                (256 * MIB, 44 * MIB, Hole),
-                (300 * MIB, MIB, Data),
-            ],
-        );
+        check(Ok(hole), 301 * MIB, &[(0, 256 * MIB, Hole), (256 * MIB, 44 * MIB, Hole), (300 * MIB, MIB, Data)]);
         let unknown = Err(io::Error::from(io::ErrorKind::Other));
-        check(
-            unknown,
-            6 * MIB,
-            &[(0, 4 * MIB, Data), (4 * MIB, 2 * MIB, Data)],
-        );
+        check(unknown, 6 * MIB, &[(0, 4 * MIB, Data), (4 * MIB, 2 * MIB, Data)]);
     }
 }

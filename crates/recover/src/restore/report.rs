@@ -121,20 +121,8 @@ mod tests {
 
     #[test]
     fn neighbours_are_joined() {
-        let u = |range, why: &str| Unreadable {
-            range,
-            why: why.into(),
-        };
-        let found = vec![
-            u(8..12, "a"),
-            u(0..4, "a"),
-            u(4..8, "a"),
-            u(12..16, "b"),
-            u(20..24, "b"),
-        ];
-        assert_eq!(
-            in_order(found),
-            [u(0..12, "a"), u(12..16, "b"), u(20..24, "b")]
-        );
+        let u = |range, why: &str| Unreadable { range, why: why.into() };
+        let found = vec![u(8..12, "a"), u(0..4, "a"), u(4..8, "a"), u(12..16, "b"), u(20..24, "b")];
+        assert_eq!(in_order(found), [u(0..12, "a"), u(12..16, "b"), u(20..24, "b")]);
     }
 }

@@ -31,35 +31,20 @@ pub(super) fn run(
     cancel: &AtomicBool,
     report: &mut Report,
 ) -> Result<(), RestoreError> {
-    let verifying = Verifying {
-        source,
-        target,
-        verified: AtomicU64::new(0),
-        differing: Mutex::default(),
-    };
+    let verifying = Verifying { source, target, verified: AtomicU64::new(0), differing: Mutex::default() };
     let (total, written, done) = (source.size(), report.counts.written, AtomicU64::new(0));
-    workers::all(&Pieces::new(source), options, cancel, |piece, buffers| {
+    workers::all(&Pieces::new(source, false), options, cancel, |piece, buffers| {
         match piece.content {
             Content::Data => verifying.check_data(piece, buffers),
             Content::Hole => verifying.check_hole(piece, &mut buffers.target),
         }
         let done = count(&done, piece.len);
-        progress(Progress {
-            stage: Stage::Verifying,
-            done,
-            total,
-            written,
-        });
+        progress(Progress { stage: Stage::Verifying, done, total, written });
         Ok(())
     })?;
     report.counts.verified = verifying.verified.into_inner();
     report.cancelled = done.load(Ordering::Relaxed) < total;
-    report.differing = joined(
-        verifying
-            .differing
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner),
-    );
+    report.differing = joined(verifying.differing.into_inner().unwrap_or_else(PoisonError::into_inner));
     Ok(())
 }
 
@@ -81,13 +66,8 @@ impl Verifying<'_> {
     fn check_hole(&self, piece: Span, buffer: &mut [u8]) {
         let (mut at, end) = (piece.offset, piece.offset + piece.len);
         while at < end {
-            let there = spans::describe(self.target, at, end - at).unwrap_or_else(|_unknown| {
-                vec![Span {
-                    offset: at,
-                    len: end - at,
-                    content: Content::Data,
-                }]
-            });
+            let there = spans::describe(self.target, at, end - at)
+                .unwrap_or_else(|_unknown| vec![Span { offset: at, len: end - at, content: Content::Data }]);
             for span in there {
                 if span.content == Content::Data {
                     self.check_zeros(span, buffer);
@@ -118,13 +98,8 @@ impl Verifying<'_> {
 
     fn note(&self, offset: u64, runs: Vec<Range<usize>>) {
         if !runs.is_empty() {
-            let placed = runs
-                .into_iter()
-                .map(|run| offset + run.start as u64..offset + run.end as u64);
-            self.differing
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(placed);
+            let placed = runs.into_iter().map(|run| offset + run.start as u64..offset + run.end as u64);
+            self.differing.lock().unwrap_or_else(PoisonError::into_inner).extend(placed);
         }
     }
 }

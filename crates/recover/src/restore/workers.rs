@@ -33,16 +33,10 @@ pub(super) fn all(
     let stop = || failed.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed);
     let fail = |error| {
         failed.store(true, Ordering::Relaxed);
-        first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(error);
+        first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     };
     let one = || {
-        let mut buffers = Buffers {
-            source: AlignedBuf::new(DATA as usize),
-            target: AlignedBuf::new(DATA as usize),
-        };
+        let mut buffers = Buffers { source: AlignedBuf::new(DATA as usize), target: AlignedBuf::new(DATA as usize) };
         while !stop() {
             let Some(piece) = pieces.next() else { break };
             if let Err(e) = work(piece, &mut buffers) {
@@ -52,19 +46,13 @@ pub(super) fn all(
     };
     thread::scope(|scope| {
         for _ in 0..options.threads.get() {
-            if let Err(e) = thread::Builder::new()
-                .name("restore".into())
-                .spawn_scoped(scope, one)
-            {
+            if let Err(e) = thread::Builder::new().name("restore".into()).spawn_scoped(scope, one) {
                 fail(RestoreError::Threads(e));
                 break;
             }
         }
     });
-    first
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .map_or(Ok(()), Err)
+    first.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// Reads as much of a piece as can be read, to the page: returns the parts of `buf` that are good, and adds the
@@ -97,18 +85,13 @@ pub(super) fn read_good(
 fn halves(offset: u64, part: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
     let middle = offset + (part.start + part.len().div_ceil(2)) as u64;
     let cuts = [middle / PAGE * PAGE, middle.next_multiple_of(PAGE)];
-    let mut inside = cuts
-        .into_iter()
-        .filter_map(|cut| usize::try_from(cut.checked_sub(offset)?).ok());
+    let mut inside = cuts.into_iter().filter_map(|cut| usize::try_from(cut.checked_sub(offset)?).ok());
     let cut = inside.find(|cut| part.start < *cut && *cut < part.end)?;
     Some((part.start..cut, cut..part.end))
 }
 
 fn unreadable(offset: u64, part: &Range<usize>, error: &io::Error) -> Unreadable {
-    Unreadable {
-        range: offset + part.start as u64..offset + part.end as u64,
-        why: error.to_string(),
-    }
+    Unreadable { range: offset + part.start as u64..offset + part.end as u64, why: error.to_string() }
 }
 
 #[cfg(test)]
@@ -125,19 +108,8 @@ mod tests {
         let (mut buf, mut bad) = (vec![1; 100_000 - 1000], Vec::new());
         let good = read_good(&disk, 1000, &mut buf, &mut bad);
         let bad: Vec<_> = bad.into_iter().map(|u| u.range).collect();
-        assert_eq!(
-            bad,
-            [
-                8192..12_288,
-                20_480..24_576,
-                24_576..28_672,
-                98_304..100_000
-            ]
-        );
+        assert_eq!(bad, [8192..12_288, 20_480..24_576, 24_576..28_672, 98_304..100_000]);
         assert_eq!(good, [0..7192, 11_288..19_480, 27_672..97_304]);
-        assert!(
-            good.into_iter()
-                .all(|part| buf[part].iter().all(|&b| b == 0))
-        );
+        assert!(good.into_iter().all(|part| buf[part].iter().all(|&b| b == 0)));
     }
 }

@@ -17,31 +17,14 @@ use tempfile::TempDir;
 use crate::trees::{DAMAGED, HostTree, LOST, OddTree, STRANGE};
 use crate::world::{Faulty, Lines, Sparse, ok, run};
 
-fn part(
-    name: &str,
-    open: impl Fn() -> Result<Arc<dyn FileTree>, String> + Send + Sync + 'static,
-) -> Part {
-    Part {
-        name: name.into(),
-        volume: None,
-        open: Box::new(open),
-    }
+fn part(name: &str, open: impl Fn() -> Result<Arc<dyn FileTree>, String> + Send + Sync + 'static) -> Part {
+    Part { name: name.into(), volume: None, open: Box::new(open) }
 }
 
 fn disk(name: &str, volume: impl Volume + 'static, parts: Vec<Part>) -> Disk {
     let parts = std::sync::Mutex::new(Some(parts));
-    let parts = Box::new(move || {
-        parts
-            .lock()
-            .expect("parts")
-            .take()
-            .ok_or_else(|| "asked twice".into())
-    });
-    Disk {
-        name: name.into(),
-        volume: Arc::new(volume),
-        parts,
-    }
+    let parts = Box::new(move || parts.lock().expect("parts").take().ok_or_else(|| "asked twice".into()));
+    Disk { name: name.into(), volume: Arc::new(volume), parts }
 }
 
 struct Mounted {
@@ -52,20 +35,9 @@ struct Mounted {
 
 impl Mounted {
     fn start(disks: Vec<Disk>) -> Mounted {
-        let (dir, lines) = (
-            tempfile::tempdir().expect("temporary directory"),
-            Lines::default(),
-        );
-        let options = Options {
-            log: lines.log(),
-            time: SystemTime::UNIX_EPOCH,
-            ..Options::default()
-        };
-        Mounted {
-            mount: Mount::start(dir.path(), disks, options).expect("mounts"),
-            dir,
-            lines,
-        }
+        let (dir, lines) = (tempfile::tempdir().expect("temporary directory"), Lines::default());
+        let options = Options { log: lines.log(), time: SystemTime::UNIX_EPOCH, ..Options::default() };
+        Mounted { mount: Mount::start(dir.path(), disks, options).expect("mounts"), dir, lines }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -74,9 +46,7 @@ impl Mounted {
 }
 
 fn names(directory: &Path) -> Vec<String> {
-    let name = |e: std::io::Result<fs::DirEntry>| {
-        e.expect("entry").file_name().into_string().expect("UTF-8")
-    };
+    let name = |e: std::io::Result<fs::DirEntry>| e.expect("entry").file_name().into_string().expect("UTF-8");
     let mut names: Vec<_> = fs::read_dir(directory).expect("lists").map(name).collect();
     names.sort();
     names
@@ -89,73 +59,28 @@ fn disks_and_parts_and_reasons() {
     let whole = Arc::new(noise);
     let first = Slice::new(whole.clone(), 4096, 1 << 20).expect("inside");
     let parts = vec![
-        Part {
-            volume: Some(Arc::new(first)),
-            ..part("p1", || Ok(Arc::new(OddTree { files: 3 })))
-        },
-        part("p2", || {
-            Err("The partition is swap space: it holds no files.".into())
-        }),
+        Part { volume: Some(Arc::new(first)), ..part("p1", || Ok(Arc::new(OddTree { files: 3 }))) },
+        part("p2", || Err("The partition is swap space: it holds no files.".into())),
     ];
     let nothing = Box::new(|| Err("The partition table is damaged.".into()));
-    let unknown = Disk {
-        name: "sdb".into(),
-        volume: Arc::new(vec![7_u8; 10]),
-        parts: nothing,
-    };
+    let unknown = Disk { name: "sdb".into(), volume: Arc::new(vec![7_u8; 10]), parts: nothing };
     let mounted = Mounted::start(vec![disk("sda", whole, parts), unknown]);
 
-    assert_eq!(
-        names(&mounted.path("")),
-        ["sda", "sda.img", "sdb", "sdb.img"]
-    );
+    assert_eq!(names(&mounted.path("")), ["sda", "sda.img", "sdb", "sdb.img"]);
     assert_eq!(names(&mounted.path("sda")), ["p1", "p1.img", "p2.why.txt"]);
     assert_eq!(names(&mounted.path("sdb")), ["why.txt"]);
     let text = |name: &str| fs::read_to_string(mounted.path(name)).expect("reads");
-    assert_eq!(
-        text("sda/p2.why.txt"),
-        "The partition is swap space: it holds no files.\n"
-    );
+    assert_eq!(text("sda/p2.why.txt"), "The partition is swap space: it holds no files.\n");
     assert_eq!(text("sdb/why.txt"), "The partition table is damaged.\n");
     assert_eq!(fs::read(mounted.path("sda.img")).expect("reads"), golden);
-    assert_eq!(
-        fs::read(mounted.path("sda/p1.img")).expect("reads"),
-        golden[4096..4096 + (1 << 20)]
-    );
+    assert_eq!(fs::read(mounted.path("sda/p1.img")).expect("reads"), golden[4096..4096 + (1 << 20)]);
     assert_eq!(fs::read(mounted.path("sdb.img")).expect("reads"), [7; 10]);
-    for missing in [
-        "sdc",
-        "sda/p2",
-        "sda/p1.why.txt",
-        "sda/p2.img",
-        "sda/p3",
-        "sdb/p1",
-        "sda.img.img",
-    ] {
+    for missing in ["sdc", "sda/p2", "sda/p1.why.txt", "sda/p2.img", "sda/p3", "sdb/p1", "sda.img.img"] {
         assert!(!mounted.path(missing).exists(), "{missing}");
     }
-    assert_eq!(
-        fs::metadata(mounted.path("sda.img"))
-            .expect("stat")
-            .permissions()
-            .mode()
-            & 0o7777,
-        0o400
-    );
-    let said = ok(
-        "df",
-        &[
-            "--output=size,avail,source",
-            "-B1",
-            mounted.dir.path().to_str().expect("path"),
-        ],
-    );
-    let fields: Vec<_> = said
-        .lines()
-        .nth(1)
-        .expect("a line")
-        .split_whitespace()
-        .collect();
+    assert_eq!(fs::metadata(mounted.path("sda.img")).expect("stat").permissions().mode() & 0o7777, 0o400);
+    let said = ok("df", &["--output=size,avail,source", "-B1", mounted.dir.path().to_str().expect("path")]);
+    let fields: Vec<_> = said.lines().nth(1).expect("a line").split_whitespace().collect();
     assert_eq!(fields, [(733 * 4096).to_string().as_str(), "0", "backstay"]);
 }
 
@@ -183,11 +108,7 @@ fn make_originals(dir: &Path) {
     fs::create_dir_all(dir.join("etc/deep/deeper")).expect("mkdir");
     fs::write(dir.join("etc/hosts"), "127.0.0.1 localhost\n").expect("writes");
     fs::write(dir.join("etc/deep/empty"), "").expect("writes");
-    fs::write(
-        dir.join("etc/deep/deeper/noise"),
-        Sparse::noise(5_000_003, 3).bytes,
-    )
-    .expect("writes");
+    fs::write(dir.join("etc/deep/deeper/noise"), Sparse::noise(5_000_003, 3).bytes).expect("writes");
     fs::hard_link(dir.join("etc/hosts"), dir.join("etc/hosts2")).expect("links");
     std::os::unix::fs::symlink("../etc/hosts", dir.join("etc/link")).expect("links");
     std::os::unix::fs::symlink("/nowhere", dir.join("dangling")).expect("links");
@@ -198,19 +119,8 @@ fn make_originals(dir: &Path) {
     ok("chown", &["-h", "1234:5678", &path("etc/link")]);
     ok("chown", &["70000:80000", &path("etc/hosts")]);
     ok("chmod", &["6711", &path("etc/hosts")]);
-    ok(
-        "touch",
-        &["-d", "1955-11-05 06:15:00.25 UTC", &path("etc/deep/empty")],
-    );
-    ok(
-        "touch",
-        &[
-            "-h",
-            "-d",
-            "2100-01-01 00:00:00.123456789 UTC",
-            &path("dangling"),
-        ],
-    );
+    ok("touch", &["-d", "1955-11-05 06:15:00.25 UTC", &path("etc/deep/empty")]);
+    ok("touch", &["-h", "-d", "2100-01-01 00:00:00.123456789 UTC", &path("dangling")]);
 }
 
 /// All that a restore of files would need, by one line a file.
@@ -235,11 +145,7 @@ fn files_are_as_the_user_would_browse_them() {
     make_originals(originals.path());
     let root = originals.path().to_owned();
     let open = move || Ok(Arc::new(HostTree::new(&root)) as Arc<dyn FileTree>);
-    let mounted = Mounted::start(vec![disk(
-        "vda",
-        vec![0_u8; 512],
-        vec![part("files", open)],
-    )]);
+    let mounted = Mounted::start(vec![disk("vda", vec![0_u8; 512], vec![part("files", open)])]);
     let shown = mounted.path("vda/files");
     assert_eq!(described(&shown), described(originals.path()));
     ok(
@@ -254,25 +160,8 @@ fn files_are_as_the_user_would_browse_them() {
     let inode = |name: &str| fs::metadata(shown.join(name)).expect("stat").ino();
     assert_eq!(inode("etc/hosts"), inode("etc/hosts2"));
     let archive = mounted.dir.path().with_extension("tar");
-    ok(
-        "tar",
-        &[
-            "-cf",
-            archive.to_str().expect("path"),
-            "-C",
-            shown.to_str().expect("path"),
-            ".",
-        ],
-    );
-    ok(
-        "tar",
-        &[
-            "-df",
-            archive.to_str().expect("path"),
-            "-C",
-            originals.path().to_str().expect("path"),
-        ],
-    );
+    ok("tar", &["-cf", archive.to_str().expect("path"), "-C", shown.to_str().expect("path"), "."]);
+    ok("tar", &["-df", archive.to_str().expect("path"), "-C", originals.path().to_str().expect("path")]);
     fs::remove_file(archive).expect("removes");
     assert_eq!(mounted.lines.all(), Vec::<String>::new());
 }
@@ -287,42 +176,21 @@ fn a_huge_directory_is_listed_whole() {
             scope.spawn(|| {
                 let names = names(&folder);
                 assert_eq!(names.len(), 50_001);
-                assert!(
-                    names[..50_000]
-                        .iter()
-                        .enumerate()
-                        .all(|(n, name)| *name == format!("file-{n:06}"))
-                );
+                assert!(names[..50_000].iter().enumerate().all(|(n, name)| *name == format!("file-{n:06}")));
                 assert_eq!(names[50_000], "ä".repeat(255));
             });
         }
     });
-    let by_number: std::collections::HashSet<_> = (10..2000)
-        .map(|n| {
-            fs::metadata(folder.join(format!("file-{n:06}")))
-                .expect("stat")
-                .ino()
-        })
-        .collect();
+    let by_number: std::collections::HashSet<_> =
+        (10..2000).map(|n| fs::metadata(folder.join(format!("file-{n:06}"))).expect("stat").ino()).collect();
     assert_eq!(by_number.len(), 1990);
-    assert!(
-        mounted
-            .lines
-            .all()
-            .iter()
-            .any(|l| l.contains("6 names cannot be shown")),
-        "{:?}",
-        mounted.lines.all()
-    );
+    assert!(mounted.lines.all().iter().any(|l| l.contains("6 names cannot be shown")), "{:?}", mounted.lines.all());
 }
 
 #[test]
 fn what_cannot_be_read_is_an_error_with_a_reason() {
     let open = || Ok(Arc::new(OddTree { files: 10 }) as Arc<dyn FileTree>);
-    let bad = Faulty {
-        inner: Sparse::noise(1 << 20, 5),
-        bad: 500_000..500_001,
-    };
+    let bad = Faulty { inner: Sparse::noise(1 << 20, 5), bad: 500_000..500_001 };
     let golden = bad.inner.bytes.clone();
     let mounted = Mounted::start(vec![disk("d", bad, vec![part("p1", open)])]);
     let read = |n: u64| fs::read(mounted.path(&format!("d/p1/file-{n:06}")));
@@ -330,26 +198,15 @@ fn what_cannot_be_read_is_an_error_with_a_reason() {
     assert_eq!(read(1).expect("reads"), b"hello\n");
     assert_eq!(code(DAMAGED), Some(rustix::io::Errno::IO.raw_os_error()));
     assert_eq!(code(LOST), Some(rustix::io::Errno::IO.raw_os_error()));
-    assert_eq!(
-        code(STRANGE),
-        Some(rustix::io::Errno::OPNOTSUPP.raw_os_error())
-    );
+    assert_eq!(code(STRANGE), Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()));
     let image = File::open(mounted.path("d.img")).expect("opens");
     let mut page = [0; 4096];
     image.read_exact_at(&mut page, 0).expect("reads");
     assert_eq!(page, golden[..4096]);
     assert!(image.read_exact_at(&mut page, 500_000 - 10).is_err());
     let lines = mounted.lines.all();
-    for reason in [
-        "an extent lies outside",
-        "its record is gone",
-        "a compressed file",
-        "the medium is scratched",
-    ] {
-        assert!(
-            lines.iter().any(|l| l.contains(reason)),
-            "{reason}: {lines:?}"
-        );
+    for reason in ["an extent lies outside", "its record is gone", "a compressed file", "the medium is scratched"] {
+        assert!(lines.iter().any(|l| l.contains(reason)), "{reason}: {lines:?}");
     }
 }
 
@@ -396,11 +253,7 @@ fn holes_are_found() {
             break;
         }
         at = rustix::fs::seek(&image, SeekFrom::Hole(data)).expect("seeks");
-        assert!(
-            golden[data as usize..at as usize]
-                .chunks(4096)
-                .all(|page| page.iter().any(|&b| b != 0))
-        );
+        assert!(golden[data as usize..at as usize].chunks(4096).all(|page| page.iter().any(|&b| b != 0)));
     }
 }
 
@@ -430,21 +283,9 @@ fn a_file_system_in_an_image_can_be_mounted() {
     make_originals(&originals);
     let image = dir.path().join("ext4.img");
     let image_name = image.to_str().expect("path");
-    ok(
-        "mkfs.ext4",
-        &[
-            "-q",
-            "-d",
-            originals.to_str().expect("path"),
-            image_name,
-            "32M",
-        ],
-    );
+    ok("mkfs.ext4", &["-q", "-d", originals.to_str().expect("path"), image_name, "32M"]);
     let mut bytes = vec![0; 1 << 20];
-    File::open(&image)
-        .expect("opens")
-        .read_to_end(&mut bytes)
-        .expect("reads");
+    File::open(&image).expect("opens").read_to_end(&mut bytes).expect("reads");
     let whole = Arc::new(bytes);
     let first = Slice::new(whole.clone(), 1 << 20, 32 << 20).expect("inside");
     let first: Arc<dyn Volume> = Arc::new(first);
@@ -453,18 +294,9 @@ fn a_file_system_in_an_image_can_be_mounted() {
         Ok(tree) => Ok(Arc::from(tree)),
         Err(e) => Err(e.to_string()),
     };
-    let parts = vec![Part {
-        volume: Some(first),
-        ..part("p1", open)
-    }];
+    let parts = vec![Part { volume: Some(first), ..part("p1", open) }];
     let mounted = Mounted::start(vec![disk("sda", whole, parts)]);
-    ok(
-        "cmp",
-        &[
-            mounted.path("sda/p1.img").to_str().expect("path"),
-            image_name,
-        ],
-    );
+    ok("cmp", &[mounted.path("sda/p1.img").to_str().expect("path"), image_name]);
     let by_kernel = LoopMount::new(&mounted.path("sda/p1.img"), &dir.path().join("kernel"));
     ok(
         "diff",
@@ -475,52 +307,25 @@ fn a_file_system_in_an_image_can_be_mounted() {
             by_kernel.0.join("etc").to_str().expect("path"),
         ],
     );
-    ok(
-        "e2fsck",
-        &["-fn", mounted.path("sda/p1.img").to_str().expect("path")],
-    );
-    assert_eq!(
-        described(&mounted.path("sda/p1")),
-        described(&by_kernel.0),
-        "files as Linux shows them"
-    );
+    ok("e2fsck", &["-fn", mounted.path("sda/p1.img").to_str().expect("path")]);
+    assert_eq!(described(&mounted.path("sda/p1")), described(&by_kernel.0), "files as Linux shows them");
     drop(by_kernel);
 }
 
 #[test]
 fn a_directory_that_is_not_empty_is_refused() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let start = |path: &Path| {
-        Mount::start(
-            path,
-            vec![disk("d", vec![0_u8; 512], vec![])],
-            Options::default(),
-        )
-    };
+    let start = |path: &Path| Mount::start(path, vec![disk("d", vec![0_u8; 512], vec![])], Options::default());
     fs::write(dir.path().join("precious"), "x").expect("writes");
     let refused = start(dir.path()).err().expect("refused");
     let path = dir.path().display();
-    assert_eq!(
-        refused.to_string(),
-        format!("{path} is not an empty directory: mounting needs one")
-    );
-    assert!(matches!(
-        start(&dir.path().join("precious")),
-        Err(MountError::NotEmpty(_))
-    ));
-    assert!(matches!(
-        start(&dir.path().join("missing")),
-        Err(MountError::NotEmpty(_))
-    ));
-    let twice = vec![
-        disk("d", vec![0_u8; 512], vec![]),
-        disk("d", vec![0_u8; 512], vec![]),
-    ];
+    assert_eq!(refused.to_string(), format!("{path} is not an empty directory: mounting needs one"));
+    assert!(matches!(start(&dir.path().join("precious")), Err(MountError::NotEmpty(_))));
+    assert!(matches!(start(&dir.path().join("missing")), Err(MountError::NotEmpty(_))));
+    let twice = vec![disk("d", vec![0_u8; 512], vec![]), disk("d", vec![0_u8; 512], vec![])];
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).expect("mkdir");
-    assert!(
-        matches!(Mount::start(&empty, twice, Options::default()), Err(MountError::Name(name)) if name == "d")
-    );
+    assert!(matches!(Mount::start(&empty, twice, Options::default()), Err(MountError::Name(name)) if name == "d"));
     assert_eq!(names(&empty), Vec::<String>::new());
 }
 
@@ -557,8 +362,7 @@ fn many_read_at_once() {
                 let image = File::open(path).expect("opens");
                 let mut buf = vec![0; 300_000];
                 for step in 0..100_u64 {
-                    let at =
-                        (reader * 7_919_111 + step * 1_000_003) % (golden.len() as u64 - 300_000);
+                    let at = (reader * 7_919_111 + step * 1_000_003) % (golden.len() as u64 - 300_000);
                     image.read_exact_at(&mut buf, at).expect("reads");
                     assert!(buf == golden[at as usize..at as usize + buf.len()]);
                 }

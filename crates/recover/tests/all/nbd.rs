@@ -15,11 +15,7 @@ use crate::world::{Faulty, Lines, Sparse, ok, run};
 pub(crate) const LEN: usize = (9 << 20) + 1536;
 
 pub(crate) fn export(name: &str, volume: impl Volume + 'static) -> Export {
-    Export {
-        name: name.into(),
-        description: format!("the disk {name}"),
-        volume: Arc::new(volume),
-    }
+    Export { name: name.into(), description: format!("the disk {name}"), volume: Arc::new(volume) }
 }
 
 /// A server on a free port and on a socket, with its content as a file to compare with.
@@ -39,39 +35,13 @@ impl Running {
         let disk = Sparse::noise(LEN, 7);
         let bad_byte = disk.data_from(3_000_000) + 100;
         std::fs::write(&golden, &disk.bytes).expect("writes");
-        let bad = Faulty {
-            inner: Sparse::noise(LEN, 7),
-            bad: bad_byte..bad_byte + 1,
-        };
-        let large = Sparse {
-            sector: 4096,
-            ..Sparse::noise(1 << 20, 8)
-        };
-        let exports = vec![
-            export("disk a/1", disk),
-            export("bad", bad),
-            export("4kn", large),
-        ];
-        let places = [
-            Listen::Tcp("127.0.0.1:0".parse().expect("address")),
-            Listen::Unix(dir.path().join("s")),
-        ];
+        let bad = Faulty { inner: Sparse::noise(LEN, 7), bad: bad_byte..bad_byte + 1 };
+        let large = Sparse { sector: 4096, ..Sparse::noise(1 << 20, 8) };
+        let exports = vec![export("disk a/1", disk), export("bad", bad), export("4kn", large)];
+        let places = [Listen::Tcp("127.0.0.1:0".parse().expect("address")), Listen::Unix(dir.path().join("s"))];
         let lines = Lines::default();
-        let server = Server::start(
-            exports,
-            &places,
-            Options {
-                log: lines.log(),
-                ..options
-            },
-        );
-        Running {
-            server: server.expect("starts"),
-            dir,
-            golden,
-            bad: bad_byte,
-            lines,
-        }
+        let server = Server::start(exports, &places, Options { log: lines.log(), ..options });
+        Running { server: server.expect("starts"), dir, golden, bad: bad_byte, lines }
     }
 
     pub(crate) fn tcp(&self, export: &str) -> String {
@@ -91,14 +61,8 @@ fn same(a: &Path, b: &Path) {
 fn nbdinfo_lists_and_describes() {
     let running = Running::start(Options::default());
     for uri in [running.tcp(""), running.unix("")] {
-        let listed: Value =
-            serde_json::from_str(&ok("nbdinfo", &["--json", "--list", &uri])).expect("JSON");
-        let names: Vec<_> = listed["exports"]
-            .as_array()
-            .expect("exports")
-            .iter()
-            .map(|e| &e["export-name"])
-            .collect();
+        let listed: Value = serde_json::from_str(&ok("nbdinfo", &["--json", "--list", &uri])).expect("JSON");
+        let names: Vec<_> = listed["exports"].as_array().expect("exports").iter().map(|e| &e["export-name"]).collect();
         assert_eq!(names, ["disk a/1", "bad", "4kn"]);
         let first = &listed["exports"][0];
         assert_eq!(first["export-size"], LEN);
@@ -109,15 +73,7 @@ fn nbdinfo_lists_and_describes() {
         assert_eq!(listed["exports"][2]["block_size_minimum"], 4096);
         assert_eq!(first["block_size_maximum"], 32 << 20);
     }
-    for can in [
-        "read",
-        "multi-conn",
-        "df",
-        "flush",
-        "cache",
-        "structured-reply",
-        "connect",
-    ] {
+    for can in ["read", "multi-conn", "df", "flush", "cache", "structured-reply", "connect"] {
         ok("nbdinfo", &["--can", can, &running.tcp("disk a/1")]);
     }
     for cannot in ["write", "trim", "zero", "fast-zero"] {
@@ -131,18 +87,12 @@ fn nbdinfo_lists_and_describes() {
 #[test]
 fn nbdinfo_maps_holes() {
     let running = Running::start(Options::default());
-    let map = ok(
-        "nbdinfo",
-        &["--map=base:allocation", "--json", &running.tcp("")],
-    );
+    let map = ok("nbdinfo", &["--map=base:allocation", "--json", &running.tcp("")]);
     let map: Value = serde_json::from_str(&map).expect("JSON");
     let golden = std::fs::read(&running.golden).expect("golden");
     let mut at = 0;
     for run in map.as_array().expect("runs") {
-        let (offset, len) = (
-            run["offset"].as_u64().expect("offset"),
-            run["length"].as_u64().expect("length"),
-        );
+        let (offset, len) = (run["offset"].as_u64().expect("offset"), run["length"].as_u64().expect("length"));
         assert_eq!(offset, at);
         at += len;
         let zeros = golden[offset as usize..at as usize].iter().all(|&b| b == 0);
@@ -157,12 +107,7 @@ fn nbdcopy_gets_every_byte() {
     let out = running.dir.path().join("out.raw");
     let out_name = out.to_str().expect("path");
     for uri in [running.tcp(""), running.unix("disk a/1")] {
-        for options in [
-            &["--connections=4"][..],
-            &["--no-extents"],
-            &["--request-size=8388608"],
-            &["--synchronous"],
-        ] {
+        for options in [&["--connections=4"][..], &["--no-extents"], &["--request-size=8388608"], &["--synchronous"]] {
             let args = [options, &[uri.as_str(), out_name]].concat();
             ok("nbdcopy", &args);
             same(&out, &running.golden);
@@ -176,42 +121,14 @@ fn qemu_reads_the_same() {
     let running = Running::start(Options::default());
     let golden = running.golden.to_str().expect("path");
     for uri in [running.tcp(""), running.unix("")] {
-        ok(
-            "qemu-img",
-            &["compare", "-f", "raw", "-F", "raw", &uri, golden],
-        );
+        ok("qemu-img", &["compare", "-f", "raw", "-F", "raw", &uri, golden]);
         let out = running.dir.path().join("out.raw");
-        ok(
-            "qemu-img",
-            &[
-                "convert",
-                "-f",
-                "raw",
-                "-O",
-                "raw",
-                &uri,
-                out.to_str().expect("path"),
-            ],
-        );
+        ok("qemu-img", &["convert", "-f", "raw", "-O", "raw", &uri, out.to_str().expect("path")]);
         same(&out, &running.golden);
-        let map: Value = serde_json::from_str(&ok(
-            "qemu-img",
-            &["map", "-f", "raw", "--output=json", &uri],
-        ))
-        .expect("JSON");
-        assert!(
-            map.as_array()
-                .expect("runs")
-                .iter()
-                .any(|run| run["zero"] == true && run["data"] == false),
-            "{map}"
-        );
-        ok(
-            "qemu-img",
-            &[
-                "bench", "-f", "raw", "-c", "500", "-d", "32", "-s", "5000", &uri,
-            ],
-        );
+        let map: Value =
+            serde_json::from_str(&ok("qemu-img", &["map", "-f", "raw", "--output=json", &uri])).expect("JSON");
+        assert!(map.as_array().expect("runs").iter().any(|run| run["zero"] == true && run["data"] == false), "{map}");
+        ok("qemu-img", &["bench", "-f", "raw", "-c", "500", "-d", "32", "-s", "5000", &uri]);
     }
 }
 
@@ -219,73 +136,27 @@ fn qemu_reads_the_same() {
 fn qemu_io_reads_and_may_not_write() {
     let running = Running::start(Options::default());
     let golden = std::fs::read(&running.golden).expect("golden");
-    let hole = golden
-        .chunks(4096)
-        .position(|page| page.iter().all(|&b| b == 0))
-        .expect("a hole")
-        * 4096;
+    let hole = golden.chunks(4096).position(|page| page.iter().all(|&b| b == 0)).expect("a hole") * 4096;
     let read = |from: usize, len: usize| format!("read -P 0 {from} {len}");
-    let said = ok(
-        "qemu-io",
-        &[
-            "-r",
-            "-f",
-            "raw",
-            "-c",
-            &read(hole, 4096),
-            "-c",
-            &read(hole + 7, 9),
-            &running.tcp(""),
-        ],
-    );
+    let said = ok("qemu-io", &["-r", "-f", "raw", "-c", &read(hole, 4096), "-c", &read(hole + 7, 9), &running.tcp("")]);
     assert_eq!(said.matches("bytes at offset").count(), 2, "{said}");
     let wrong = format!("read -P 1 {hole} 512");
-    let wrong = run(
-        "qemu-io",
-        &["-r", "-f", "raw", "-c", &wrong, &running.tcp("")],
-    );
+    let wrong = run("qemu-io", &["-r", "-f", "raw", "-c", &wrong, &running.tcp("")]);
     assert!(!wrong.status.success(), "qemu-io notices other bytes");
-    let write = run(
-        "qemu-io",
-        &["-f", "raw", "-c", "write 0 512", &running.tcp("")],
-    );
+    let write = run("qemu-io", &["-f", "raw", "-c", "write 0 512", &running.tcp("")]);
     assert!(!write.status.success(), "opened for writing");
 }
 
 #[test]
 fn what_cannot_be_read_is_an_error_and_the_rest_is_not() {
     let running = Running::start(Options::default());
-    let read = |at: u64| {
-        run(
-            "qemu-io",
-            &[
-                "-r",
-                "-f",
-                "raw",
-                "-c",
-                &format!("read {at} 512"),
-                &running.tcp("bad"),
-            ],
-        )
-    };
-    assert!(
-        String::from_utf8_lossy(&read(running.bad - running.bad % 512 - 4096).stdout)
-            .contains("bytes at offset")
-    );
+    let read = |at: u64| run("qemu-io", &["-r", "-f", "raw", "-c", &format!("read {at} 512"), &running.tcp("bad")]);
+    assert!(String::from_utf8_lossy(&read(running.bad - running.bad % 512 - 4096).stdout).contains("bytes at offset"));
     let bad = read(running.bad / 512 * 512);
     let said = [bad.stdout, bad.stderr].concat();
-    assert!(
-        String::from_utf8_lossy(&said).contains("Input/output error"),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    assert!(String::from_utf8_lossy(&said).contains("Input/output error"), "{}", String::from_utf8_lossy(&said));
     let lines = running.lines.all();
-    assert!(
-        lines
-            .iter()
-            .any(|l| l.contains("\"bad\"") && l.contains("the medium is scratched")),
-        "{lines:?}"
-    );
+    assert!(lines.iter().any(|l| l.contains("\"bad\"") && l.contains("the medium is scratched")), "{lines:?}");
 }
 
 #[test]
@@ -294,16 +165,8 @@ fn handshake_corners() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/all/corners.py");
     let golden = running.golden.to_str().expect("path");
     // Debian's own Python has the bindings; another one that comes first in PATH may not.
-    let said = ok(
-        "/usr/bin/python3",
-        &[
-            script,
-            &running.tcp(""),
-            &running.unix("bad"),
-            &running.bad.to_string(),
-            golden,
-        ],
-    );
+    let said =
+        ok("/usr/bin/python3", &[script, &running.tcp(""), &running.unix("bad"), &running.bad.to_string(), golden]);
     assert!(said.ends_with("all corners\n"), "{said}");
 }
 
@@ -311,40 +174,24 @@ fn handshake_corners() {
 fn other_hosts_are_not_let_in_unasked() {
     let start = |allow_plain| {
         let place = Listen::Tcp("0.0.0.0:0".parse().expect("address"));
-        Server::start(
-            vec![export("a", vec![0; 512])],
-            &[place],
-            Options {
-                allow_plain,
-                ..Options::default()
-            },
-        )
+        Server::start(vec![export("a", vec![0; 512])], &[place], Options { allow_plain, ..Options::default() })
     };
     let refused = start(false).err().expect("refused");
     assert!(matches!(refused, StartError::Plain(_)));
-    assert_eq!(
-        refused.to_string(),
-        "refusing to serve 0.0.0.0:0 without encryption: other hosts can reach it"
-    );
+    assert_eq!(refused.to_string(), "refusing to serve 0.0.0.0:0 without encryption: other hosts can reach it");
     start(true).expect("allowed");
 }
 
 #[test]
 fn odd_exports_are_refused() {
     let start = |names: &[&str]| {
-        let exports = names
-            .iter()
-            .map(|name| export(name, vec![0; 512]))
-            .collect();
+        let exports = names.iter().map(|name| export(name, vec![0; 512])).collect();
         Server::start(exports, &[], Options::default()).map(drop)
     };
     assert!(matches!(start(&[]), Err(StartError::Name(_))));
     assert!(matches!(start(&["a", "a"]), Err(StartError::Name(_))));
     assert!(matches!(start(&[""]), Err(StartError::Name(_))));
-    assert!(matches!(
-        start(&["a", &"n".repeat(4097)]),
-        Err(StartError::Name(_))
-    ));
+    assert!(matches!(start(&["a", &"n".repeat(4097)]), Err(StartError::Name(_))));
     start(&["a", "b"]).expect("starts");
 }
 
@@ -360,16 +207,8 @@ impl Volume for Gated {
     }
 
     fn read_at(&self, _: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.started
-            .lock()
-            .expect("sender")
-            .send(())
-            .map_err(io::Error::other)?;
-        self.go
-            .lock()
-            .expect("receiver")
-            .recv()
-            .map_err(io::Error::other)?;
+        self.started.lock().expect("sender").send(()).map_err(io::Error::other)?;
+        self.go.lock().expect("receiver").recv().map_err(io::Error::other)?;
         buf.fill(b'g');
         Ok(())
     }
@@ -379,13 +218,9 @@ impl Volume for Gated {
 fn stopping_answers_what_was_asked_before() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let ((started, has_started), (let_go, go)) = (channel(), channel());
-    let gated = Gated {
-        started: Mutex::new(started),
-        go: Mutex::new(go),
-    };
+    let gated = Gated { started: Mutex::new(started), go: Mutex::new(go) };
     let place = Listen::Unix(dir.path().join("s"));
-    let server =
-        Server::start(vec![export("g", gated)], &[place], Options::default()).expect("starts");
+    let server = Server::start(vec![export("g", gated)], &[place], Options::default()).expect("starts");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/all/drain.py");
     let uri = server.addresses()[0].uri("");
     let mut client = std::process::Command::new("/usr/bin/python3")

@@ -20,18 +20,7 @@ fn connect(running: &Running) -> TcpStream {
 
 fn still_serves(running: &Running) {
     let golden = running.golden.to_str().expect("path");
-    ok(
-        "qemu-img",
-        &[
-            "compare",
-            "-f",
-            "raw",
-            "-F",
-            "raw",
-            &running.unix(""),
-            golden,
-        ],
-    );
+    ok("qemu-img", &["compare", "-f", "raw", "-F", "raw", &running.unix(""), golden]);
 }
 
 /// Enters the transmission phase the short way.
@@ -39,9 +28,7 @@ fn entered(running: &Running) -> TcpStream {
     let mut stream = connect(running);
     let mut greeting = [0; 18];
     stream.read_exact(&mut greeting).expect("greeting");
-    stream
-        .write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0")
-        .expect("EXPORT_NAME");
+    stream.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0").expect("EXPORT_NAME");
     stream.read_exact(&mut [0; 10]).expect("size and flags");
     stream
 }
@@ -69,24 +56,13 @@ fn noise() {
     let running = Running::start(Options::default());
     let mut rng = TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     for round in 0..300 {
-        let mut stream = if round % 2 == 0 {
-            connect(&running)
-        } else {
-            entered(&running)
-        };
+        let mut stream = if round % 2 == 0 { connect(&running) } else { entered(&running) };
         let mut bytes = vec![0; (rng.next_u32() % 2000) as usize];
         rng.fill_bytes(&mut bytes);
         if round % 4 == 0 {
             bytes.splice(..0, *b"\0\0\0\x03IHAVEOPT\0\0\0");
         } else if round % 4 == 1 {
-            bytes.splice(
-                ..0,
-                request(
-                    (rng.next_u32() % 10) as u16,
-                    rng.next_u64() >> 40,
-                    rng.next_u32() >> 16,
-                ),
-            );
+            bytes.splice(..0, request((rng.next_u32() % 10) as u16, rng.next_u64() >> 40, rng.next_u32() >> 16));
         }
         // The server may close before it has read all.
         if stream.write_all(&bytes).is_ok() && stream.shutdown(Shutdown::Write).is_ok() {
@@ -98,10 +74,7 @@ fn noise() {
 
 #[test]
 fn a_client_that_says_nothing_is_dropped() {
-    let running = Running::start(Options {
-        handshake_timeout: Duration::from_millis(50),
-        ..Options::default()
-    });
+    let running = Running::start(Options { handshake_timeout: Duration::from_millis(50), ..Options::default() });
     assert_eq!(drained(connect(&running)).len(), 18);
     let mut slow = connect(&running);
     for byte in *b"\0\0\0\x03IHAVEOPT\0\0\0\x03" {
@@ -111,25 +84,14 @@ fn a_client_that_says_nothing_is_dropped() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(drained(slow).len(), 18, "a byte now and then does not help");
-    assert!(
-        running
-            .lines
-            .all()
-            .iter()
-            .any(|l| l.contains("connection ended"))
-    );
+    assert!(running.lines.all().iter().any(|l| l.contains("connection ended")));
 }
 
 #[test]
 fn a_client_that_does_not_read_holds_bounded_memory_and_nobody_up() {
-    let running = Running::start(Options {
-        in_flight_bytes: 1 << 20,
-        ..Options::default()
-    });
+    let running = Running::start(Options { in_flight_bytes: 1 << 20, ..Options::default() });
     let mut greedy = entered(&running);
-    greedy
-        .set_write_timeout(Some(Duration::from_millis(300)))
-        .expect("timeout");
+    greedy.set_write_timeout(Some(Duration::from_millis(300))).expect("timeout");
     let mut asked = 0;
     // Far more than fits: the server must stop reading, so that writing stops, too.
     for _ in 0..1_000_000 {
@@ -146,10 +108,7 @@ fn a_client_that_does_not_read_holds_bounded_memory_and_nobody_up() {
 
 #[test]
 fn too_many_clients_are_turned_away() {
-    let running = Running::start(Options {
-        max_connections: 2,
-        ..Options::default()
-    });
+    let running = Running::start(Options { max_connections: 2, ..Options::default() });
     let (first, second) = (entered(&running), entered(&running));
     assert_eq!(drained(connect(&running)), b"");
     drop((first, second));
@@ -169,10 +128,7 @@ fn writes_are_read_past_and_refused() {
     let mut replies = [0; 32];
     stream.read_exact(&mut replies).expect("replies");
     let errors = [&replies[4..8], &replies[20..24]];
-    assert!(
-        errors.contains(&&[0, 0, 0, 1][..]) && errors.contains(&&[0; 4][..]),
-        "{replies:?}"
-    );
+    assert!(errors.contains(&&[0, 0, 0, 1][..]) && errors.contains(&&[0; 4][..]), "{replies:?}");
     let mut lost = entered(&running);
     lost.write_all(&request(1, 0, u32::MAX)).expect("write");
     assert_eq!(drained(lost), b"", "a payload of 4 GiB ends the connection");

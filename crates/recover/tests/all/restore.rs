@@ -17,11 +17,7 @@ use crate::world::{Faulty, Sparse, ok, run};
 const LEN: usize = (9 << 20) + 777;
 
 fn restore(source: &dyn Volume, target: &dyn VolumeMut, mode: Mode) -> Report {
-    let options = Options {
-        verify: true,
-        threads: NonZeroUsize::new(3).expect("threads"),
-        ..Options::new(mode)
-    };
+    let options = Options { verify: true, threads: NonZeroUsize::new(3).expect("threads"), ..Options::new(mode) };
     copy(source, target, options, &|_| {}, &AtomicBool::new(false)).expect("restores")
 }
 
@@ -33,10 +29,7 @@ fn content(volume: &dyn Volume) -> Vec<u8> {
 
 fn pages_with(bytes: &[u8], wanted: impl Fn(usize, &[u8]) -> bool) -> u64 {
     let pages = bytes.chunks(4096).enumerate();
-    pages
-        .filter(|(n, page)| wanted(*n, page))
-        .map(|(_, page)| page.len() as u64)
-        .sum()
+    pages.filter(|(n, page)| wanted(*n, page)).map(|(_, page)| page.len() as u64).sum()
 }
 
 #[test]
@@ -86,9 +79,7 @@ fn a_delta_writes_only_the_pages_that_differ() {
     let report = restore(&source, &target, Mode::Delta);
     assert!(report.is_complete());
     assert!(content(&target) == source.bytes);
-    let differing = pages_with(&source.bytes, |n, page| {
-        *page != before[n * 4096..n * 4096 + page.len()]
-    });
+    let differing = pages_with(&source.bytes, |n, page| *page != before[n * 4096..n * 4096 + page.len()]);
     assert_eq!(report.counts.written + report.counts.zeroed, differing);
 }
 
@@ -100,15 +91,8 @@ fn a_delta_frees_what_the_source_has_as_a_hole() {
     target.write_at(50 << 20, &[9; 10_000]).expect("writes");
     let report = restore(&source, &target, Mode::Delta);
     assert!(report.is_complete());
-    assert_eq!(
-        (report.counts.written, report.counts.zeroed),
-        (4096, 12_288)
-    );
-    assert!(
-        report.counts.compared < 1 << 20,
-        "holes of the target need no look: {:?}",
-        report.counts
-    );
+    assert_eq!((report.counts.written, report.counts.zeroed), (4096, 12_288));
+    assert!(report.counts.compared < 1 << 20, "holes of the target need no look: {:?}", report.counts);
     assert!(content(&target) == content(&source));
 }
 
@@ -123,22 +107,12 @@ fn what_cannot_be_read_is_named_and_the_rest_restored() {
         let report = restore(&source, &target, mode);
         assert!(!report.is_complete() && report.differing.is_empty());
         let ranges: Vec<_> = report.unreadable.iter().map(|u| u.range.clone()).collect();
-        assert_eq!(
-            ranges,
-            [4_997_120..5_001_216, 5_996_544..6_103_040],
-            "{mode:?}"
-        );
+        assert_eq!(ranges, [4_997_120..5_001_216, 5_996_544..6_103_040], "{mode:?}");
         let got = content(&target);
         let mut at = 0;
         for bad in [4_997_120..5_001_216, 5_996_544..6_103_040, LEN..LEN] {
-            assert!(
-                got[at..bad.start] == golden[at..bad.start],
-                "{mode:?} before {bad:?}"
-            );
-            assert!(
-                got[bad.clone()].iter().all(|&b| b == 0),
-                "{mode:?}: left alone"
-            );
+            assert!(got[at..bad.start] == golden[at..bad.start], "{mode:?} before {bad:?}");
+            assert!(got[bad.clone()].iter().all(|&b| b == 0), "{mode:?}: left alone");
             at = bad.end;
         }
         source.mend();
@@ -149,23 +123,11 @@ fn what_cannot_be_read_is_named_and_the_rest_restored() {
 
 #[test]
 fn the_reason_is_the_sources() {
-    let source = Faulty {
-        inner: Sparse::noise(1 << 20, 7),
-        bad: 0..1 << 20,
-    };
+    let source = Faulty { inner: Sparse::noise(1 << 20, 7), bad: 0..1 << 20 };
     let report = restore(&source, &SimVolume::new(1 << 20), Mode::Whole);
     let bad = source.inner.data_from(0);
-    assert!(
-        report.unreadable.iter().any(|u| u.range.contains(&bad)),
-        "{:?}",
-        report.unreadable
-    );
-    assert!(
-        report
-            .unreadable
-            .iter()
-            .all(|u| u.why == "the medium is scratched")
-    );
+    assert!(report.unreadable.iter().any(|u| u.range.contains(&bad)), "{:?}", report.unreadable);
+    assert!(report.unreadable.iter().all(|u| u.why == "the medium is scratched"));
 }
 
 #[test]
@@ -173,18 +135,9 @@ fn a_target_that_is_too_small_is_refused_before_anything_is_written() {
     let target = SimVolume::new(LEN as u64 - 1);
     target.scribble(8, 100);
     let before = content(&target);
-    let error = copy(
-        &Sparse::noise(LEN, 8),
-        &target,
-        Options::new(Mode::Whole),
-        &|_| {},
-        &AtomicBool::new(false),
-    );
+    let error = copy(&Sparse::noise(LEN, 8), &target, Options::new(Mode::Whole), &|_| {}, &AtomicBool::new(false));
     let said = error.expect_err("refused").to_string();
-    assert_eq!(
-        said,
-        format!("the target has {} bytes, {LEN} are needed", LEN - 1)
-    );
+    assert_eq!(said, format!("the target has {} bytes, {LEN} are needed", LEN - 1));
     assert!(content(&target) == before);
 }
 
@@ -193,20 +146,9 @@ fn a_target_that_cannot_be_written_ends_it_and_a_delta_goes_on_later() {
     let (source, target) = (Sparse::noise(LEN, 9), SimVolume::new(LEN as u64));
     let bad = source.data_from(3 << 20);
     target.make_unwritable(bad..bad + 1);
-    let error = copy(
-        &source,
-        &target,
-        Options::new(Mode::OntoZeros),
-        &|_| {},
-        &AtomicBool::new(false),
-    );
+    let error = copy(&source, &target, Options::new(Mode::OntoZeros), &|_| {}, &AtomicBool::new(false));
     match error.expect_err("fails") {
-        RestoreError::Target {
-            doing: "written",
-            offset,
-            len,
-            ..
-        } => {
+        RestoreError::Target { doing: "written", offset, len, .. } => {
             assert!((offset..offset + len).contains(&bad));
         }
         other => panic!("{other:?}"),
@@ -248,10 +190,7 @@ fn verifying_finds_what_does_not_read_back() {
     for at in [5000, 5 << 20] {
         let report = restore(&source, &Stuck(SimVolume::new(LEN as u64), at), Mode::Whole);
         let page = at / 4096 * 4096;
-        assert_eq!(
-            (report.differing.len(), &report.differing[0]),
-            (1, &(page..page + 4096))
-        );
+        assert_eq!((report.differing.len(), &report.differing[0]), (1, &(page..page + 4096)));
         assert!(!report.is_complete());
     }
     let good = restore(&source, &SimVolume::new(LEN as u64), Mode::Whole);
@@ -264,20 +203,11 @@ fn progress_reaches_the_end_and_cancelling_stops() {
     let stages = Mutex::new(Vec::new());
     let target = SimVolume::new(40 << 20);
     let note = |p: Progress| stages.lock().expect("stages").push(p);
-    let options = Options {
-        verify: true,
-        ..Options::new(Mode::OntoZeros)
-    };
+    let options = Options { verify: true, ..Options::new(Mode::OntoZeros) };
     let report = copy(&source, &target, options, &note, &AtomicBool::new(false)).expect("restores");
     assert!(report.is_complete());
     for stage in [Stage::Copying, Stage::Verifying] {
-        let most = stages
-            .lock()
-            .expect("stages")
-            .iter()
-            .filter(|p| p.stage == stage)
-            .map(|p| p.done)
-            .max();
+        let most = stages.lock().expect("stages").iter().filter(|p| p.stage == stage).map(|p| p.done).max();
         assert_eq!(most, Some(40 << 20), "{stage:?}");
     }
 
@@ -287,11 +217,7 @@ fn progress_reaches_the_end_and_cancelling_stops() {
         cancel.store(true, Ordering::SeqCst);
     };
     let target = SimVolume::new(40 << 20);
-    let one = Options {
-        threads: NonZeroUsize::MIN,
-        verify: true,
-        ..Options::new(Mode::OntoZeros)
-    };
+    let one = Options { threads: NonZeroUsize::MIN, verify: true, ..Options::new(Mode::OntoZeros) };
     let report = copy(&source, &target, one, &stop, &cancel).expect("ends");
     assert!(report.cancelled && !report.is_complete());
     assert_eq!(seen.into_inner(), 1);
@@ -304,13 +230,7 @@ struct LoopDevice(PathBuf);
 
 impl LoopDevice {
     fn new(file: &Path, sector: &str) -> LoopDevice {
-        let args = [
-            "--find",
-            "--show",
-            "--sector-size",
-            sector,
-            file.to_str().expect("path"),
-        ];
+        let args = ["--find", "--show", "--sector-size", sector, file.to_str().expect("path")];
         LoopDevice(ok("losetup", &args).trim().into())
     }
 }
@@ -345,30 +265,16 @@ fn onto_a_block_device() {
 #[test]
 fn a_file_system_survives_a_delta() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let path = |name: &str| {
-        dir.path()
-            .join(name)
-            .into_os_string()
-            .into_string()
-            .expect("path")
-    };
+    let path = |name: &str| dir.path().join(name).into_os_string().into_string().expect("path");
     ok("mkfs.ext4", &["-q", &path("golden"), "24M"]);
     fs::copy(path("golden"), path("target")).expect("copies");
     ok("debugfs", &["-w", "-R", "mkdir later", &path("target")]);
-    assert!(
-        !run("cmp", &["-s", &path("golden"), &path("target")])
-            .status
-            .success()
-    );
+    assert!(!run("cmp", &["-s", &path("golden"), &path("target")]).status.success());
     let source = disk::open(path("golden")).expect("opens");
     let target = disk::open_for_writing(path("target")).expect("opens");
     let report = restore(&source, &target, Mode::Delta);
     assert!(report.is_complete());
-    assert!(
-        report.counts.written + report.counts.zeroed < 1 << 20,
-        "{:?}",
-        report.counts
-    );
+    assert!(report.counts.written + report.counts.zeroed < 1 << 20, "{:?}", report.counts);
     ok("cmp", &[path("golden"), path("target")]);
     ok("e2fsck", &["-fn", &path("target")]);
 }

@@ -18,10 +18,7 @@ pub(crate) struct HostTree {
 impl HostTree {
     pub(crate) fn new(root: &Path) -> HostTree {
         let id = NodeId(fs::metadata(root).expect("root").ino());
-        let mut tree = HostTree {
-            root: id,
-            paths: HashMap::from([(id, root.to_owned())]),
-        };
+        let mut tree = HostTree { root: id, paths: HashMap::from([(id, root.to_owned())]) };
         tree.walk(root);
         tree
     }
@@ -38,10 +35,7 @@ impl HostTree {
     }
 
     fn path(&self, node: NodeId) -> Result<&Path, TreeError> {
-        self.paths
-            .get(&node)
-            .map(PathBuf::as_path)
-            .ok_or(TreeError::NotFound)
+        self.paths.get(&node).map(PathBuf::as_path).ok_or(TreeError::NotFound)
     }
 }
 
@@ -58,10 +52,7 @@ fn kind(t: fs::FileType) -> NodeKind {
 }
 
 fn time(seconds: i64, nanos: i64) -> FileTime {
-    FileTime {
-        seconds,
-        nanos: nanos as u32,
-    }
+    FileTime { seconds, nanos: nanos as u32 }
 }
 
 impl FileTree for HostTree {
@@ -97,26 +88,17 @@ impl FileTree for HostTree {
         let entry = |e: io::Result<fs::DirEntry>| {
             let e = e?;
             let meta = e.path().symlink_metadata()?;
-            Ok(Entry {
-                name: e.file_name(),
-                node: NodeId(meta.ino()),
-                kind: kind(meta.file_type()),
-            })
+            Ok(Entry { name: e.file_name(), node: NodeId(meta.ino()), kind: kind(meta.file_type()) })
         };
         let all = fs::read_dir(self.path(directory)?).map_err(TreeError::Io)?;
-        all.map(entry)
-            .collect::<io::Result<_>>()
-            .map_err(TreeError::Io)
+        all.map(entry).collect::<io::Result<_>>().map_err(TreeError::Io)
     }
 
     fn read(&self, file: NodeId, offset: u64, buf: &mut [u8]) -> Result<usize, TreeError> {
         let file = fs::File::open(self.path(file)?).map_err(TreeError::Io)?;
         let (mut done, len) = (0, buf.len());
         while done < len {
-            match file
-                .read_at(&mut buf[done..], offset + done as u64)
-                .map_err(TreeError::Io)?
-            {
+            match file.read_at(&mut buf[done..], offset + done as u64).map_err(TreeError::Io)? {
                 0 => break,
                 n => done += n,
             }
@@ -125,9 +107,7 @@ impl FileTree for HostTree {
     }
 
     fn link_target(&self, link: NodeId) -> Result<OsString, TreeError> {
-        fs::read_link(self.path(link)?)
-            .map(Into::into)
-            .map_err(TreeError::Io)
+        fs::read_link(self.path(link)?).map(Into::into).map_err(TreeError::Io)
     }
 }
 
@@ -165,15 +145,8 @@ impl FileTree for OddTree {
         if node == odd_id(LOST) {
             return Err(TreeError::Damaged("its record is gone".into()));
         }
-        let kind = if node == ROOT {
-            NodeKind::Directory
-        } else {
-            NodeKind::File
-        };
-        let old = FileTime {
-            seconds: -86_400,
-            nanos: 500_000_000,
-        };
+        let kind = if node == ROOT { NodeKind::Directory } else { NodeKind::File };
+        let old = FileTime { seconds: -86_400, nanos: 500_000_000 };
         Ok(Metadata {
             kind,
             size: 6,
@@ -192,14 +165,8 @@ impl FileTree for OddTree {
         if directory != ROOT {
             return Err(TreeError::WrongKind("directory"));
         }
-        let entry = |name: OsString, number| Entry {
-            name,
-            node: odd_id(number),
-            kind: NodeKind::File,
-        };
-        let mut all: Vec<_> = (0..self.files)
-            .map(|n| entry(format!("file-{n:06}").into(), n))
-            .collect();
+        let entry = |name: OsString, number| Entry { name, node: odd_id(number), kind: NodeKind::File };
+        let mut all: Vec<_> = (0..self.files).map(|n| entry(format!("file-{n:06}").into(), n)).collect();
         all.extend(["", ".", "..", "a/b", "nul\0"].map(|name| entry(name.into(), 0)));
         all.push(entry("n".repeat(2000).into(), 0));
         all.push(entry("ä".repeat(255).into(), 0));
@@ -207,9 +174,7 @@ impl FileTree for OddTree {
     }
 
     fn lookup(&self, _: NodeId, name: &OsStr) -> Result<NodeId, TreeError> {
-        let number = name
-            .to_str()
-            .and_then(|n| n.strip_prefix("file-")?.parse().ok());
+        let number = name.to_str().and_then(|n| n.strip_prefix("file-")?.parse().ok());
         match number {
             Some(number) if number < self.files => Ok(odd_id(number)),
             _ if name == "ä".repeat(255).as_str() => Ok(odd_id(0)),
@@ -219,9 +184,7 @@ impl FileTree for OddTree {
 
     fn read(&self, file: NodeId, offset: u64, buf: &mut [u8]) -> Result<usize, TreeError> {
         if file == odd_id(DAMAGED) {
-            return Err(TreeError::Damaged(
-                "an extent lies outside the volume".into(),
-            ));
+            return Err(TreeError::Damaged("an extent lies outside the volume".into()));
         }
         if file == odd_id(STRANGE) {
             return Err(TreeError::Unsupported("a compressed file".into()));

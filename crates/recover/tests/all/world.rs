@@ -18,15 +18,8 @@ pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Output {
 #[track_caller]
 pub(crate) fn ok<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = run(program, args);
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success(),
-        "{program}: {}\n{out}\n{err}",
-        output.status
-    );
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program}: {}\n{out}\n{err}", output.status);
     out.into_owned()
 }
 
@@ -82,9 +75,7 @@ impl Sparse {
 }
 
 fn next(state: u64) -> u64 {
-    state
-        .wrapping_mul(6_364_136_223_846_793_005)
-        .wrapping_add(1_442_695_040_888_963_407)
+    state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
 }
 
 impl Volume for Sparse {
@@ -106,16 +97,8 @@ impl Volume for Sparse {
         while at < end {
             let stop = (at / PAGE as u64 + 1) * PAGE as u64;
             let page = &self.bytes[(stop as usize - PAGE)..self.bytes.len().min(stop as usize)];
-            let content = if page.iter().all(|&b| b == 0) {
-                Content::Hole
-            } else {
-                Content::Data
-            };
-            spans.push(Span {
-                offset: at,
-                len: stop.min(end) - at,
-                content,
-            });
+            let content = if page.iter().all(|&b| b == 0) { Content::Hole } else { Content::Data };
+            spans.push(Span { offset: at, len: stop.min(end) - at, content });
             at = stop;
         }
         Ok(spans)

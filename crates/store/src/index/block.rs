@@ -81,9 +81,7 @@ pub(super) fn open(bytes: &[u8; BLOCK_LEN], spot: Spot, count: usize) -> Option<
 pub(super) fn trusted(bytes: &[u8; BLOCK_LEN], count: usize) -> Block<'_> {
     let (entries, _) = bytes[HEADER_LEN..].as_chunks::<{ Entry::LEN }>();
     let count = count.min(BLOCK_ENTRIES);
-    Block {
-        entries: &entries[..count],
-    }
+    Block { entries: &entries[..count] }
 }
 
 /// The entries of a block.
@@ -102,9 +100,7 @@ impl<'a> Block<'a> {
     pub(super) fn with_id(self, id: ShortId) -> impl Iterator<Item = Entry> + 'a {
         let first = self.entries.partition_point(|e| ShortId::decode(e) < id);
         let from = &self.entries[first..];
-        from.iter()
-            .map(Entry::decode)
-            .take_while(move |e| e.id == id)
+        from.iter().map(Entry::decode).take_while(move |e| e.id == id)
     }
 }
 
@@ -116,21 +112,10 @@ fn checksum(spot: Spot, bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    const SPOT: Spot = Spot {
-        seed: 0x0123_4567_89ab_cdef,
-        part: 3,
-        block: 9,
-    };
+    const SPOT: Spot = Spot { seed: 0x0123_4567_89ab_cdef, part: 3, block: 9 };
 
     fn entry(n: u64) -> Entry {
-        Entry {
-            id: ShortId {
-                high: n / 2,
-                low: n,
-            },
-            pack: n as u32,
-            chunk: 7,
-        }
+        Entry { id: ShortId { high: n / 2, low: n }, pack: n as u32, chunk: 7 }
     }
 
     fn sealed(entries: u64) -> Box<[u8; BLOCK_LEN]> {
@@ -169,11 +154,7 @@ mod tests {
     #[test]
     fn a_block_from_elsewhere_is_noticed() {
         let bytes = sealed(100);
-        let elsewhere = [
-            Spot { seed: 1, ..SPOT },
-            Spot { part: 4, ..SPOT },
-            Spot { block: 8, ..SPOT },
-        ];
+        let elsewhere = [Spot { seed: 1, ..SPOT }, Spot { part: 4, ..SPOT }, Spot { block: 8, ..SPOT }];
         for spot in elsewhere {
             assert!(open(&bytes, spot, 100).is_none(), "{spot:?}");
         }

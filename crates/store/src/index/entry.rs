@@ -84,11 +84,7 @@ mod tests {
     fn an_entry_at_rest() {
         let mut id = [0xff; 32];
         id[..16].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
-        let entry = Entry {
-            id: ShortId::from(&ChunkId(id)),
-            pack: 0x0102_0304,
-            chunk: 258,
-        };
+        let entry = Entry { id: ShortId::from(&ChunkId(id)), pack: 0x0102_0304, chunk: 258 };
         let golden = [
             1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, // id
             4, 3, 2, 1, // pack

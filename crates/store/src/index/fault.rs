@@ -31,10 +31,7 @@ impl Fault {
     pub fn is_final(&self) -> bool {
         match self {
             Fault::Missing | Fault::Damaged(_) => true,
-            Fault::Root(cause) => !matches!(
-                cause,
-                DecodeError::Version { .. } | DecodeError::Features { .. }
-            ),
+            Fault::Root(cause) => !matches!(cause, DecodeError::Version { .. } | DecodeError::Features { .. }),
             Fault::Unreadable(_) => false,
         }
     }

@@ -14,16 +14,8 @@ pub(super) const FILTER_BLOCK_LEN: usize = 32;
 const BITS_PER_ENTRY: u64 = 12;
 
 /// Odd numbers that spread 32 bits of the id over the words, from the Parquet format.
-const SALTS: [u32; 8] = [
-    0x47b6_137b,
-    0x4497_4d91,
-    0x8824_ad5b,
-    0xa2b7_289d,
-    0x7054_95c7,
-    0x2df1_424b,
-    0x9efc_4947,
-    0x5c6b_fb31,
-];
+const SALTS: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 /// A filter in memory.
 pub(super) struct Filter {
@@ -39,19 +31,14 @@ impl Filter {
 
     /// An empty filter of `blocks` blocks.
     pub(super) fn new(blocks: u32) -> Filter {
-        Filter {
-            blocks: vec![[0; 8]; blocks as usize],
-        }
+        Filter { blocks: vec![[0; 8]; blocks as usize] }
     }
 
     /// Adds an id. A filter without blocks lets everything pass, so there is nothing to add.
     pub(super) fn insert(&mut self, id: ShortId) {
         let at = self.block_of(id);
         if let Some(block) = self.blocks.get_mut(at) {
-            block
-                .iter_mut()
-                .zip(bits(id))
-                .for_each(|(word, bit)| *word |= bit);
+            block.iter_mut().zip(bits(id)).for_each(|(word, bit)| *word |= bit);
         }
     }
 
@@ -60,10 +47,7 @@ impl Filter {
         let Some(block) = self.blocks.get(self.block_of(id)) else {
             return true;
         };
-        let missing = block
-            .iter()
-            .zip(bits(id))
-            .fold(0, |missing, (word, bit)| missing | (bit & !word));
+        let missing = block.iter().zip(bits(id)).fold(0, |missing, (word, bit)| missing | (bit & !word));
         missing == 0
     }
 
@@ -80,15 +64,8 @@ impl Filter {
     /// A filter from bytes at rest; what does not fill a block at their end is ignored.
     pub(super) fn decode(bytes: &[u8]) -> Filter {
         let (blocks, _) = bytes.as_chunks::<FILTER_BLOCK_LEN>();
-        let word = |b: &[u8; FILTER_BLOCK_LEN], w: usize| {
-            u32::from_le_bytes(std::array::from_fn(|at| b[4 * w + at]))
-        };
-        Filter {
-            blocks: blocks
-                .iter()
-                .map(|b| std::array::from_fn(|w| word(b, w)))
-                .collect(),
-        }
+        let word = |b: &[u8; FILTER_BLOCK_LEN], w: usize| u32::from_le_bytes(std::array::from_fn(|at| b[4 * w + at]));
+        Filter { blocks: blocks.iter().map(|b| std::array::from_fn(|w| word(b, w))).collect() }
     }
 
     /// Bytes in memory.
@@ -126,28 +103,19 @@ mod tests {
         let mut filter = Filter::new(Filter::blocks_for(100_000));
         ids(0, 100_000).for_each(|id| filter.insert(id));
         assert!(ids(0, 100_000).all(|id| filter.may_hold(id)));
-        let wrong = ids(1 << 40, 100_000)
-            .filter(|id| filter.may_hold(*id))
-            .count();
+        let wrong = ids(1 << 40, 100_000).filter(|id| filter.may_hold(*id)).count();
         assert!(wrong < 1000, "{wrong} of 100000 pass");
     }
 
     #[test]
     fn a_filter_at_rest() {
         let mut filter = Filter::new(2);
-        filter.insert(ShortId {
-            high: 1,
-            low: u64::MAX,
-        });
+        filter.insert(ShortId { high: 1, low: u64::MAX });
         let mut bytes = Vec::new();
         filter.encode(&mut bytes);
         // The second block; in each word the bit whose number is the salt's top five bits.
         let words = SALTS.map(|salt| 1u32 << (salt >> 27));
-        let golden: Vec<u8> = [0; 8]
-            .into_iter()
-            .chain(words)
-            .flat_map(u32::to_le_bytes)
-            .collect();
+        let golden: Vec<u8> = [0; 8].into_iter().chain(words).flat_map(u32::to_le_bytes).collect();
         assert_eq!(bytes, golden);
         assert_eq!(Filter::decode(&bytes).blocks, filter.blocks);
     }

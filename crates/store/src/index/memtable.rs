@@ -42,11 +42,7 @@ impl Memtable {
     }
 
     /// Adds a writing that is not covered yet, with all its chunks.
-    pub(super) fn insert(
-        &mut self,
-        writing: Writing,
-        chunks: impl Iterator<Item = (ChunkNo, ChunkId)>,
-    ) {
+    pub(super) fn insert(&mut self, writing: Writing, chunks: impl Iterator<Item = (ChunkNo, ChunkId)>) {
         let pack = self.packs.len() as u32;
         for (number, id) in chunks {
             let id = ShortId::from(&id);
@@ -64,19 +60,12 @@ impl Memtable {
     /// Where a chunk is.
     pub(super) fn find(&self, id: ShortId) -> Option<Place> {
         let (pack, chunk) = self.first.get(&id).copied().or_else(|| {
-            let least = Entry {
-                id,
-                pack: 0,
-                chunk: 0,
-            };
+            let least = Entry { id, pack: 0, chunk: 0 };
             let next = self.more.range(least..).next()?;
             (next.id == id).then_some((next.pack, next.chunk))
         })?;
         let pack = self.pack(pack)?;
-        Some(Place {
-            pack,
-            chunk: ChunkNo(chunk),
-        })
+        Some(Place { pack, chunk: ChunkNo(chunk) })
     }
 
     fn pack(&self, at: u32) -> Option<PackId> {
@@ -95,10 +84,8 @@ impl Memtable {
             pack.take_if(|writing| writings.contains(writing));
         }
         let packs = &self.packs;
-        self.first
-            .retain(|_, (pack, _)| packs[*pack as usize].is_some());
-        self.more
-            .retain(|entry| packs[entry.pack as usize].is_some());
+        self.first.retain(|_, (pack, _)| packs[*pack as usize].is_some());
+        self.more.retain(|entry| packs[entry.pack as usize].is_some());
     }
 
     /// The packs in their order, and the entries in theirs, as a run has them.
@@ -110,16 +97,10 @@ impl Memtable {
             None => u32::MAX, // no entry is left that refers to it
         };
         let places: Vec<u32> = self.packs.iter().map(place).collect();
-        let first = self.first.iter().map(|(id, (pack, chunk))| Entry {
-            id: *id,
-            pack: *pack,
-            chunk: *chunk,
-        });
+        let first = self.first.iter().map(|(id, (pack, chunk))| Entry { id: *id, pack: *pack, chunk: *chunk });
         let mut entries = Vec::with_capacity(self.len());
         entries.extend(first.chain(self.more.iter().copied()));
-        entries
-            .iter_mut()
-            .for_each(|entry| entry.pack = places[entry.pack as usize]);
+        entries.iter_mut().for_each(|entry| entry.pack = places[entry.pack as usize]);
         entries.sort_unstable();
         (packs, entries)
     }

@@ -57,21 +57,11 @@ struct Input {
 impl Merge {
     /// Merges `runs` into one named `id`, without what is forgotten by now.
     pub(super) fn new(site: &Site, id: RunId, runs: Vec<Arc<Run>>, part_entries: u64) -> Merge {
-        let mut packs: Vec<Writing> = runs
-            .iter()
-            .flat_map(|run| run.live_packs().map(|(_, w)| w))
-            .collect();
+        let mut packs: Vec<Writing> = runs.iter().flat_map(|run| run.live_packs().map(|(_, w)| w)).collect();
         packs.sort_unstable();
         packs.dedup();
-        let inputs = runs
-            .into_iter()
-            .map(|run| Input::new(run, &packs))
-            .collect();
-        Merge {
-            inputs,
-            next: BinaryHeap::new(),
-            writer: RunWriter::new(site, id, packs, part_entries),
-        }
+        let inputs = runs.into_iter().map(|run| Input::new(run, &packs)).collect();
+        Merge { inputs, next: BinaryHeap::new(), writer: RunWriter::new(site, id, packs, part_entries) }
     }
 
     /// The run that is being written.
@@ -85,11 +75,7 @@ impl Merge {
             Ok(true) => Ok(Step::More(self)),
             Ok(false) => self.finish(site),
             Err(Stop::Input) => Ok(Step::Failed(self.writer.id, self.writer.found())),
-            Err(Stop::Output(source)) => Err(Unwritten {
-                run: self.writer.id,
-                found: self.writer.found(),
-                source,
-            }),
+            Err(Stop::Output(source)) => Err(Unwritten { run: self.writer.id, found: self.writer.found(), source }),
         }
     }
 
@@ -97,11 +83,7 @@ impl Merge {
         let (run, mut found) = (self.writer.id, self.writer.found());
         found.root = true; // in doubt it is there
         match self.writer.finish(site) {
-            Ok(()) => Ok(Step::Done(
-                run,
-                found,
-                self.inputs.into_iter().map(|input| input.run).collect(),
-            )),
+            Ok(()) => Ok(Step::Done(run, found, self.inputs.into_iter().map(|input| input.run).collect())),
             Err(source) => Err(Unwritten { run, found, source }),
         }
     }
@@ -150,14 +132,7 @@ impl Input {
         for (at, writing) in run.live_packs() {
             places[at as usize] = packs.binary_search(&writing).ok().map(|place| place as u32);
         }
-        Input {
-            run,
-            places,
-            part: 0,
-            block: 0,
-            ahead: Vec::new().into_iter(),
-            last: None,
-        }
+        Input { run, places, part: 0, block: 0, ahead: Vec::new().into_iter(), last: None }
     }
 
     /// The next entry that is not forgotten, for the new run.

@@ -161,11 +161,7 @@ impl Index {
         limits: Limits,
         random: Arc<dyn Random>,
     ) -> Result<Index, IndexError> {
-        let site = Site {
-            objects,
-            prefix,
-            store,
-        };
+        let site = Site { objects, prefix, store };
         let mut index = Index {
             site,
             limits,
@@ -191,9 +187,7 @@ impl Index {
 
     /// All writings that are covered. One may come more than once.
     pub fn packs(&self) -> impl Iterator<Item = Writing> {
-        let written = self
-            .sound()
-            .flat_map(|run| run.live_packs().map(|(_, writing)| writing));
+        let written = self.sound().flat_map(|run| run.live_packs().map(|(_, writing)| writing));
         self.memtable.packs().chain(written)
     }
 
@@ -244,8 +238,7 @@ impl Index {
     /// As [`Index::lookup`] of each id, in the order asked, but faster.
     pub fn lookup_many(&self, ids: &[ChunkId]) -> Vec<Option<Place>> {
         let short: Vec<ShortId> = ids.iter().map(ShortId::from).collect();
-        let mut places: Vec<Option<Place>> =
-            short.iter().map(|id| self.memtable.find(*id)).collect();
+        let mut places: Vec<Option<Place>> = short.iter().map(|id| self.memtable.find(*id)).collect();
         let mut left: Vec<usize> = (0..ids.len()).filter(|at| places[*at].is_none()).collect();
         left.sort_unstable_by_key(|at| short[*at]);
         let mut maybe = Vec::with_capacity(left.len());
@@ -320,8 +313,7 @@ impl Index {
             entries: self.sound().map(|run| run.entries).sum(),
             stored: self.sound().map(|run| run.size).sum(),
             unwritten: self.memtable.len() as u64,
-            resident: self.memtable.resident()
-                + self.runs.iter().map(|run| run.resident()).sum::<u64>(),
+            resident: self.memtable.resident() + self.runs.iter().map(|run| run.resident()).sum::<u64>(),
             dropped: self.dropped.values().cloned().chain(failed).collect(),
         }
     }

@@ -41,23 +41,14 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Scratch {
-        Scratch {
-            held: None,
-            bytes: [0; BLOCK_LEN],
-        }
+        Scratch { held: None, bytes: [0; BLOCK_LEN] }
     }
 }
 
 impl Part {
     /// The object must be as long as the facts say, or longer if it is the last one.
     pub(super) fn new(object: Box<dyn Object>, facts: PartFacts, number: u32, seed: u64) -> Part {
-        Part {
-            object,
-            facts,
-            number,
-            seed,
-            tables: OnceLock::new(),
-        }
+        Part { object, facts, number, seed, tables: OnceLock::new() }
     }
 
     /// Whether the part may have an entry with this id.
@@ -91,10 +82,7 @@ impl Part {
     fn block<'s>(&self, number: u32, scratch: &'s mut Scratch) -> Result<Block<'s>, Fault> {
         let held = Some((self.seed, self.number, number));
         if scratch.held == held {
-            return Ok(block::trusted(
-                &scratch.bytes,
-                self.facts.entries_in(number),
-            ));
+            return Ok(block::trusted(&scratch.bytes, self.facts.entries_in(number)));
         }
         scratch.held = None;
         let offset = u64::from(number) * BLOCK_LEN as u64;
@@ -105,11 +93,7 @@ impl Part {
     }
 
     fn check<'b>(&self, number: u32, bytes: &'b [u8; BLOCK_LEN]) -> Result<Block<'b>, Fault> {
-        let spot = Spot {
-            seed: self.seed,
-            part: self.number,
-            block: number,
-        };
+        let spot = Spot { seed: self.seed, part: self.number, block: number };
         let count = self.facts.entries_in(number);
         block::open(bytes, spot, count).ok_or(Fault::Damaged("a block"))
     }
@@ -118,8 +102,7 @@ impl Part {
     pub(super) fn read(&self, first: u32, blocks: u32, out: &mut Vec<Entry>) -> Result<(), Fault> {
         let blocks = u64::from(blocks).min(self.facts.blocks().saturating_sub(first.into()));
         let mut bytes = vec![0; blocks as usize * BLOCK_LEN];
-        self.object
-            .read_at(u64::from(first) * BLOCK_LEN as u64, &mut bytes)?;
+        self.object.read_at(u64::from(first) * BLOCK_LEN as u64, &mut bytes)?;
         let (blocks, _) = bytes.as_chunks::<BLOCK_LEN>();
         for (number, bytes) in (first..).zip(blocks) {
             out.extend(self.check(number, bytes)?.entries());
@@ -145,10 +128,7 @@ impl Part {
         }
         let (fences, filter) = bytes.split_at(self.facts.blocks() as usize * 8);
         let (fences, _) = fences.as_chunks();
-        Ok(Tables {
-            fences: fences.iter().map(|f| u64::from_le_bytes(*f)).collect(),
-            filter: Filter::decode(filter),
-        })
+        Ok(Tables { fences: fences.iter().map(|f| u64::from_le_bytes(*f)).collect(), filter: Filter::decode(filter) })
     }
 
     /// Bytes in memory.
@@ -169,13 +149,8 @@ fn before(fences: &[u64], high: u64) -> usize {
     let guess = (share * fences.len() as f64) as usize;
     let end = guess.saturating_add(AROUND).min(fences.len());
     let start = guess.saturating_sub(AROUND).min(end);
-    let is_there = (start == 0 || fences[start - 1] < high)
-        && fences.get(end).is_none_or(|fence| *fence >= high);
-    let around = if is_there {
-        start..end
-    } else {
-        0..fences.len()
-    };
+    let is_there = (start == 0 || fences[start - 1] < high) && fences.get(end).is_none_or(|fence| *fence >= high);
+    let around = if is_there { start..end } else { 0..fences.len() };
     around.start + fences[around].partition_point(|fence| *fence < high)
 }
 
@@ -191,14 +166,7 @@ pub(super) struct PartBuilder {
 
 impl PartBuilder {
     pub(super) fn new(seed: u64, number: u32) -> PartBuilder {
-        PartBuilder {
-            seed,
-            number,
-            blocks: Vec::new(),
-            fences: Vec::new(),
-            block: BlockBuilder::new(),
-            entries: 0,
-        }
+        PartBuilder { seed, number, blocks: Vec::new(), fences: Vec::new(), block: BlockBuilder::new(), entries: 0 }
     }
 
     pub(super) fn entries(&self) -> u64 {
@@ -218,11 +186,7 @@ impl PartBuilder {
     }
 
     fn seal(&mut self) {
-        let spot = Spot {
-            seed: self.seed,
-            part: self.number,
-            block: (self.blocks.len() / BLOCK_LEN) as u32,
-        };
+        let spot = Spot { seed: self.seed, part: self.number, block: (self.blocks.len() / BLOCK_LEN) as u32 };
         self.block.seal(spot, &mut self.blocks);
     }
 
@@ -250,9 +214,7 @@ impl PartBuilder {
         let mut left = self.entries as usize;
         for bytes in blocks {
             let count = left.min(BLOCK_ENTRIES);
-            block::trusted(bytes, count)
-                .entries()
-                .for_each(|entry| filter.insert(entry.id));
+            block::trusted(bytes, count).entries().for_each(|entry| filter.insert(entry.id));
             left -= count;
         }
         filter

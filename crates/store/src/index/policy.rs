@@ -36,21 +36,13 @@ pub(super) fn choose(runs: &[RunSize], fan_out: u64) -> Option<Vec<usize>> {
     let fan_out = fan_out.max(2);
     let tiers: Vec<u32> = runs.iter().map(|run| tier(run.entries, fan_out)).collect();
     let in_tier = |t: u32| tiers.iter().filter(|other| **other == t).count() as u64;
-    let full = tiers
-        .iter()
-        .copied()
-        .filter(|t| in_tier(*t) >= fan_out)
-        .min();
+    let full = tiers.iter().copied().filter(|t| in_tier(*t) >= fan_out).min();
     let Some(mut top) = full else {
         return half_gone(runs);
     };
     // What comes out may fill a tier above: then that one's runs are merged in the same go.
     loop {
-        let sum = runs
-            .iter()
-            .zip(&tiers)
-            .filter(|(_, t)| **t <= top)
-            .map(|(run, _)| run.entries);
+        let sum = runs.iter().zip(&tiers).filter(|(_, t)| **t <= top).map(|(run, _)| run.entries);
         let reached = tier(sum.sum(), fan_out);
         if reached <= top || in_tier(reached) + 1 < fan_out {
             break;
@@ -78,11 +70,7 @@ mod tests {
     }
 
     fn size(entries: u64, live: u64) -> RunSize {
-        RunSize {
-            entries,
-            packs: 10,
-            live,
-        }
+        RunSize { entries, packs: 10, live }
     }
 
     #[test]
@@ -91,18 +79,12 @@ mod tests {
         check(&[1, 2, 3], &[]);
         check(&[1, 2, 3, 4096], &[1, 2, 3, 4096]);
         check(&[1, 2, 3, 4097], &[]);
-        check(
-            &[9, 5000, 6000, 7000, 8000, 90_000],
-            &[9, 5000, 6000, 7000, 8000],
-        );
+        check(&[9, 5000, 6000, 7000, 8000, 90_000], &[9, 5000, 6000, 7000, 8000]);
     }
 
     #[test]
     fn a_merge_that_would_fill_a_tier_takes_it_along() {
-        check(
-            &[4000, 4000, 4000, 4000, 5000, 5000, 5000, 70_000],
-            &[4000, 4000, 4000, 4000, 5000, 5000, 5000],
-        );
+        check(&[4000, 4000, 4000, 4000, 5000, 5000, 5000, 70_000], &[4000, 4000, 4000, 4000, 5000, 5000, 5000]);
         check(&[10, 10, 10, 10, 5000, 5000, 5000], &[10, 10, 10, 10]);
     }
 

@@ -79,9 +79,7 @@ impl PartFacts {
     /// Entries in a block that is there.
     pub(super) fn entries_in(&self, block: u32) -> usize {
         let before = u64::from(block) * BLOCK_ENTRIES as u64;
-        self.entries
-            .saturating_sub(before)
-            .min(BLOCK_ENTRIES as u64) as usize
+        self.entries.saturating_sub(before).min(BLOCK_ENTRIES as u64) as usize
     }
 }
 
@@ -97,9 +95,8 @@ pub(super) struct Root {
 impl Root {
     /// The root at rest, with its trailer.
     pub(super) fn encode(&self, store: StoreId, run: RunId) -> Vec<u8> {
-        let mut out = Vec::with_capacity(
-            8 + self.packs.len() * WRITING_LEN + self.parts.len() * PART_LEN + TRAILER_LEN,
-        );
+        let mut out =
+            Vec::with_capacity(8 + self.packs.len() * WRITING_LEN + self.parts.len() * PART_LEN + TRAILER_LEN);
         out.extend_from_slice(&(self.packs.len() as u32).to_le_bytes());
         for writing in &self.packs {
             out.extend_from_slice(&writing.pack.0);
@@ -121,13 +118,9 @@ impl Root {
     pub(super) fn decode(bytes: &[u8]) -> Result<Root, DecodeError> {
         let mut input = Input(bytes);
         let packs = count(&mut input, WRITING_LEN)?;
-        let packs = (0..packs)
-            .map(|_| writing(&mut input))
-            .collect::<Result<Vec<_>, _>>()?;
+        let packs = (0..packs).map(|_| writing(&mut input)).collect::<Result<Vec<_>, _>>()?;
         let parts = count(&mut input, PART_LEN)?;
-        let parts = (0..parts)
-            .map(|_| part(&mut input))
-            .collect::<Result<Vec<_>, _>>()?;
+        let parts = (0..parts).map(|_| part(&mut input)).collect::<Result<Vec<_>, _>>()?;
         input.end()?;
         if !packs.is_sorted_by(|a, b| a < b) {
             return Err(DecodeError::Invalid("order of packs"));
@@ -142,9 +135,7 @@ impl Root {
 
     /// Entries of all parts.
     pub(super) fn entries(&self) -> u64 {
-        self.parts
-            .iter()
-            .fold(0, |sum, part| sum.saturating_add(part.entries))
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.entries))
     }
 }
 
@@ -172,12 +163,7 @@ pub(super) fn root_len(trailer: &[u8; TRAILER_LEN]) -> Result<u64, DecodeError> 
 
 /// Whether root and trailer are as they were written, by a version that we know, for this run. Rot is told first, so
 /// that a newer version is one: the trailer is the same in all.
-pub(super) fn check(
-    root: &[u8],
-    trailer: &[u8; TRAILER_LEN],
-    store: StoreId,
-    run: RunId,
-) -> Result<(), DecodeError> {
+pub(super) fn check(root: &[u8], trailer: &[u8; TRAILER_LEN], store: StoreId, run: RunId) -> Result<(), DecodeError> {
     let (fields, digest) = trailer.split_at(DIGEST_AT);
     if Digest::of(&[fields, root]).short() != digest {
         return Err(DecodeError::Digest(WHAT));
@@ -187,11 +173,7 @@ pub(super) fn check(
         VERSION => {}
         found => {
             let (what, newest) = (WHAT, VERSION);
-            return Err(DecodeError::Version {
-                what,
-                found,
-                newest,
-            });
+            return Err(DecodeError::Version { what, found, newest });
         }
     }
     match input.u32()? {
@@ -217,12 +199,8 @@ fn writing(input: &mut Input<'_>) -> Result<Writing, DecodeError> {
 }
 
 fn part(input: &mut Input<'_>) -> Result<PartFacts, DecodeError> {
-    let part = PartFacts {
-        entries: input.u64()?,
-        first: input.u64()?,
-        filter_blocks: input.u32()?,
-        tables: input.array()?,
-    };
+    let part =
+        PartFacts { entries: input.u64()?, first: input.u64()?, filter_blocks: input.u32()?, tables: input.array()? };
     // Blocks of a part are numbered in 32 bits.
     match u32::try_from(part.blocks()) {
         Ok(_) => Ok(part),
@@ -238,20 +216,9 @@ mod tests {
     const RUN: RunId = RunId([0x22; 16]);
 
     fn root() -> Root {
-        let part = |entries, first| PartFacts {
-            entries,
-            first,
-            filter_blocks: 5,
-            tables: [0x44; 16],
-        };
-        let writing = |byte, stamp| Writing {
-            pack: PackId([byte; 16]),
-            stamp,
-        };
-        Root {
-            packs: vec![writing(1, 9), writing(2, 7), writing(2, 8)],
-            parts: vec![part(258, 0), part(171, 3)],
-        }
+        let part = |entries, first| PartFacts { entries, first, filter_blocks: 5, tables: [0x44; 16] };
+        let writing = |byte, stamp| Writing { pack: PackId([byte; 16]), stamp };
+        Root { packs: vec![writing(1, 9), writing(2, 7), writing(2, 8)], parts: vec![part(258, 0), part(171, 3)] }
     }
 
     fn split(bytes: &[u8]) -> (&[u8], &[u8; TRAILER_LEN]) {
@@ -269,10 +236,7 @@ mod tests {
 
     #[test]
     fn a_root_at_rest() {
-        let small = Root {
-            packs: root().packs[..1].to_vec(),
-            parts: root().parts[..1].to_vec(),
-        };
+        let small = Root { packs: root().packs[..1].to_vec(), parts: root().parts[..1].to_vec() };
         let bytes = small.encode(STORE, RUN);
         let (body, trailer) = split(&bytes);
         let golden = [
@@ -303,14 +267,7 @@ mod tests {
     fn sizes_of_parts() {
         let facts = &root().parts[0];
         assert_eq!(facts.blocks(), 2);
-        assert_eq!(
-            (
-                facts.entries_in(0),
-                facts.entries_in(1),
-                facts.entries_in(2)
-            ),
-            (170, 88, 0)
-        );
+        assert_eq!((facts.entries_in(0), facts.entries_in(1), facts.entries_in(2)), (170, 88, 0));
         assert_eq!(facts.len(), 2 * 4096 + 2 * 8 + 5 * 32);
     }
 
@@ -330,14 +287,8 @@ mod tests {
             decode(&bytes, STORE, RUN)
         };
         assert!(matches!(with(0, b'x'), Err(DecodeError::Magic(_))));
-        assert!(matches!(
-            with(8, 2),
-            Err(DecodeError::Version { found: 2, .. })
-        ));
-        assert!(matches!(
-            with(12, 4),
-            Err(DecodeError::Features { bits: 4, .. })
-        ));
+        assert!(matches!(with(8, 2), Err(DecodeError::Version { found: 2, .. })));
+        assert!(matches!(with(12, 4), Err(DecodeError::Features { bits: 4, .. })));
     }
 
     #[test]
@@ -361,21 +312,12 @@ mod tests {
             decode(&root.encode(STORE, RUN), STORE, RUN)
         };
         let parts = Err(DecodeError::Invalid("parts"));
-        assert_eq!(
-            bad(|r| r.packs.swap(0, 1)),
-            Err(DecodeError::Invalid("order of packs"))
-        );
-        assert_eq!(
-            bad(|r| r.packs[1] = r.packs[0]),
-            Err(DecodeError::Invalid("order of packs"))
-        );
+        assert_eq!(bad(|r| r.packs.swap(0, 1)), Err(DecodeError::Invalid("order of packs")));
+        assert_eq!(bad(|r| r.packs[1] = r.packs[0]), Err(DecodeError::Invalid("order of packs")));
         assert_eq!(bad(|r| r.parts.swap(0, 1)), parts);
         assert_eq!(bad(|r| r.parts[0].entries = 0), parts);
         assert_eq!(bad(|r| r.parts.clear()), parts);
-        assert_eq!(
-            bad(|r| r.parts[0].entries = 1 << 60),
-            Err(DecodeError::Invalid("number of entries"))
-        );
+        assert_eq!(bad(|r| r.parts[0].entries = 1 << 60), Err(DecodeError::Invalid("number of entries")));
         assert_eq!(Root::decode(&[0xff; 64]), Err(DecodeError::Truncated));
     }
 }

@@ -35,18 +35,12 @@ impl Run {
     /// Opens a run: reads its root, and sees that its parts are there and as long as they should be.
     pub(super) fn open(site: &Site, id: RunId) -> Result<Run, Fault> {
         let last = site.objects.open(&site.root_key(id))?;
-        let cut = |more: u64| {
-            last.size()
-                .checked_sub(more)
-                .ok_or(Fault::Damaged("the length"))
-        };
+        let cut = |more: u64| last.size().checked_sub(more).ok_or(Fault::Damaged("the length"));
         let mut trailer = [0; TRAILER_LEN];
         let root_end = cut(TRAILER_LEN as u64)?;
         last.read_at(root_end, &mut trailer)?;
         let root_len = root_len(&trailer)?;
-        let root_start = root_end
-            .checked_sub(root_len)
-            .ok_or(Fault::Damaged("the length"))?;
+        let root_start = root_end.checked_sub(root_len).ok_or(Fault::Damaged("the length"))?;
         let mut root = vec![0; root_len as usize];
         last.read_at(root_start, &mut root)?;
         check(&root, &trailer, site.store, id)?;
@@ -65,12 +59,7 @@ impl Run {
                 return Err(Fault::Damaged("the length"));
             }
             size += len;
-            parts.push(Part::new(
-                object,
-                facts.clone(),
-                number as u32,
-                site.seed(id),
-            ));
+            parts.push(Part::new(object, facts.clone(), number as u32, site.seed(id)));
         }
         parts.reverse();
         Ok(Run {
@@ -87,10 +76,7 @@ impl Run {
 
     /// What a listing shows of it.
     pub(super) fn found(&self) -> Found {
-        Found {
-            root: true,
-            parts: (0..self.parts.len() as u32 - 1).collect(),
-        }
+        Found { root: true, parts: (0..self.parts.len() as u32 - 1).collect() }
     }
 
     /// Why it is not used, if it is not.
@@ -106,9 +92,7 @@ impl Run {
     /// The writings it covers, forgotten ones left out, in order.
     pub(super) fn live_packs(&self) -> impl Iterator<Item = (u32, Writing)> {
         let live = |at: &usize| !self.gone[*at].load(Ordering::Relaxed);
-        (0..self.packs.len())
-            .filter(live)
-            .map(|at| (at as u32, self.packs[at]))
+        (0..self.packs.len()).filter(live).map(|at| (at as u32, self.packs[at]))
     }
 
     /// Packs that are not forgotten.
@@ -167,10 +151,7 @@ impl Run {
             self.fail(fault);
             None
         });
-        found.map(|entry| Place {
-            pack: self.packs[entry.pack as usize].pack,
-            chunk: ChunkNo(entry.chunk),
-        })
+        found.map(|entry| Place { pack: self.packs[entry.pack as usize].pack, chunk: ChunkNo(entry.chunk) })
     }
 
     fn try_find(&self, id: ShortId, scratch: &mut Scratch) -> Result<Option<Entry>, Fault> {
@@ -194,9 +175,7 @@ impl Run {
     /// The first part that can have the id.
     fn start(&self, id: ShortId) -> Option<usize> {
         // The part that begins with this very id may have a neighbour before it that ends with the same.
-        let after = self
-            .parts
-            .partition_point(|part| part.facts.first < id.high);
+        let after = self.parts.partition_point(|part| part.facts.first < id.high);
         (self.entries > 0).then_some(after.saturating_sub(1))
     }
 

@@ -70,8 +70,7 @@ impl Site {
                 None => {}
             }
         }
-        runs.values_mut()
-            .for_each(|found| found.parts.sort_unstable());
+        runs.values_mut().for_each(|found| found.parts.sort_unstable());
         Ok(runs)
     }
 
@@ -120,20 +119,9 @@ mod tests {
         assert_eq!(parse(&format!("{hex}.001f")), Some((run, Some(31))));
         assert_eq!(parse(&format!("{hex}.12345")), Some((run, Some(0x12345))));
         let others = ["", "a", ".", ".0001", "x00102030405060708090a0b0c0d0e0f"];
-        let suffixed = [
-            ".1",
-            ".00001",
-            ".",
-            ".000g",
-            ".0001.",
-            ".123456789",
-            "/0001",
-        ];
+        let suffixed = [".1", ".00001", ".", ".000g", ".0001.", ".123456789", "/0001"];
         let suffixed = suffixed.map(|suffix| format!("{hex}{suffix}"));
-        for name in others
-            .into_iter()
-            .chain(suffixed.iter().map(String::as_str))
-        {
+        for name in others.into_iter().chain(suffixed.iter().map(String::as_str)) {
             assert_eq!(parse(name), None, "{name}");
         }
     }

@@ -28,8 +28,7 @@ impl Index {
         let mut missing = BTreeMap::new();
         for _ in 0..LISTINGS {
             let found = self.site.list().map_err(IndexError::List)?;
-            self.runs
-                .retain(|run| found.get(&run.id).is_some_and(|found| found.root));
+            self.runs.retain(|run| found.get(&run.id).is_some_and(|found| found.root));
             missing = self.open_new(&found);
             self.look_at_incomplete(found);
             if missing.is_empty() {
@@ -72,10 +71,8 @@ impl Index {
     fn look_at_incomplete(&mut self, found: BTreeMap<RunId, Found>) {
         let mine = self.merge.as_ref().map(Merge::id);
         let foreign = |id: &RunId| Some(*id) != mine && !self.doomed.contains_key(id);
-        let incomplete: BTreeMap<RunId, Found> = found
-            .into_iter()
-            .filter(|(id, found)| !found.root && foreign(id))
-            .collect();
+        let incomplete: BTreeMap<RunId, Found> =
+            found.into_iter().filter(|(id, found)| !found.root && foreign(id)).collect();
         for (id, now) in &incomplete {
             if self.incomplete.get(id) == Some(now) {
                 self.doomed.insert(*id, now.clone());
@@ -86,13 +83,9 @@ impl Index {
 
     /// Uses a run from now on.
     pub(super) fn adopt(&mut self, run: Run) {
-        self.forgotten
-            .iter()
-            .for_each(|writing| run.forget(writing));
+        self.forgotten.iter().for_each(|writing| run.forget(writing));
         self.dropped.remove(&run.id);
-        let place = self
-            .runs
-            .partition_point(|other| other.entries >= run.entries);
+        let place = self.runs.partition_point(|other| other.entries >= run.entries);
         self.runs.insert(place, Arc::new(run));
     }
 
@@ -122,12 +115,7 @@ impl Index {
         self.refresh()?;
         let runs = self.chosen();
         if !runs.is_empty() {
-            self.merge = Some(Merge::new(
-                &self.site,
-                self.new_id(),
-                runs,
-                self.limits.part,
-            ));
+            self.merge = Some(Merge::new(&self.site, self.new_id(), runs, self.limits.part));
         }
         Ok(true)
     }
@@ -145,10 +133,7 @@ impl Index {
             self.dropped.insert(run.id, Dropped { run: run.id, why });
         }
         let runs = &self.runs;
-        let replaced = |lost: &Run| {
-            lost.live_packs()
-                .all(|(_, writing)| runs.iter().any(|run| run.covers(&writing)))
-        };
+        let replaced = |lost: &Run| lost.live_packs().all(|(_, writing)| runs.iter().any(|run| run.covers(&writing)));
         for run in self.lost.extract_if(.., |lost| replaced(lost)) {
             self.doomed.insert(run.id, run.found());
         }
@@ -190,17 +175,10 @@ impl Index {
 
     /// The runs to merge next; empty if there is nothing to gain.
     fn chosen(&self) -> Vec<Arc<Run>> {
-        let size = |run: &Arc<Run>| RunSize {
-            entries: run.entries,
-            packs: run.packs(),
-            live: run.live(),
-        };
+        let size = |run: &Arc<Run>| RunSize { entries: run.entries, packs: run.packs(), live: run.live() };
         let sizes: Vec<RunSize> = self.runs.iter().map(size).collect();
         let choice = policy::choose(&sizes, self.limits.fan_out).unwrap_or_default();
-        choice
-            .into_iter()
-            .map(|at| Arc::clone(&self.runs[at]))
-            .collect()
+        choice.into_iter().map(|at| Arc::clone(&self.runs[at])).collect()
     }
 
     fn go_on(&mut self, merge: Merge) -> Result<(), IndexError> {
@@ -224,11 +202,7 @@ impl Index {
                 self.doomed.insert(run, found);
                 // Another process took the parts for those of a crashed one: the merge was in vain.
                 let in_vain = matches!(fault, Fault::Missing);
-                return if in_vain {
-                    Ok(())
-                } else {
-                    Err(IndexError::Written { run, source: fault })
-                };
+                return if in_vain { Ok(()) } else { Err(IndexError::Written { run, source: fault }) };
             }
         };
         for input in inputs {

@@ -39,10 +39,7 @@ impl RunWriter {
     /// left out. Returns whether a part was written.
     pub(super) fn push(&mut self, site: &Site, entry: Entry) -> Result<bool, ObjectError> {
         assert!(self.last <= Some(entry), "entries out of order");
-        assert!(
-            (entry.pack as usize) < self.packs.len(),
-            "an entry of an unknown pack"
-        );
+        assert!((entry.pack as usize) < self.packs.len(), "an entry of an unknown pack");
         if self.last == Some(entry) {
             return Ok(false);
         }
@@ -69,20 +66,13 @@ impl RunWriter {
     pub(super) fn finish(mut self, site: &Site) -> Result<(), ObjectError> {
         let (blocks, tables, facts) = self.part.finish();
         self.done.push(facts);
-        let root = Root {
-            packs: self.packs,
-            parts: self.done,
-        };
+        let root = Root { packs: self.packs, parts: self.done };
         let root = root.encode(site.store, self.id);
-        site.objects
-            .put_new(&site.root_key(self.id), &[&blocks, &tables, &root])
+        site.objects.put_new(&site.root_key(self.id), &[&blocks, &tables, &root])
     }
 
     /// What may be there of it before it is finished.
     pub(super) fn found(&self) -> Found {
-        Found {
-            root: false,
-            parts: (0..self.done.len() as u32).collect(),
-        }
+        Found { root: false, parts: (0..self.done.len() as u32).collect() }
     }
 }

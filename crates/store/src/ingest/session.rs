@@ -36,7 +36,7 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Tuning { threads, level: 1, frame_pages: 32, pack_plain: 32 << 20 }
+        Tuning { threads, level: 3, frame_pages: 32, pack_plain: 32 << 20 }
     }
 }
 
@@ -121,9 +121,12 @@ impl Ingest {
                 Done::Put(pack, object, outcome)
             }
         };
-        Pool::run(tuning.threads, || Compressor::new(tuning.level), work, |workers| {
-            Run { ingest: self, workers, in_flight: 0, puts: 0, early: BTreeMap::new() }.go(count, sink)
-        })
+        Pool::run(
+            tuning.threads,
+            || Compressor::new(tuning.level),
+            work,
+            |workers| Run { ingest: self, workers, in_flight: 0, puts: 0, early: BTreeMap::new() }.go(count, sink),
+        )
     }
 
     /// Puts a blob into the open pack.
@@ -209,9 +212,7 @@ impl Ingest {
         let most = self.tuning.pack_plain;
         let newest = self.next_pack.wrapping_sub(1);
         let pending = !self.pending.is_empty();
-        let full = self.packs.extract_if(.., |n, p| {
-            p.plain() >= most && p.is_sealed() && !(pending && *n == newest)
-        });
+        let full = self.packs.extract_if(.., |n, p| p.plain() >= most && p.is_sealed() && !(pending && *n == newest));
         full.map(|(_, p)| p).collect()
     }
 }

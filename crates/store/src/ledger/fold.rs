@@ -32,34 +32,17 @@ pub(super) fn write_state(
     if view.entries_since_state() == 0 || newest >= seq {
         return Ok(None);
     }
-    let mut writer = PartWriter {
-        io,
-        object: free_number(io, seq)?,
-        payload: Vec::new(),
-        salt: &mut salt,
-    };
+    let mut writer = PartWriter { io, object: free_number(io, seq)?, payload: Vec::new(), salt: &mut salt };
     let parts = new_parts(io, view, &mut writer)?;
     if !writer.payload.is_empty() {
         let twin = twin::encode(Kind::Parts, io.place.store, &writer.payload);
         put_once(io, "parts", writer.object, &twin.parts())?;
     }
-    let state = State {
-        last: view.last(),
-        parts: parts.iter().map(|p| p.place.clone()).collect(),
-    };
-    let sealed = boxes::seal(
-        &io.place.key,
-        salt(),
-        &io.aad("backstay state 1", &[seq]),
-        &state.encode(),
-    );
+    let state = State { last: view.last(), parts: parts.iter().map(|p| p.place.clone()).collect() };
+    let sealed = boxes::seal(&io.place.key, salt(), &io.aad("backstay state 1", &[seq]), &state.encode());
     let twin = twin::encode(Kind::State, io.place.store, &sealed);
     match io.home().put_new(&io.key("state", seq), &twin.parts()) {
-        Ok(()) => Ok(Some(StateAt {
-            seq,
-            last: Some(view.last()),
-            parts,
-        })),
+        Ok(()) => Ok(Some(StateAt { seq, last: Some(view.last()), parts })),
         // Somebody else folded at the same entry: theirs is as good. Our parts are superfluous and go with the next fold.
         Err(ObjectError::Exists(_)) => Ok(None),
         Err(error) => Err(LedgerError::Home(error)),
@@ -73,17 +56,11 @@ fn free_number(io: &LedgerIo, seq: u64) -> Result<u64, LedgerError> {
 }
 
 fn put_once(io: &LedgerIo, kind: &str, number: u64, parts: &[&[u8]]) -> Result<(), LedgerError> {
-    io.home()
-        .put_new(&io.key(kind, number), parts)
-        .map_err(LedgerError::Home)
+    io.home().put_new(&io.key(kind, number), parts).map_err(LedgerError::Home)
 }
 
 /// The parts of the new state: old ones where nothing changed.
-fn new_parts(
-    io: &LedgerIo,
-    view: &View,
-    writer: &mut PartWriter<'_>,
-) -> Result<Vec<Arc<Part>>, LedgerError> {
+fn new_parts(io: &LedgerIo, view: &View, writer: &mut PartWriter<'_>) -> Result<Vec<Arc<Part>>, LedgerError> {
     let old = &view.state().parts;
     if old.is_empty() {
         return Ok(writer.write(view.all_rows()?));
@@ -106,11 +83,7 @@ fn new_parts(
 /// Parts with changed rows, and those that alone keep a mostly useless object alive.
 fn touched_parts(io: &LedgerIo, view: &View) -> Result<BTreeSet<usize>, LedgerError> {
     let parts = &view.state().parts;
-    let holds = |key: &Vec<u8>| {
-        parts
-            .partition_point(|p| p.place.first_key <= *key)
-            .saturating_sub(1)
-    };
+    let holds = |key: &Vec<u8>| parts.partition_point(|p| p.place.first_key <= *key).saturating_sub(1);
     let mut touched: BTreeSet<usize> = view.changed_keys().map(holds).collect();
     let mut live: BTreeMap<u64, u64> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
@@ -120,17 +93,8 @@ fn touched_parts(io: &LedgerIo, view: &View) -> Result<BTreeSet<usize>, LedgerEr
     }
     let sizes: BTreeMap<u64, u64> = io.numbers("parts")?.into_iter().collect();
     // A parts object is two copies: a quarter alive of one is an eighth of its size.
-    let wasteful = |object: u64| {
-        live.get(&object)
-            .is_some_and(|l| l * 8 < sizes.get(&object).copied().unwrap_or(0))
-    };
-    touched.extend(
-        parts
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| wasteful(p.place.object))
-            .map(|(i, _)| i),
-    );
+    let wasteful = |object: u64| live.get(&object).is_some_and(|l| l * 8 < sizes.get(&object).copied().unwrap_or(0));
+    touched.extend(parts.iter().enumerate().filter(|(_, p)| wasteful(p.place.object)).map(|(i, _)| i));
     Ok(touched)
 }
 
@@ -208,21 +172,15 @@ pub(super) fn delete_superfluous(io: &Arc<LedgerIo>) -> Result<(), LedgerError> 
         return Ok(());
     }
     for (seq, _) in states.iter().filter(|(n, _)| *n < older) {
-        io.home()
-            .delete(&io.key("state", *seq))
-            .map_err(LedgerError::Home)?;
+        io.home().delete(&io.key("state", *seq)).map_err(LedgerError::Home)?;
     }
     for (seq, _) in io.numbers("entry")?.iter().filter(|(n, _)| *n <= older) {
-        io.home()
-            .delete(&io.key("entry", *seq))
-            .map_err(LedgerError::Home)?;
+        io.home().delete(&io.key("entry", *seq)).map_err(LedgerError::Home)?;
     }
     // A part with a number above the newer state's may belong to a fold that is going on.
     let done = |n: u64| n <= newer && !kept_parts.contains(&n);
     for (number, _) in io.numbers("parts")?.iter().filter(|(n, _)| done(*n)) {
-        io.home()
-            .delete(&io.key("parts", *number))
-            .map_err(LedgerError::Home)?;
+        io.home().delete(&io.key("parts", *number)).map_err(LedgerError::Home)?;
     }
     Ok(())
 }

@@ -27,29 +27,20 @@ pub(super) struct LedgerIo {
 
 impl LedgerIo {
     pub(super) fn new(place: Place) -> Self {
-        let domain = place
-            .folder
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let domain = place.folder.rsplit('/').next().unwrap_or_default().to_owned();
         LedgerIo { place, domain }
     }
 
     pub(super) fn key(&self, kind: &str, seq: u64) -> Key {
-        Key::new(names::numbered(&self.place.folder, kind, seq))
-            .expect("names of ledger objects are keys")
+        Key::new(names::numbered(&self.place.folder, kind, seq)).expect("names of ledger objects are keys")
     }
 
     /// Numbers of the objects of a kind, in order, with their sizes.
     pub(super) fn numbers(&self, kind: &str) -> Result<Vec<(u64, u64)>, LedgerError> {
-        let prefix =
-            Key::new(format!("{}/{kind}", self.place.folder)).expect("folders of ledgers are keys");
+        let prefix = Key::new(format!("{}/{kind}", self.place.folder)).expect("folders of ledgers are keys");
         let listed = self.home().list(&prefix).map_err(LedgerError::Home)?;
-        let mut numbers: Vec<_> = listed
-            .iter()
-            .filter_map(|l| Some((names::number_of(l.key.as_str())?, l.size)))
-            .collect();
+        let mut numbers: Vec<_> =
+            listed.iter().filter_map(|l| Some((names::number_of(l.key.as_str())?, l.size))).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -61,25 +52,13 @@ impl LedgerIo {
     /// What binds a box to its place: two ledgers, vaults or numbers never share it.
     pub(super) fn aad(&self, what: &str, numbers: &[u64]) -> Vec<u8> {
         let mut aad = [what.as_bytes(), self.domain.as_bytes(), &self.place.vault.0].concat();
-        numbers
-            .iter()
-            .for_each(|n| aad.extend_from_slice(&n.to_le_bytes()));
+        numbers.iter().for_each(|n| aad.extend_from_slice(&n.to_le_bytes()));
         aad
     }
 
     /// Writes an entry; says the digest that the next one names.
-    pub(super) fn put_entry(
-        &self,
-        seq: u64,
-        entry: &Entry,
-        salt: [u8; 16],
-    ) -> Result<Digest, LedgerError> {
-        let sealed = boxes::seal(
-            &self.place.key,
-            salt,
-            &self.aad("backstay entry 1", &[seq]),
-            &entry.encode(),
-        );
+    pub(super) fn put_entry(&self, seq: u64, entry: &Entry, salt: [u8; 16]) -> Result<Digest, LedgerError> {
+        let sealed = boxes::seal(&self.place.key, salt, &self.aad("backstay entry 1", &[seq]), &entry.encode());
         let twin = twin::encode(Kind::Entry, self.place.store, &sealed);
         let key = self.key("entry", seq);
         let digest = match self.home().put_new(&key, &twin.parts()) {
@@ -105,16 +84,9 @@ impl LedgerIo {
     }
 
     /// The home failed while an entry was written. If the entry is there and is ours, it was committed.
-    fn settle_doubt(
-        &self,
-        key: Key,
-        source: std::io::Error,
-        ours: &[u8],
-    ) -> Result<Digest, LedgerError> {
+    fn settle_doubt(&self, key: Key, source: std::io::Error, ours: &[u8]) -> Result<Digest, LedgerError> {
         let found = self.home().get(&key);
-        let decoded = found
-            .as_deref()
-            .map(|bytes| twin::decode(bytes, Kind::Entry, Some(self.place.store)));
+        let decoded = found.as_deref().map(|bytes| twin::decode(bytes, Kind::Entry, Some(self.place.store)));
         match decoded {
             Ok(Ok(twin)) if twin.payload == ours => Ok(chain(ours)),
             Ok(Ok(_)) => Err(LedgerError::Home(ObjectError::Exists(key))),
@@ -153,37 +125,17 @@ impl LedgerIo {
     pub(super) fn read_state(&self, seq: u64) -> Result<StateAt, LedgerError> {
         let key = self.key("state", seq);
         let object = self.home().get(&key).map_err(LedgerError::Home)?;
-        let plain = self.unwrap(
-            &object,
-            Kind::State,
-            &key,
-            &self.aad("backstay state 1", &[seq]),
-        )?;
+        let plain = self.unwrap(&object, Kind::State, &key, &self.aad("backstay state 1", &[seq]))?;
         let state = State::decode(&plain.0).map_err(|e| LedgerError::decode(key.as_str(), &e))?;
-        let parts = state
-            .parts
-            .into_iter()
-            .map(|p| Arc::new(Part::new(p)))
-            .collect();
-        Ok(StateAt {
-            seq,
-            last: Some(state.last),
-            parts,
-        })
+        let parts = state.parts.into_iter().map(|p| Arc::new(Part::new(p))).collect();
+        Ok(StateAt { seq, last: Some(state.last), parts })
     }
 
     /// Opens an object of a kind: its plaintext, its sealed payload's digest.
-    fn unwrap(
-        &self,
-        object: &[u8],
-        kind: Kind,
-        key: &Key,
-        aad: &[u8],
-    ) -> Result<(Vec<u8>, Digest), LedgerError> {
-        let twin = twin::decode(object, kind, Some(self.place.store))
-            .map_err(|e| LedgerError::decode(key.as_str(), &e))?;
-        let plain = boxes::open(&self.place.key, aad, twin.payload)
-            .map_err(|e| LedgerError::open(key.as_str(), e))?;
+    fn unwrap(&self, object: &[u8], kind: Kind, key: &Key, aad: &[u8]) -> Result<(Vec<u8>, Digest), LedgerError> {
+        let twin =
+            twin::decode(object, kind, Some(self.place.store)).map_err(|e| LedgerError::decode(key.as_str(), &e))?;
+        let plain = boxes::open(&self.place.key, aad, twin.payload).map_err(|e| LedgerError::open(key.as_str(), e))?;
         Ok((plain, chain(twin.payload)))
     }
 
@@ -199,10 +151,7 @@ impl LedgerIo {
             while let Some((entry, digest)) = self.read_entry(view.seq() + 1)? {
                 if entry.previous != view.last() {
                     let name = self.key("entry", view.seq() + 1).as_str().to_owned();
-                    return Err(LedgerError::Damaged {
-                        name,
-                        why: "it does not follow the entry before it".into(),
-                    });
+                    return Err(LedgerError::Damaged { name, why: "it does not follow the entry before it".into() });
                 }
                 view.apply(entry.changes, digest);
             }
@@ -211,9 +160,7 @@ impl LedgerIo {
             }
             // The next entry is lost, unless it was folded away after we looked for a newer state.
         }
-        Err(LedgerError::Gap {
-            missing: view.seq() + 1,
-        })
+        Err(LedgerError::Gap { missing: view.seq() + 1 })
     }
 
     fn read_entry(&self, seq: u64) -> Result<Option<(Entry, Digest)>, LedgerError> {
@@ -223,12 +170,7 @@ impl LedgerIo {
             Err(ObjectError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(LedgerError::Home(error)),
         };
-        let (plain, digest) = self.unwrap(
-            &object,
-            Kind::Entry,
-            &key,
-            &self.aad("backstay entry 1", &[seq]),
-        )?;
+        let (plain, digest) = self.unwrap(&object, Kind::Entry, &key, &self.aad("backstay entry 1", &[seq]))?;
         let entry = Entry::decode(&plain).map_err(|e| LedgerError::decode(key.as_str(), &e))?;
         Ok(Some((entry, digest)))
     }
@@ -238,14 +180,9 @@ impl LedgerIo {
         let key = self.key("parts", part.object);
         let object = self.home().open(&key).map_err(LedgerError::Home)?;
         let aad = self.aad("backstay part 1", &[part.object, part.offset]);
-        let mut outcome = Err(LedgerError::decode(
-            key.as_str(),
-            &backstay_format::DecodeError::Truncated,
-        ));
+        let mut outcome = Err(LedgerError::decode(key.as_str(), &backstay_format::DecodeError::Truncated));
         for start in [0, twin::second_copy(object.size())] {
-            let from = start
-                .saturating_add(twin::HEADER_LEN as u64)
-                .saturating_add(part.offset);
+            let from = start.saturating_add(twin::HEADER_LEN as u64).saturating_add(part.offset);
             let end = from.saturating_add(part.len);
             if part.plain > MAX_PART || end > object.size() {
                 continue;
@@ -264,28 +201,16 @@ impl LedgerIo {
         outcome
     }
 
-    fn open_part(
-        &self,
-        part: &PartRef,
-        aad: &[u8],
-        sealed: &[u8],
-        name: &str,
-    ) -> Result<Rows, LedgerError> {
-        let packed =
-            boxes::open(&self.place.key, aad, sealed).map_err(|e| LedgerError::open(name, e))?;
-        let plain = Decompressor::default()
-            .decompress(&packed, part.plain as usize)
-            .map_err(|e| LedgerError::open(name, e))?;
+    fn open_part(&self, part: &PartRef, aad: &[u8], sealed: &[u8], name: &str) -> Result<Rows, LedgerError> {
+        let packed = boxes::open(&self.place.key, aad, sealed).map_err(|e| LedgerError::open(name, e))?;
+        let plain =
+            Decompressor::default().decompress(&packed, part.plain as usize).map_err(|e| LedgerError::open(name, e))?;
         let rows = decode_part(&plain).map_err(|e| LedgerError::decode(name, &e))?;
-        let as_promised = rows.len() as u64 == part.rows
-            && rows.first().is_some_and(|(k, _)| *k == part.first_key);
+        let as_promised = rows.len() as u64 == part.rows && rows.first().is_some_and(|(k, _)| *k == part.first_key);
         if as_promised {
             Ok(rows)
         } else {
-            Err(LedgerError::decode(
-                name,
-                &backstay_format::DecodeError::Invalid("part"),
-            ))
+            Err(LedgerError::decode(name, &backstay_format::DecodeError::Invalid("part")))
         }
     }
 }
@@ -293,11 +218,7 @@ impl LedgerIo {
 /// Reads all objects of a ledger in both copies.
 pub(super) fn check(io: &Arc<LedgerIo>) -> Result<Vec<LedgerError>, LedgerError> {
     let mut findings = Vec::new();
-    for (name, kind) in [
-        ("state", Kind::State),
-        ("entry", Kind::Entry),
-        ("parts", Kind::Parts),
-    ] {
+    for (name, kind) in [("state", Kind::State), ("entry", Kind::Entry), ("parts", Kind::Parts)] {
         for (seq, _) in io.numbers(name)? {
             let key = io.key(name, seq);
             let object = match io.home().get(&key) {
@@ -309,10 +230,7 @@ pub(super) fn check(io: &Arc<LedgerIo>) -> Result<Vec<LedgerError>, LedgerError>
                 Ok(twin) if twin.both => {}
                 Ok(_) => {
                     let why = "one of its two copies is damaged".to_owned();
-                    findings.push(LedgerError::Damaged {
-                        name: key.as_str().to_owned(),
-                        why,
-                    });
+                    findings.push(LedgerError::Damaged { name: key.as_str().to_owned(), why });
                 }
                 Err(error) => findings.push(LedgerError::decode(key.as_str(), &error)),
             }

@@ -70,17 +70,11 @@ impl LedgerError {
     }
 
     fn decode(name: &str, error: &DecodeError) -> Self {
-        LedgerError::Damaged {
-            name: name.to_owned(),
-            why: error.to_string(),
-        }
+        LedgerError::Damaged { name: name.to_owned(), why: error.to_string() }
     }
 
     fn open(name: &str, error: OpenError) -> Self {
-        LedgerError::Damaged {
-            name: name.to_owned(),
-            why: error.to_string(),
-        }
+        LedgerError::Damaged { name: name.to_owned(), why: error.to_string() }
     }
 }
 
@@ -136,15 +130,7 @@ impl Ledger {
         let io = Arc::new(io::LedgerIo::new(place));
         let mut view = io.newest_state()?;
         let damage = io.catch_up(&mut view).err();
-        Ok((
-            Ledger {
-                io,
-                random,
-                view: Mutex::new(Arc::new(view)),
-                committing: Mutex::default(),
-            },
-            damage,
-        ))
+        Ok((Ledger { io, random, view: Mutex::new(Arc::new(view)), committing: Mutex::default() }, damage))
     }
 
     /// The rows as last seen by this process: a snapshot that never changes.

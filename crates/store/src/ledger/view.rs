@@ -41,10 +41,7 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn new(place: PartRef) -> Self {
-        Part {
-            place,
-            rows: Mutex::new(None),
-        }
+        Part { place, rows: Mutex::new(None) }
     }
 
     pub(super) fn rows(&self, io: &LedgerIo) -> Result<Arc<Rows>, LedgerError> {
@@ -61,13 +58,7 @@ impl Part {
 impl View {
     pub(super) fn new(io: Arc<LedgerIo>, state: StateAt) -> Self {
         let (seq, last) = (state.seq, state.last.unwrap_or(Digest([0; 32])));
-        View {
-            io,
-            seq,
-            last,
-            state,
-            overlay: BTreeMap::new(),
-        }
+        View { io, seq, last, state, overlay: BTreeMap::new() }
     }
 
     /// Number of the newest entry in it.
@@ -92,8 +83,7 @@ impl View {
     }
 
     pub(super) fn apply(&mut self, changes: Vec<Change>, digest: Digest) {
-        self.overlay
-            .extend(changes.into_iter().map(|c| (c.key, c.value)));
+        self.overlay.extend(changes.into_iter().map(|c| (c.key, c.value)));
         self.seq += 1;
         self.last = digest;
     }
@@ -113,10 +103,7 @@ impl View {
         if let Some(value) = self.overlay.get(key) {
             return Ok(value.clone());
         }
-        let after = self
-            .state
-            .parts
-            .partition_point(|p| p.place.first_key.as_slice() <= key);
+        let after = self.state.parts.partition_point(|p| p.place.first_key.as_slice() <= key);
         let Some(part) = after.checked_sub(1).and_then(|i| self.state.parts.get(i)) else {
             return Ok(None);
         };
@@ -158,16 +145,8 @@ impl View {
     ///
     /// # Errors
     /// As [`View::prefix`].
-    pub fn last_in(
-        &self,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, LedgerError> {
-        let newest = self
-            .overlay
-            .range::<[u8], _>((from, to))
-            .rev()
-            .find(|(_, v)| v.is_some());
+    pub fn last_in(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, LedgerError> {
+        let newest = self.overlay.range::<[u8], _>((from, to)).rev().find(|(_, v)| v.is_some());
         let newest = newest.and_then(|(k, v)| Some((k.clone(), v.clone()?)));
         for part in self.parts_in(from, to).iter().rev() {
             let rows = part.rows(&self.io)?;
@@ -183,15 +162,13 @@ impl View {
         let parts = &self.state.parts;
         let start = match from {
             Bound::Unbounded => 0,
-            Bound::Included(k) | Bound::Excluded(k) => parts
-                .partition_point(|p| p.place.first_key.as_slice() <= k)
-                .saturating_sub(1),
+            Bound::Included(k) | Bound::Excluded(k) => {
+                parts.partition_point(|p| p.place.first_key.as_slice() <= k).saturating_sub(1)
+            }
         };
         let end = match to {
             Bound::Unbounded => parts.len(),
-            Bound::Included(k) | Bound::Excluded(k) => {
-                parts.partition_point(|p| p.place.first_key.as_slice() <= k)
-            }
+            Bound::Included(k) | Bound::Excluded(k) => parts.partition_point(|p| p.place.first_key.as_slice() <= k),
         };
         parts.get(start..end).unwrap_or_default()
     }
@@ -199,14 +176,8 @@ impl View {
     /// The rows between a part's first key and the next part's, as they are now.
     pub(super) fn rows_of_part(&self, index: usize) -> Result<Rows, LedgerError> {
         let parts = &self.state.parts;
-        let from = if index == 0 {
-            Bound::Unbounded
-        } else {
-            Bound::Included(parts[index].place.first_key.as_slice())
-        };
-        let to = parts.get(index + 1).map_or(Bound::Unbounded, |p| {
-            Bound::Excluded(p.place.first_key.as_slice())
-        });
+        let from = if index == 0 { Bound::Unbounded } else { Bound::Included(parts[index].place.first_key.as_slice()) };
+        let to = parts.get(index + 1).map_or(Bound::Unbounded, |p| Bound::Excluded(p.place.first_key.as_slice()));
         self.range(from, to)
     }
 

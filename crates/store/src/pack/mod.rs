@@ -7,10 +7,10 @@ mod ends;
 mod read;
 mod shrink;
 
-pub use ends::check_ends;
 pub use build::{BlobPlace, FinishedPack, OpenPack, SealedFrame};
-pub use shrink::{Shrunk, shrink};
+pub use ends::check_ends;
 pub use read::{PackReader, ReadError, parse_table};
+pub use shrink::{Shrunk, shrink};
 
 use backstay_env::random::Random;
 use backstay_env::time::Clock;

@@ -165,7 +165,12 @@ impl PackReader {
     ///
     /// # Errors
     /// [`ReadError::Frame`] when it is damaged.
-    pub fn read_frame(&self, frame: FrameNo, namer: &ChunkNamer, zstd: &mut Decompressor) -> Result<Vec<u8>, ReadError> {
+    pub fn read_frame(
+        &self,
+        frame: FrameNo,
+        namer: &ChunkNamer,
+        zstd: &mut Decompressor,
+    ) -> Result<Vec<u8>, ReadError> {
         let (at, stored) = self.extent_of(frame).filter(|(_, stored)| *stored > 0).ok_or(ReadError::Missing {
             pack: self.pack,
             what: "frame",

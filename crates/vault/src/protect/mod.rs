@@ -270,7 +270,8 @@ impl Base {
     fn continued(&self, vault: &Vault, view: &View, name: &str, disks: &[DiskNo]) -> Result<Machine, VaultError> {
         let now = find_machine(view, name)?;
         let boundary = now.as_ref().map_or(Ok(PointNo::BEGINNING), |m| newest_boundary(view, m.id))?;
-        let same = now.as_ref().map(|m| (m.id, m.row.next_disk)) == self.machine.as_ref().map(|m| (m.id, m.row.next_disk));
+        let same =
+            now.as_ref().map(|m| (m.id, m.row.next_disk)) == self.machine.as_ref().map(|m| (m.id, m.row.next_disk));
         if !same || boundary != self.boundary {
             return Err(VaultError::Overtaken);
         }

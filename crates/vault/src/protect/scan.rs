@@ -20,8 +20,9 @@ use crate::{Vault, VaultError};
 /// Pages in a segment: 4 MiB. Chunks do not cross its ends.
 const SEGMENT: u64 = 1024;
 
-/// How chunks are cut: about 64 KiB on average.
-const CUT: CutSize = CutSize { least: 4, bits: 4, most: 64 };
+/// How chunks are cut: about 40 KiB on average. Frames of many chunks are compressed together, so that short chunks, which
+/// deduplicate better, do not compress worse.
+const CUT: CutSize = CutSize { least: 2, bits: 3, most: 64 };
 
 /// Something to say about a run of pages: a content that needs no chunk, or `None` for the next chunk.
 pub(super) struct Found {

@@ -55,7 +55,12 @@ fn thinned_timelines_restore_bit_for_bit_and_shrink() {
     check_all(&world, &states);
     let (before, objects) = world.packs();
     assert!(objects < 120, "{objects} objects: small packs are put together");
-    for drop in [vec![1, 2, 3], (10..60).collect(), vec![119, 120], (4..=100).step_by(2).filter(|n| !(10..60).contains(n)).collect()] {
+    for drop in [
+        vec![1, 2, 3],
+        (10..60).collect(),
+        vec![119, 120],
+        (4..=100).step_by(2).filter(|n| !(10..60).contains(n)).collect(),
+    ] {
         let drop: BTreeSet<u64> = drop.into_iter().collect();
         states.retain(|n, _| !drop.contains(n));
         forget(&world.open(), &drop.iter().map(|n| PointNo(*n)).collect());

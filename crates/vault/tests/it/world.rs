@@ -52,8 +52,7 @@ pub(crate) fn protect(vault: &Vault, disk: &Vec<u8>) -> Made {
 
 pub(crate) fn try_protect(vault: &Vault, disk: &Vec<u8>, used: Vec<std::ops::Range<u64>>) -> Result<Made, VaultError> {
     let verdict = || Verdict { consistency: Consistency::Still, stamps: vec![] };
-    let source =
-        Source { name: "sda".into(), origin: "memory".into(), volume: disk, used, excluded: Vec::new() };
+    let source = Source { name: "sda".into(), origin: "memory".into(), volume: disk, used, excluded: Vec::new() };
     vault.protect(&Capture {
         machine: "alpha",
         sources: vec![source],
@@ -82,4 +81,3 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     }
     out
 }
-

@@ -10,9 +10,7 @@ pub(crate) struct Borg;
 
 fn borg(place: &Place, verb: &str) -> Command {
     let mut command = place.command("borg");
-    command
-        .env("BORG_PASSPHRASE", "bench")
-        .env("BORG_BASE_DIR", &place.home);
+    command.env("BORG_PASSPHRASE", "bench").env("BORG_BASE_DIR", &place.home);
     command.env("BORG_REPO", &place.store).arg(verb);
     command
 }
@@ -39,11 +37,9 @@ impl Contender for Borg {
     /// `borg extract` wants the archive's name; the newest is asked for in the same measured run.
     fn restore(&self, place: &Place) -> Command {
         let mut command = place.command("sh");
-        command
-            .env("BORG_PASSPHRASE", "bench")
-            .env("BORG_BASE_DIR", &place.home)
-            .env("BORG_REPO", &place.store);
-        let script = "mkdir -p out && cd out && newest=$(borg list --last 1 --format '{archive}') && borg extract \"::$newest\"";
+        command.env("BORG_PASSPHRASE", "bench").env("BORG_BASE_DIR", &place.home).env("BORG_REPO", &place.store);
+        let script =
+            "mkdir -p out && cd out && newest=$(borg list --last 1 --format '{archive}') && borg extract \"::$newest\"";
         command.args(["-euc", script]);
         command
     }

@@ -10,10 +10,7 @@ pub(crate) struct Casync;
 
 fn casync(place: &Place, verb: &str) -> Command {
     let mut command = place.command("casync");
-    command
-        .arg(verb)
-        .arg("--store")
-        .arg(place.store.join("chunks.castr"));
+    command.arg(verb).arg("--store").arg(place.store.join("chunks.castr"));
     command.arg(place.store.join("disk.caibx"));
     command
 }

@@ -50,10 +50,7 @@ impl Place {
     /// A command that looks for its settings in our folder and nowhere else.
     pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command
-            .current_dir(&self.dir)
-            .env("HOME", &self.home)
-            .env("XDG_CACHE_HOME", self.home.join("cache"));
+        command.current_dir(&self.dir).env("HOME", &self.home).env("XDG_CACHE_HOME", self.home.join("cache"));
         command
     }
 }

@@ -10,14 +10,8 @@ pub(crate) struct Restic;
 
 fn restic(place: &Place) -> Command {
     let mut command = place.command("restic");
-    command
-        .env("RESTIC_PASSWORD", "bench")
-        .arg("--repo")
-        .arg(&place.store);
-    command
-        .arg("--cache-dir")
-        .arg(place.home.join("restic"))
-        .arg("--quiet");
+    command.env("RESTIC_PASSWORD", "bench").arg("--repo").arg(&place.store);
+    command.arg("--cache-dir").arg(place.home.join("restic")).arg("--quiet");
     command
 }
 

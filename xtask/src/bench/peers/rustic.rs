@@ -11,14 +11,8 @@ pub(crate) struct Rustic(pub(crate) PathBuf);
 impl Rustic {
     fn rustic(&self, place: &Place, arguments: &[&str]) -> Command {
         let mut command = place.command(&self.0);
-        command
-            .env("RUSTIC_PASSWORD", "bench")
-            .env("RUSTIC_CACHE_DIR", place.home.join("rustic"));
-        command
-            .env("RUSTIC_NO_PROGRESS", "true")
-            .arg("--repository")
-            .arg(&place.store)
-            .args(arguments);
+        command.env("RUSTIC_PASSWORD", "bench").env("RUSTIC_CACHE_DIR", place.home.join("rustic"));
+        command.env("RUSTIC_NO_PROGRESS", "true").arg("--repository").arg(&place.store).args(arguments);
         command
     }
 }

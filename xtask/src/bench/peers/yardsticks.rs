@@ -33,11 +33,7 @@ impl Contender for Zstd {
         None
     }
     fn protect(&self, place: &Place) -> Command {
-        command(
-            place,
-            "zstd",
-            &["-q", "-f", "-1", "-T0", "disk.img", "-o", "store"],
-        )
+        command(place, "zstd", &["-q", "-f", "-1", "-T0", "disk.img", "-o", "store"])
     }
     fn restore(&self, place: &Place) -> Command {
         command(place, "zstd", &["-q", "-d", "store", "-o", "out"])

@@ -59,9 +59,7 @@ impl Area {
     /// `Unsupported` for a log on another device, `Damaged` for one outside the volume.
     pub(super) fn open(disk: &Disk<'_>, geometry: &Geometry) -> Result<Area, TreeError> {
         if geometry.log_start == 0 {
-            return Err(TreeError::Unsupported(
-                "XFS with its log on another device".into(),
-            ));
+            return Err(TreeError::Unsupported("XFS with its log on another device".into()));
         }
         let start = geometry.offset(geometry.log_start, geometry.log_blocks.into());
         let start = start.ok_or_else(|| damaged("the log lies outside the file system"))?;
@@ -70,12 +68,7 @@ impl Area {
             return Err(damaged("the log lies outside the volume"));
         }
         let blocks = bytes / BASIC_BLOCK;
-        Ok(Area {
-            start,
-            blocks,
-            uuid: geometry.user_uuid,
-            checked: geometry.v5,
-        })
+        Ok(Area { start, blocks, uuid: geometry.user_uuid, checked: geometry.v5 })
     }
 
     /// `count` blocks from `at` on, around the end of the log where needed. `count` is at most the log's length.
@@ -111,15 +104,11 @@ impl Area {
         let wrong = |what: &str| damaged(format!("log record at block {at}: {what}"));
         let (version, len, operations) = (b.be32(8)?, b.be32(12)?, b.be32(40)?);
         if !(1..=2).contains(&version) {
-            return Err(TreeError::Unsupported(format!(
-                "XFS log of version {version}"
-            )));
+            return Err(TreeError::Unsupported(format!("XFS log of version {version}")));
         }
         let (format, stored_size) = (b.be32(300)?, b.be32(320)?);
         if format != FORMAT_LITTLE_ENDIAN {
-            return Err(TreeError::Unsupported(format!(
-                "XFS log written by another kind of machine ({format})"
-            )));
+            return Err(TreeError::Unsupported(format!("XFS log written by another kind of machine ({format})")));
         }
         if b.uuid(304)? != self.uuid {
             return Err(wrong("of another file system"));
@@ -140,15 +129,8 @@ impl Area {
         if len > MAX_RECORD || stored_size > MAX_RECORD || (u64::from(len) > room && !closing) {
             return Err(wrong("impossible length"));
         }
-        let header = Header {
-            at,
-            lsn,
-            tail: b.be64(24)? & 0xffff_ffff,
-            operations,
-            len,
-            crc: le32(block, 32),
-            headers,
-        };
+        let header =
+            Header { at, lsn, tail: b.be64(24)? & 0xffff_ffff, operations, len, crc: le32(block, 32), headers };
         if header.blocks() > self.blocks || header.tail >= self.blocks {
             return Err(wrong("longer than the log"));
         }
@@ -156,11 +138,7 @@ impl Area {
     }
 
     /// Reads a whole record; `None` when its checksum does not fit.
-    pub(super) fn record(
-        &self,
-        disk: &Disk<'_>,
-        header: &Header,
-    ) -> Result<Option<Record>, TreeError> {
+    pub(super) fn record(&self, disk: &Disk<'_>, header: &Header) -> Result<Option<Record>, TreeError> {
         let raw = self.read(disk, header.at, header.blocks())?;
         let (headers, data) = raw.split_at(header.headers as usize * BLOCK);
         let data = &data[..header.len as usize];
@@ -168,11 +146,7 @@ impl Area {
             return Ok(None);
         }
         let data = restore(headers, data);
-        Ok(Some(Record {
-            lsn: header.lsn,
-            operations: header.operations,
-            data,
-        }))
+        Ok(Some(Record { lsn: header.lsn, operations: header.operations, data }))
     }
 
     /// Version 4 logs may be without checksums; mkfs writes its one record without.
@@ -185,10 +159,7 @@ impl Area {
 }
 
 fn le32(block: &[u8], at: usize) -> u32 {
-    block
-        .get(at..)
-        .and_then(|b| b.first_chunk())
-        .map_or(0, |b| u32::from_le_bytes(*b))
+    block.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
 }
 
 pub(super) fn is_header(block: &[u8]) -> bool {
@@ -217,11 +188,7 @@ fn checksum(headers: &[u8], data: &[u8], header_len: usize) -> u32 {
 fn restore(headers: &[u8], data: &[u8]) -> Vec<u8> {
     let mut out = data.to_vec();
     for (i, block) in out.chunks_mut(BLOCK).enumerate() {
-        let first = if i < PER_HEADER {
-            44
-        } else {
-            BLOCK * (i / PER_HEADER) + 4
-        };
+        let first = if i < PER_HEADER { 44 } else { BLOCK * (i / PER_HEADER) + 4 };
         let at = first + 4 * (i % PER_HEADER);
         if let (Some(word), Some(place)) = (headers.get(at..at + 4), block.get_mut(..4)) {
             place.copy_from_slice(word);

@@ -42,17 +42,10 @@ impl<'i> Described<'i> {
     pub(super) fn parse(item: &'i Item) -> Result<Self, TreeError> {
         let head = item.region(0);
         let parse = || {
-            let place = Place {
-                block: le64(head, 8)?,
-                len: le16(head, 6)?.into(),
-            };
+            let place = Place { block: le64(head, 8)?, len: le16(head, 6)?.into() };
             let words = usize::try_from(le32(head, 16)?).ok()?;
             let map = head.get(20..)?.get(..words.checked_mul(4)?)?;
-            Some(Described {
-                place,
-                flags: le16(head, 4)?,
-                map,
-            })
+            Some(Described { place, flags: le16(head, 4)?, map })
         };
         parse().ok_or_else(|| damaged("log: a buffer item too short for its map"))
     }
@@ -71,9 +64,7 @@ impl<'i> Described<'i> {
     }
 
     fn has(&self, chunk: usize) -> bool {
-        self.map
-            .get(chunk / 8)
-            .is_some_and(|byte| byte & (1 << (chunk % 8)) != 0)
+        self.map.get(chunk / 8).is_some_and(|byte| byte & (1 << (chunk % 8)) != 0)
     }
 
     /// The runs of bytes that the item's regions hold, each with its first byte in the block.
@@ -91,9 +82,7 @@ impl<'i> Described<'i> {
             let region = item.region(index);
             let run = run.min(region.len() / CHUNK);
             if run == 0 {
-                return Err(damaged(
-                    "log: a buffer item lacks bytes that its map speaks of",
-                ));
+                return Err(damaged("log: a buffer item lacks bytes that its map speaks of"));
             }
             out.push((at * CHUNK, &region[..run * CHUNK]));
             at += run;
@@ -105,11 +94,7 @@ impl<'i> Described<'i> {
 
 impl Replay {
     /// Changes a block as an item says, unless the block is freed later or already newer.
-    pub(super) fn apply_buffer(
-        &mut self,
-        disk: &mut Disk<'_>,
-        item: &Item,
-    ) -> Result<(), TreeError> {
+    pub(super) fn apply_buffer(&mut self, disk: &mut Disk<'_>, item: &Item) -> Result<(), TreeError> {
         let described = Described::parse(item)?;
         if described.is_cancel() {
             self.passed_cancel(described.place);
@@ -120,9 +105,7 @@ impl Replay {
         }
         let old = described.place.read(disk)?;
         let mut data = old.clone();
-        if age(&self.geometry, &data)
-            .is_some_and(|lsn| lsn != 0 && lsn != u64::MAX && lsn >= self.lsn)
-        {
+        if age(&self.geometry, &data).is_some_and(|lsn| lsn != 0 && lsn != u64::MAX && lsn >= self.lsn) {
             return Ok(());
         }
         let changes = described.changes(item)?;
@@ -133,9 +116,7 @@ impl Replay {
         }
         for (at, bytes) in changes {
             if !put(&mut data, at, bytes) {
-                return Err(damaged(
-                    "log: a buffer item changes bytes outside its block",
-                ));
+                return Err(damaged("log: a buffer item changes bytes outside its block"));
             }
         }
         disk.replace(described.place.block, &old, &data);
@@ -157,25 +138,17 @@ impl Replay {
     }
 
     /// Of a block of inodes only their places in the list of unlinked ones come from buffer items.
-    fn change_unlinked(
-        &self,
-        data: &mut [u8],
-        changes: &[(usize, &[u8])],
-    ) -> Result<(), TreeError> {
+    fn change_unlinked(&self, data: &mut [u8], changes: &[(usize, &[u8])]) -> Result<(), TreeError> {
         let size = usize::from(self.geometry.inode_size);
         for (index, inode) in data.chunks_exact_mut(size).enumerate() {
             let at = index * size + NEXT_UNLINKED;
-            let change = changes
-                .iter()
-                .find(|(start, bytes)| *start <= at && at + 4 <= start + bytes.len());
+            let change = changes.iter().find(|(start, bytes)| *start <= at && at + 4 <= start + bytes.len());
             let Some((start, bytes)) = change else {
                 continue;
             };
             let field = &bytes[at - start..at - start + 4];
             if field == [0; 4] {
-                return Err(damaged(
-                    "log: an impossible place in the list of unlinked inodes",
-                ));
+                return Err(damaged("log: an impossible place in the list of unlinked inodes"));
             }
             put(inode, NEXT_UNLINKED, field);
             if self.geometry.v5 {
@@ -208,9 +181,7 @@ impl Replay {
 fn layout_of(data: &[u8]) -> Option<Layout> {
     let b = Bytes::new(data, "block");
     match b.be32(0).ok()?.to_be_bytes() {
-        [b'A', b'B', b'3', b'B' | b'C'] | [b'I' | b'F', b'I' | b'A', b'B', b'3'] => {
-            Some(block::SHORT_BTREE)
-        }
+        [b'A', b'B', b'3', b'B' | b'C'] | [b'I' | b'F', b'I' | b'A', b'B', b'3'] => Some(block::SHORT_BTREE),
         [b'R', b'M', b'B', b'3'] | [b'R', b'3', b'F', b'C'] => Some(block::SHORT_BTREE),
         [b'B', b'M', b'A', b'3'] => Some(block::LONG_BTREE),
         [b'X', b'A', b'G', b'F'] => Some(block::AGF),
@@ -235,12 +206,7 @@ fn age(geometry: &Geometry, data: &[u8]) -> Option<u64> {
     let b = Bytes::new(data, "block");
     let is_superblock = layout.lsn == block::SUPERBLOCK.lsn;
     let uuid = b.uuid(layout.uuid).ok()?;
-    let ours = uuid
-        == if is_superblock {
-            geometry.user_uuid
-        } else {
-            geometry.meta_uuid
-        };
+    let ours = uuid == if is_superblock { geometry.user_uuid } else { geometry.meta_uuid };
     if ours { b.be64(layout.lsn).ok() } else { None }
 }
 

@@ -30,22 +30,13 @@ pub(super) fn find(disk: &Disk<'_>, area: &Area) -> Result<Ends, TreeError> {
     };
     let last = log.last_before(head)?;
     if log.is_unmount(&last, head)? {
-        return Ok(Ends {
-            tail: head,
-            blocks: 0,
-        });
+        return Ok(Ends { tail: head, blocks: 0 });
     }
     let (last, head) = log.without_torn(last, head)?;
     if log.is_unmount(&last, head)? {
-        return Ok(Ends {
-            tail: head,
-            blocks: 0,
-        });
+        return Ok(Ends { tail: head, blocks: 0 });
     }
-    Ok(Ends {
-        tail: last.tail,
-        blocks: log.distance(last.tail, head),
-    })
+    Ok(Ends { tail: last.tail, blocks: log.distance(last.tail, head) })
 }
 
 struct Scan<'a> {
@@ -103,9 +94,7 @@ impl Scan<'_> {
             }
         }
         let start = change.saturating_sub(window);
-        Ok(self
-            .first_with(start, change - start, old)?
-            .unwrap_or(change))
+        Ok(self.first_with(start, change - start, old)?.unwrap_or(change))
     }
 
     fn first_with(&self, start: u64, count: u64, cycle: u32) -> Result<Option<u64>, TreeError> {
@@ -131,11 +120,7 @@ impl Scan<'_> {
             0 => self.area.blocks,
             distance => distance,
         };
-        Ok(if distance == header.blocks() {
-            head
-        } else {
-            at
-        })
+        Ok(if distance == header.blocks() { head } else { at })
     }
 
     /// The nearest block before `head`, at most `most` back, that begins a record.

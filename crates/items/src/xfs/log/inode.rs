@@ -70,10 +70,7 @@ impl Described {
             fields: le32(head, 4)?,
             inode: le64(head, 12 + shift)?,
             device: le32(head, 20 + shift)?,
-            place: Place {
-                block: le64(head, 36 + shift)?,
-                len: le32(head, 44 + shift)?,
-            },
+            place: Place { block: le64(head, 36 + shift)?, len: le32(head, 44 + shift)? },
             offset: usize::try_from(le32(head, 48 + shift)?).ok()?,
         })
     }
@@ -83,10 +80,7 @@ impl Described {
     /// The basic blocks that the inode, of `size` bytes, lies in, and its first byte in them.
     fn surroundings(&self, size: usize) -> Option<(Place, usize)> {
         let unit = BASIC_BLOCK as usize;
-        let (first, end) = (
-            self.offset / unit,
-            self.offset.checked_add(size)?.div_ceil(unit),
-        );
+        let (first, end) = (self.offset / unit, self.offset.checked_add(size)?.div_ceil(unit));
         if end > self.place.len as usize {
             return None;
         }
@@ -98,14 +92,9 @@ impl Described {
 
 impl Replay {
     /// Changes an inode as an item says, unless its block is freed later or it is already newer.
-    pub(super) fn apply_inode(
-        &mut self,
-        disk: &mut Disk<'_>,
-        item: &Item,
-    ) -> Result<(), TreeError> {
+    pub(super) fn apply_inode(&mut self, disk: &mut Disk<'_>, item: &Item) -> Result<(), TreeError> {
         let described = Described::parse(item.region(0));
-        let described =
-            described.ok_or_else(|| damaged("log: an inode item of impossible length"))?;
+        let described = described.ok_or_else(|| damaged("log: an inode item of impossible length"))?;
         let wrong = |what: &str| damaged(format!("log: inode {}: {what}", described.inode));
         if self.is_cancelled(described.place) {
             return Ok(());
@@ -114,9 +103,7 @@ impl Replay {
             disk.note_changed_owner(described.inode);
         }
         let size = usize::from(self.geometry.inode_size);
-        let (place, start) = described
-            .surroundings(size)
-            .ok_or_else(|| wrong("it lies outside its block"))?;
+        let (place, start) = described.surroundings(size).ok_or_else(|| wrong("it lies outside its block"))?;
         let old = place.read(disk)?;
         let mut data = old.clone();
         let inode = &mut data[start..start + size];
@@ -150,11 +137,7 @@ impl Replay {
     }
 
     /// Makes the inodes of a new chunk: free ones, each with its number.
-    pub(super) fn apply_inode_create(
-        &mut self,
-        disk: &mut Disk<'_>,
-        item: &Item,
-    ) -> Result<(), TreeError> {
+    pub(super) fn apply_inode_create(&mut self, disk: &mut Disk<'_>, item: &Item) -> Result<(), TreeError> {
         let geometry = &self.geometry;
         let b = Bytes::new(item.region(0), "log: new inodes");
         let (ag, block, count) = (b.be32(4)?, b.be32(8)?, b.be32(12)?);
@@ -168,16 +151,7 @@ impl Replay {
         let offset = offset.filter(|_| fits && geometry.v5);
         let offset = offset.ok_or_else(|| damaged("log: impossible new inodes"))?;
         let blocks = offset / BASIC_BLOCK..(offset + bytes) / BASIC_BLOCK;
-        let (first, end) = (
-            Place {
-                block: blocks.start,
-                len: 0,
-            },
-            Place {
-                block: blocks.end,
-                len: 0,
-            },
-        );
+        let (first, end) = (Place { block: blocks.start, len: 0 }, Place { block: blocks.end, len: 0 });
         if self.cancelled.range(first..end).next().is_some() {
             return Ok(());
         }
@@ -221,11 +195,7 @@ fn put_core(geometry: &Geometry, inode: &mut [u8], core: &[u8], lsn: u64) -> Opt
     swap(&mut out, &NUMBERS);
     // Version 3 may have a wide count of extents here, older ones a count of writes at its end.
     swap(&mut out, if version == 3 { &[(24, 8)] } else { &[(30, 2)] });
-    let times: &[_] = if flags2 & FLAG2_BIGTIME == 0 {
-        &SPLIT_TIMES
-    } else {
-        &BIG_TIMES
-    };
+    let times: &[_] = if flags2 & FLAG2_BIGTIME == 0 { &SPLIT_TIMES } else { &BIG_TIMES };
     swap(&mut out, times);
     put(inode, 0, &out);
     if version == 3 {
@@ -238,11 +208,7 @@ fn put_core(geometry: &Geometry, inode: &mut [u8], core: &[u8], lsn: u64) -> Opt
 fn put_core_v3(inode: &mut [u8], core: &[u8], flags2: u64, lsn: u64) {
     let mut out = core.to_vec();
     swap(&mut out, &NUMBERS_V3);
-    let created: &[(usize, usize)] = if flags2 & FLAG2_BIGTIME == 0 {
-        &[(144, 4), (148, 4)]
-    } else {
-        &[(144, 8)]
-    };
+    let created: &[(usize, usize)] = if flags2 & FLAG2_BIGTIME == 0 { &[(144, 4), (148, 4)] } else { &[(144, 8)] };
     swap(&mut out, created);
     put(&mut out, 112, &lsn.to_be_bytes());
     put(inode, 104, &out[104..CORE]);
@@ -256,12 +222,7 @@ fn swap(bytes: &mut [u8], fields: &[(usize, usize)]) {
 }
 
 /// Copies content, extents or tree roots into the forks of an inode whose core is already there.
-fn put_forks(
-    geometry: &Geometry,
-    inode: &mut [u8],
-    described: &Described,
-    item: &Item,
-) -> Result<(), TreeError> {
+fn put_forks(geometry: &Geometry, inode: &mut [u8], described: &Described, item: &Item) -> Result<(), TreeError> {
     let wrong = |what: &str| damaged(format!("log: inode {}: {what}", described.inode));
     let (version, size) = (inode[4], inode.len());
     let data = data_fork(Bytes::new(inode, "logged inode"), version)?;
@@ -269,10 +230,7 @@ fn put_forks(
         put(inode, data.start, &described.device.to_be_bytes());
     }
     let mut next = 2;
-    let forks = [
-        (DATA, DATA_ROOT, data.clone()),
-        (ATTRIBUTES, ATTRIBUTE_ROOT, data.end..size),
-    ];
+    let forks = [(DATA, DATA_ROOT, data.clone()), (ATTRIBUTES, ATTRIBUTE_ROOT, data.end..size)];
     for (plain, root, fork) in forks {
         if described.fields & (plain | root) == 0 {
             continue;
@@ -282,9 +240,7 @@ fn put_forks(
         }
         let region = item.region(next);
         next += 1;
-        let place = inode
-            .get_mut(fork)
-            .ok_or_else(|| wrong("a fork outside it"))?;
+        let place = inode.get_mut(fork).ok_or_else(|| wrong("a fork outside it"))?;
         let done = match described.fields & root {
             0 => put(place, 0, region),
             _ => put_root(geometry, place, region),
@@ -303,10 +259,7 @@ fn put_root(geometry: &Geometry, place: &mut [u8], root: &[u8]) -> bool {
         Some(count) => usize::from(u16::from_be_bytes([count[0], count[1]])),
         None => return false,
     };
-    let (from, to) = (
-        root.len().saturating_sub(header) / 16,
-        place.len().saturating_sub(4) / 16,
-    );
+    let (from, to) = (root.len().saturating_sub(header) / 16, place.len().saturating_sub(4) / 16);
     if count > from || count > to {
         return false;
     }
@@ -323,22 +276,10 @@ mod tests {
     #[test]
     fn an_inode_is_found_in_the_blocks_around_it() {
         let check = |offset, size, want: Option<(u64, u32, usize)>| {
-            let place = Place {
-                block: 100,
-                len: 16,
-            };
-            let described = Described {
-                fields: 0,
-                inode: 1,
-                device: 0,
-                place,
-                offset,
-            };
+            let place = Place { block: 100, len: 16 };
+            let described = Described { fields: 0, inode: 1, device: 0, place, offset };
             let found = described.surroundings(size);
-            assert_eq!(
-                found.map(|(place, start)| (place.block, place.len, start)),
-                want
-            );
+            assert_eq!(found.map(|(place, start)| (place.block, place.len, start)), want);
         };
         check(0, 512, Some((100, 1, 0)));
         check(768, 256, Some((101, 1, 256)));

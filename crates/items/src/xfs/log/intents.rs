@@ -63,9 +63,7 @@ impl Intents {
         }
         let announcement = kind.wrapping_sub(1);
         if !ANNOUNCED.contains(&announcement) {
-            return Err(TreeError::Unsupported(format!(
-                "XFS log items of kind {kind:#x}"
-            )));
+            return Err(TreeError::Unsupported(format!("XFS log items of kind {kind:#x}")));
         }
         if let Some(place) = self.places.remove(&(announcement, id)) {
             self.open.remove(&place);
@@ -81,13 +79,9 @@ impl Intents {
         for announced in std::mem::take(&mut self.open).into_values() {
             match announced {
                 Announced::Harmless => {}
-                Announced::Map(maps) => maps
-                    .into_iter()
-                    .for_each(|(inode, map)| disk.note_remap(inode, map)),
+                Announced::Map(maps) => maps.into_iter().for_each(|(inode, map)| disk.note_remap(inode, map)),
                 Announced::Exchange([a, b]) => {
-                    let what = format!(
-                        "an unfinished exchange of the inodes {a} and {b} in the log of XFS"
-                    );
+                    let what = format!("an unfinished exchange of the inodes {a} and {b} in the log of XFS");
                     return Err(TreeError::Unsupported(what));
                 }
             }
@@ -101,50 +95,21 @@ fn maps(head: &[u8]) -> Result<Vec<(u64, Remap)>, TreeError> {
     let count = le32(head, 4).unwrap_or(0);
     let mut out = Vec::new();
     for i in 0..u64::from(count) {
-        let record = usize::try_from(16 + i * 32)
-            .ok()
-            .and_then(|at| head.get(at..));
-        let parsed = record.and_then(|r| {
-            Some((
-                le64(r, 0)?,
-                le64(r, 8)?,
-                le64(r, 16)?,
-                le32(r, 24)?,
-                le32(r, 28)?,
-            ))
-        });
+        let record = usize::try_from(16 + i * 32).ok().and_then(|at| head.get(at..));
+        let parsed = record.and_then(|r| Some((le64(r, 0)?, le64(r, 8)?, le64(r, 16)?, le32(r, 24)?, le32(r, 28)?)));
         let parsed = parsed.ok_or_else(|| damaged("log: a map announcement too short"))?;
         let (inode, block, file_block, len, flags) = parsed;
         if flags & REALTIME != 0 {
-            return Err(TreeError::Unsupported(
-                "XFS realtime maps in the log".into(),
-            ));
+            return Err(TreeError::Unsupported("XFS realtime maps in the log".into()));
         }
         let unwritten = flags & UNWRITTEN != 0;
-        let extent = Extent {
-            file_block,
-            block,
-            len: len.into(),
-            unwritten,
-        };
+        let extent = Extent { file_block, block, len: len.into(), unwritten };
         if file_block.checked_add(extent.len).is_none() {
             return Err(damaged("log: a map past the end of any file"));
         }
         match (flags & ATTRIBUTES, flags & 0xff) {
-            (0, 1) => out.push((
-                inode,
-                Remap {
-                    extent,
-                    mapped: true,
-                },
-            )),
-            (0, 2) => out.push((
-                inode,
-                Remap {
-                    extent,
-                    mapped: false,
-                },
-            )),
+            (0, 1) => out.push((inode, Remap { extent, mapped: true })),
+            (0, 2) => out.push((inode, Remap { extent, mapped: false })),
             (0, other) => return Err(damaged(format!("log: a map announcement of kind {other}"))),
             _ => {} // attributes are not read
         }
@@ -175,24 +140,14 @@ mod tests {
         let (map, unmap) = (1u64 << 32, 2u64 << 32);
         let mut intents = Intents::default();
         // inode, block, file block, length with flags above
-        intents
-            .note(&item(MAP, 1, 7, &[130, 0, 20, 5 | unmap]))
-            .unwrap();
-        intents
-            .note(&item(MAP, 1, 8, &[130, 900, 22, 1 | map]))
-            .unwrap();
-        intents
-            .note(&item(MAP, 1, 9, &[131, 900, 22, 1 | map]))
-            .unwrap();
+        intents.note(&item(MAP, 1, 7, &[130, 0, 20, 5 | unmap])).unwrap();
+        intents.note(&item(MAP, 1, 8, &[130, 900, 22, 1 | map])).unwrap();
+        intents.note(&item(MAP, 1, 9, &[131, 900, 22, 1 | map])).unwrap();
         intents.note(&item(MAP + 1, 0, 9, &[])).unwrap();
         intents.note(&item(0x1236, 0, 7, &[])).unwrap();
         let mut disk = disk();
         intents.finish(&mut disk).unwrap();
-        let found: Vec<_> = disk
-            .remaps(130)
-            .iter()
-            .map(|r| (r.mapped, r.extent.file_block, r.extent.len))
-            .collect();
+        let found: Vec<_> = disk.remaps(130).iter().map(|r| (r.mapped, r.extent.file_block, r.extent.len)).collect();
         assert_eq!(found, [(false, 20, 5), (true, 22, 1)]);
         assert!(disk.remaps(131).is_empty());
     }
@@ -200,19 +155,10 @@ mod tests {
     #[test]
     fn what_is_unknown_or_cannot_be_finished_is_refused() {
         let mut intents = Intents::default();
-        assert!(matches!(
-            intents.note(&item(0x1299, 0, 1, &[])),
-            Err(TreeError::Unsupported(_))
-        ));
-        assert!(matches!(
-            intents.note(&item(MAP, 2, 1, &[0; 4])),
-            Err(TreeError::Damaged(_))
-        ));
+        assert!(matches!(intents.note(&item(0x1299, 0, 1, &[])), Err(TreeError::Unsupported(_))));
+        assert!(matches!(intents.note(&item(MAP, 2, 1, &[0; 4])), Err(TreeError::Damaged(_))));
         intents.note(&item(EXCHANGE, 0, 1, &[130, 131])).unwrap();
-        assert!(matches!(
-            intents.finish(&mut disk()),
-            Err(TreeError::Unsupported(_))
-        ));
+        assert!(matches!(intents.finish(&mut disk()), Err(TreeError::Unsupported(_))));
         let mut intents = Intents::default();
         intents.note(&item(EXCHANGE, 0, 1, &[130, 131])).unwrap();
         intents.note(&item(EXCHANGE + 1, 0, 1, &[])).unwrap();

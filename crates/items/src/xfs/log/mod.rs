@@ -40,9 +40,7 @@ pub(super) fn replay(disk: &mut Disk<'_>, geometry: &Geometry) -> Result<(), Tre
     // New inodes and checksums take more room than what the log says of them; this much more only a hostile log.
     let most = (64 << 20) + ends.blocks * BASIC_BLOCK * 64;
     let mut replay = Replay::new(geometry.clone());
-    each_transaction(disk, &area, ends, |_, transaction| {
-        replay.note_cancelled(&transaction)
-    })?;
+    each_transaction(disk, &area, ends, |_, transaction| replay.note_cancelled(&transaction))?;
     each_transaction(disk, &area, ends, |disk, transaction| {
         replay.apply(disk, &transaction)?;
         match disk.replaced_bytes() > most {
@@ -65,9 +63,7 @@ fn each_transaction(
     let (mut at, mut left) = (ends.tail, ends.blocks);
     while left > 0 {
         let (record, blocks) = record(disk, area, at)?;
-        left = left
-            .checked_sub(blocks)
-            .ok_or_else(|| damaged("log: a record runs past its head"))?;
+        left = left.checked_sub(blocks).ok_or_else(|| damaged("log: a record runs past its head"))?;
         at = (at + blocks) % area.blocks;
         for transaction in assembly.feed(&record)? {
             transaction.check()?;
@@ -81,8 +77,7 @@ fn record(disk: &Disk<'_>, area: &Area, at: u64) -> Result<(Record, u64), TreeEr
     let header = area.header(disk, at)?;
     let header = header.ok_or_else(|| damaged(format!("the log has no record at block {at}")))?;
     let record = area.record(disk, &header)?;
-    let record =
-        record.ok_or_else(|| damaged(format!("log record at block {at}: wrong checksum")))?;
+    let record = record.ok_or_else(|| damaged(format!("log record at block {at}: wrong checksum")))?;
     Ok((record, header.blocks()))
 }
 
@@ -130,21 +125,11 @@ pub(super) struct Replay {
 impl Replay {
     fn new(geometry: Geometry) -> Self {
         let (cancelled, touched) = (BTreeMap::new(), BTreeMap::new());
-        Replay {
-            geometry,
-            cancelled,
-            touched,
-            lsn: 0,
-            intents: Intents::default(),
-        }
+        Replay { geometry, cancelled, touched, lsn: 0, intents: Intents::default() }
     }
 
     fn note_cancelled(&mut self, transaction: &Transaction) -> Result<(), TreeError> {
-        for item in transaction
-            .items
-            .iter()
-            .filter(|item| item.kind() == kind::BUFFER)
-        {
+        for item in transaction.items.iter().filter(|item| item.kind() == kind::BUFFER) {
             let described = buffer::Described::parse(item)?;
             if described.is_cancel() {
                 *self.cancelled.entry(described.place).or_default() += 1;
@@ -178,9 +163,7 @@ impl Replay {
             ordered.push((rank(item)?, item));
         }
         ordered.sort_by_key(|(rank, _)| *rank);
-        ordered
-            .into_iter()
-            .try_for_each(|(_, item)| self.apply_item(disk, item))
+        ordered.into_iter().try_for_each(|(_, item)| self.apply_item(disk, item))
     }
 
     fn apply_item(&mut self, disk: &mut Disk<'_>, item: &Item) -> Result<(), TreeError> {

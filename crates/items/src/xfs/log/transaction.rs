@@ -31,10 +31,7 @@ pub(super) struct Item {
 impl Item {
     #[cfg(test)]
     pub(super) fn of_one_region(region: Vec<u8>) -> Item {
-        Item {
-            total: 1,
-            regions: vec![region],
-        }
+        Item { total: 1, regions: vec![region] }
     }
 
     /// The number that says what kind of item this is.
@@ -69,24 +66,15 @@ pub(super) struct Assembly {
 }
 
 pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|b| u16::from_le_bytes(*b))
+    bytes.get(at..)?.first_chunk().map(|b| u16::from_le_bytes(*b))
 }
 
 pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|b| u32::from_le_bytes(*b))
+    bytes.get(at..)?.first_chunk().map(|b| u32::from_le_bytes(*b))
 }
 
 pub(super) fn le64(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|b| u64::from_le_bytes(*b))
+    bytes.get(at..)?.first_chunk().map(|b| u64::from_le_bytes(*b))
 }
 
 impl Assembly {
@@ -101,19 +89,11 @@ impl Assembly {
             let Some((head, after)) = rest.split_first_chunk::<OPERATION>() else {
                 break;
             };
-            let (id, len) = (
-                [head[0], head[1], head[2], head[3]],
-                [head[4], head[5], head[6], head[7]],
-            );
+            let (id, len) = ([head[0], head[1], head[2], head[3]], [head[4], head[5], head[6], head[7]]);
             let (id, len) = (u32::from_be_bytes(id), u32::from_be_bytes(len) as usize);
-            let data = after
-                .get(..len)
-                .ok_or_else(|| damaged("log: an operation runs out of its record"))?;
+            let data = after.get(..len).ok_or_else(|| damaged("log: an operation runs out of its record"))?;
             if !matches!(head[8], CLIENT_TRANSACTION | CLIENT_LOG) {
-                return Err(damaged(format!(
-                    "log: an operation of unknown origin {:#x}",
-                    head[8]
-                )));
+                return Err(damaged(format!("log: an operation of unknown origin {:#x}", head[8])));
             }
             done.extend(self.operation(record.lsn, id, head[9], data)?);
             rest = &after[len..];
@@ -121,23 +101,11 @@ impl Assembly {
         Ok(done)
     }
 
-    fn operation(
-        &mut self,
-        lsn: u64,
-        id: u32,
-        flags: u8,
-        data: &[u8],
-    ) -> Result<Option<Transaction>, TreeError> {
+    fn operation(&mut self, lsn: u64, id: u32, flags: u8, data: &[u8]) -> Result<Option<Transaction>, TreeError> {
         let Some(open) = self.open.get_mut(&id) else {
             // What was begun before the tail is long written back.
             if flags & START != 0 {
-                self.open.insert(
-                    id,
-                    Transaction {
-                        lsn,
-                        ..Transaction::default()
-                    },
-                );
+                self.open.insert(id, Transaction { lsn, ..Transaction::default() });
             }
             return Ok(None);
         };
@@ -151,9 +119,7 @@ impl Assembly {
             COMMIT => return Ok(self.open.remove(&id)),
             UNMOUNT => drop(self.open.remove(&id)),
             other => {
-                return Err(damaged(format!(
-                    "log: an operation with impossible flags {other:#x}"
-                )));
+                return Err(damaged(format!("log: an operation with impossible flags {other:#x}")));
             }
         }
         Ok(None)
@@ -171,27 +137,18 @@ impl Transaction {
             return self.check_header();
         }
         match self.items.last_mut() {
-            Some(item) if item.regions.len() < usize::from(item.total) => {
-                item.regions.push(data.to_vec())
-            }
+            Some(item) if item.regions.len() < usize::from(item.total) => item.regions.push(data.to_vec()),
             _ => {
                 let total = le16(data, 2).filter(|total| *total > 0);
                 let total = total.ok_or_else(|| damaged("log: an item without regions"))?;
-                self.items.push(Item {
-                    total,
-                    regions: vec![data.to_vec()],
-                });
+                self.items.push(Item { total, regions: vec![data.to_vec()] });
             }
         }
         Ok(())
     }
 
     fn continue_region(&mut self, data: &[u8]) -> Result<(), TreeError> {
-        match self
-            .items
-            .last_mut()
-            .and_then(|item| item.regions.last_mut())
-        {
+        match self.items.last_mut().and_then(|item| item.regions.last_mut()) {
             Some(region) => region.extend_from_slice(data),
             None => {
                 self.header.extend_from_slice(data);
@@ -215,11 +172,7 @@ impl Transaction {
     /// # Errors
     /// `Damaged`.
     pub(super) fn check(&self) -> Result<(), TreeError> {
-        match self
-            .items
-            .iter()
-            .all(|item| item.regions.len() == usize::from(item.total))
-        {
+        match self.items.iter().all(|item| item.regions.len() == usize::from(item.total)) {
             true => Ok(()),
             false => Err(damaged("log: an item without all its regions")),
         }
@@ -239,11 +192,7 @@ mod tests {
     }
 
     fn record(lsn: u64, operations: &[Vec<u8>]) -> Record {
-        Record {
-            lsn,
-            operations: operations.len() as u32,
-            data: operations.concat(),
-        }
+        Record { lsn, operations: operations.len() as u32, data: operations.concat() }
     }
 
     #[test]
@@ -272,20 +221,14 @@ mod tests {
         assert_eq!(done[0].items[0].kind(), 0x123c);
         assert_eq!(done[0].items[0].region(1), b"half and half");
         done[0].check().unwrap();
-        let third = [
-            operation(2, CONTINUED, &header[3..]),
-            operation(2, COMMIT, b""),
-        ];
+        let third = [operation(2, CONTINUED, &header[3..]), operation(2, COMMIT, b"")];
         assert_eq!(assembly.feed(&record(7, &third)).unwrap().len(), 1);
     }
 
     #[test]
     fn operations_that_cannot_be_are_refused() {
         let cases = [
-            vec![
-                operation(1, START, b""),
-                operation(1, 0, b"no header, but this"),
-            ],
+            vec![operation(1, START, b""), operation(1, 0, b"no header, but this")],
             vec![operation(1, START, b""), operation(1, START, b"")],
         ];
         for case in cases {

@@ -92,11 +92,7 @@ fn check(input: &[Vec<u8>], want: &[u32], end: End) {
 }
 
 fn agreed(offer: usize, structured: bool, allocation: bool) -> End {
-    End::Transmit(Agreed {
-        offer,
-        structured,
-        allocation,
-    })
+    End::Transmit(Agreed { offer, structured, allocation })
 }
 
 #[test]
@@ -104,17 +100,11 @@ fn golden_greeting_and_go() {
     assert_eq!(Handshake::greeting(), b"NBDMAGICIHAVEOPT\x00\x03");
     let (said, _) = talk(3, &[option(option::GO, &info("b", &[info::BLOCK_SIZE]))]);
     let golden = [
-        &[
-            0, 3, 0xe8, 0x89, 0x04, 0x55, 0x65, 0xa9, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 12,
-        ][..],
+        &[0, 3, 0xe8, 0x89, 0x04, 0x55, 0x65, 0xa9, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 12][..],
         &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0x05, 0x07], // size; HAS_FLAGS READ_ONLY FLUSH MULTI_CONN CACHE
-        &[
-            0, 3, 0xe8, 0x89, 0x04, 0x55, 0x65, 0xa9, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 14,
-        ],
+        &[0, 3, 0xe8, 0x89, 0x04, 0x55, 0x65, 0xa9, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 14],
         &[0, 3, 0, 0, 0x10, 0, 0, 0, 0x10, 0, 2, 0, 0, 0], // block sizes
-        &[
-            0, 3, 0xe8, 0x89, 0x04, 0x55, 0x65, 0xa9, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0,
-        ],
+        &[0, 3, 0xe8, 0x89, 0x04, 0x55, 0x65, 0xa9, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0],
     ];
     assert_eq!(said, golden.concat());
 }
@@ -125,103 +115,47 @@ fn export_name() {
     assert_eq!((said.len(), end), (10, agreed(0, false, false)));
     let (said, end) = talk(0, &[option(option::EXPORT_NAME, b"b")]);
     assert_eq!((said.len(), end), (134, agreed(1, false, false)));
-    assert_eq!(
-        talk(3, &[option(option::EXPORT_NAME, b"c")]),
-        (vec![], End::Close)
-    );
+    assert_eq!(talk(3, &[option(option::EXPORT_NAME, b"c")]), (vec![], End::Close));
 }
 
 #[test]
 fn info_and_go() {
     use answer::*;
-    check(
-        &[option(option::INFO, &info("a", &[]))],
-        &[INFO, ACK],
-        End::Open,
-    );
-    check(
-        &[option(option::GO, &info("", &[1, 2, 3, 99]))],
-        &[INFO, INFO, INFO, INFO, ACK],
-        agreed(0, false, false),
-    );
-    let wrong = [
-        option(option::GO, &info("zz", &[])),
-        option(option::GO, &info("b", &[])),
-    ];
+    check(&[option(option::INFO, &info("a", &[]))], &[INFO, ACK], End::Open);
+    check(&[option(option::GO, &info("", &[1, 2, 3, 99]))], &[INFO, INFO, INFO, INFO, ACK], agreed(0, false, false));
+    let wrong = [option(option::GO, &info("zz", &[])), option(option::GO, &info("b", &[]))];
     check(&wrong, &[ERR_UNKNOWN, INFO, ACK], agreed(1, false, false));
-    check(
-        &[option(option::GO, b"\xff\xff\xff\xff")],
-        &[ERR_INVALID],
-        End::Open,
-    );
+    check(&[option(option::GO, b"\xff\xff\xff\xff")], &[ERR_INVALID], End::Open);
     let long = [&info("a", &[])[..], b"x"].concat();
     check(&[option(option::INFO, &long)], &[ERR_INVALID], End::Open);
-    check(
-        &[option(option::INFO, &info(&"n".repeat(4097), &[]))],
-        &[ERR_INVALID],
-        End::Open,
-    );
+    check(&[option(option::INFO, &info(&"n".repeat(4097), &[]))], &[ERR_INVALID], End::Open);
 }
 
 #[test]
 fn listing() {
-    check(
-        &[option(option::LIST, b"")],
-        &[answer::SERVER, answer::SERVER, answer::ACK],
-        End::Open,
-    );
-    check(
-        &[option(option::LIST, b"x")],
-        &[answer::ERR_INVALID],
-        End::Open,
-    );
+    check(&[option(option::LIST, b"")], &[answer::SERVER, answer::SERVER, answer::ACK], End::Open);
+    check(&[option(option::LIST, b"x")], &[answer::ERR_INVALID], End::Open);
 }
 
 #[test]
 fn contexts_are_for_one_export() {
     use answer::*;
     let structured = option(option::STRUCTURED_REPLY, b"");
-    let set =
-        |name: &str, queries: &[&str]| option(option::SET_META_CONTEXT, &contexts(name, queries));
+    let set = |name: &str, queries: &[&str]| option(option::SET_META_CONTEXT, &contexts(name, queries));
     let go = |name: &str| option(option::GO, &info(name, &[]));
     let all = ["base:allocation"];
     check(&[set("a", &all)], &[ERR_INVALID], End::Open);
     let good = [structured.clone(), set("a", &all), go("")];
-    check(
-        &good,
-        &[ACK, META_CONTEXT, ACK, INFO, ACK],
-        agreed(0, true, true),
-    );
+    check(&good, &[ACK, META_CONTEXT, ACK, INFO, ACK], agreed(0, true, true));
     let other = [structured.clone(), set("a", &all), go("b")];
-    check(
-        &other,
-        &[ACK, META_CONTEXT, ACK, INFO, ACK],
-        agreed(1, true, false),
-    );
-    let replaced = [
-        structured.clone(),
-        set("a", &all),
-        set("a", &["base:", "qemu:x"]),
-        go("a"),
-    ];
-    check(
-        &replaced,
-        &[ACK, META_CONTEXT, ACK, ACK, INFO, ACK],
-        agreed(0, true, false),
-    );
+    check(&other, &[ACK, META_CONTEXT, ACK, INFO, ACK], agreed(1, true, false));
+    let replaced = [structured.clone(), set("a", &all), set("a", &["base:", "qemu:x"]), go("a")];
+    check(&replaced, &[ACK, META_CONTEXT, ACK, ACK, INFO, ACK], agreed(0, true, false));
     let refused = [structured.clone(), set("a", &all), set("zz", &all), go("a")];
-    check(
-        &refused,
-        &[ACK, META_CONTEXT, ACK, ERR_UNKNOWN, INFO, ACK],
-        agreed(0, true, false),
-    );
+    check(&refused, &[ACK, META_CONTEXT, ACK, ERR_UNKNOWN, INFO, ACK], agreed(0, true, false));
     for queries in [&[][..], &["base:"], &["x", "base:allocation"]] {
         let list = option(option::LIST_META_CONTEXT, &contexts("a", queries));
-        check(
-            &[structured.clone(), list],
-            &[ACK, META_CONTEXT, ACK],
-            End::Open,
-        );
+        check(&[structured.clone(), list], &[ACK, META_CONTEXT, ACK], End::Open);
     }
     let list = option(option::LIST_META_CONTEXT, &contexts("a", &["qemu:"]));
     check(&[structured, list], &[ACK, ACK], End::Open);
@@ -232,12 +166,7 @@ fn unknown_and_oversized_options_are_survived() {
     use answer::*;
     let big = option(77, &vec![0; 200_000]);
     check(
-        &[
-            option(5, b""),
-            option(11, b""),
-            big,
-            option(option::ABORT, b""),
-        ],
+        &[option(5, b""), option(11, b""), big, option(option::ABORT, b"")],
         &[ERR_UNSUP, ERR_UNSUP, ERR_TOO_BIG, ACK],
         End::Close,
     );
@@ -249,16 +178,8 @@ fn unknown_and_oversized_options_are_survived() {
 #[test]
 fn what_is_not_the_protocol_ends_it() {
     assert_eq!(talk(4, &[]), (vec![], End::Close), "unknown client flag");
-    assert_eq!(
-        talk(2, &[option(option::GO, &info("a", &[]))]),
-        (vec![], End::Close),
-        "not fixed newstyle"
-    );
-    assert_eq!(
-        talk(3, &[vec![0; OPTION_HEADER]]),
-        (vec![], End::Close),
-        "bad magic"
-    );
+    assert_eq!(talk(2, &[option(option::GO, &info("a", &[]))]), (vec![], End::Close), "not fixed newstyle");
+    assert_eq!(talk(3, &[vec![0; OPTION_HEADER]]), (vec![], End::Close), "bad magic");
 }
 
 #[test]
@@ -272,13 +193,7 @@ fn edges() {
         .flat_map(|&from| states.map(|to| (from, to)))
         .filter(|&(from, to)| may_follow(from, to))
         .collect();
-    let mut want = vec![
-        (Flags, Header),
-        (Header, data),
-        (Header, skip(9)),
-        (Header, skip(4)),
-        (data, Header),
-    ];
+    let mut want = vec![(Flags, Header), (Header, data), (Header, skip(9)), (Header, skip(4)), (data, Header)];
     want.extend([(skip(9), Header), (skip(9), skip(4)), (skip(4), Header)]);
     want.extend([Flags, Header, data, skip(9), skip(4)].map(|from| (from, Ended)));
     assert_eq!(allowed.len(), want.len());

@@ -104,17 +104,9 @@ fn a_full_home_loses_nothing_that_was_covered() {
 fn a_home_where_operations_fail() {
     let (packs, _, _) = fixture();
     for seed in 0..60 {
-        let home = SimObjects::with_faults(
-            seed,
-            Faults {
-                failed_ppm: 30_000,
-                no_space_ppm: 30_000,
-                ..Faults::default()
-            },
-        );
-        let mut index = (0..100)
-            .find_map(|_| try_open(&home, seed).ok())
-            .expect("some listing works");
+        let home =
+            SimObjects::with_faults(seed, Faults { failed_ppm: 30_000, no_space_ppm: 30_000, ..Faults::default() });
+        let mut index = (0..100).find_map(|_| try_open(&home, seed).ok()).expect("some listing works");
         let mut failures = 0;
         for (writing, chunks) in &packs {
             failures += u32::from(index.insert_pack(*writing, chunks.iter().copied()).is_err());
@@ -123,26 +115,14 @@ fn a_home_where_operations_fail() {
         }
         home.set_faults(Faults::default());
         recover(&home, &packs, &packs);
-        assert!(
-            failures > 0 || seed > 0,
-            "a seed without a failure proves nothing"
-        );
+        assert!(failures > 0 || seed > 0, "a seed without a failure proves nothing");
     }
 }
 
 /// Another process may have taken parts for those of a crashed one, or a run for one that is covered twice.
 fn in_vain_at_most<T>(result: Result<T, IndexError>) {
     if let Err(error) = result {
-        assert!(
-            matches!(
-                error,
-                IndexError::Written {
-                    source: Fault::Missing,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, IndexError::Written { source: Fault::Missing, .. }), "{error}");
     }
 }
 
@@ -150,22 +130,13 @@ fn in_vain_at_most<T>(result: Result<T, IndexError>) {
 fn two_processes_at_once() {
     let (packs, _, _) = fixture();
     for seed in 0..40 {
-        let home = SimObjects::with_faults(
-            seed,
-            Faults {
-                early_sight: seed % 2 == 0,
-                ..Faults::default()
-            },
-        );
+        let home = SimObjects::with_faults(seed, Faults { early_sight: seed % 2 == 0, ..Faults::default() });
         let process = |seed: u64| {
             let packs = &packs;
             let work = move |home: SimObjects| {
                 let mut index = open(&home, seed);
                 // Each has some packs of its own, and half of all in common.
-                let mine = packs
-                    .iter()
-                    .enumerate()
-                    .filter(|(n, _)| n % 2 == 0 || n % 3 == seed as usize % 3);
+                let mine = packs.iter().enumerate().filter(|(n, _)| n % 2 == 0 || n % 3 == seed as usize % 3);
                 for (n, (writing, chunks)) in mine {
                     in_vain_at_most(index.insert_pack(*writing, chunks.iter().copied()));
                     if n % 4 == 0 {

@@ -22,11 +22,7 @@ fn fixture(seed: u64) -> (SimObjects, Packs) {
 }
 
 fn keys(home: &SimObjects) -> Vec<Key> {
-    home.list(&prefix())
-        .unwrap()
-        .into_iter()
-        .map(|object| object.key)
-        .collect()
+    home.list(&prefix()).unwrap().into_iter().map(|object| object.key).collect()
 }
 
 /// Opens a damaged index: nothing wrong is said, what is missing can be inserted again, and the damage is soon gone.
@@ -34,10 +30,7 @@ fn recover(home: &SimObjects, packs: &Packs, is_noticed: bool) {
     let mut index = open(home, 50);
     check(&index, packs, packs);
     assert_eq!(!index.stats().dropped.is_empty(), is_noticed);
-    assert_eq!(
-        packs.keys().all(|writing| index.covers(writing)),
-        !is_noticed
-    );
+    assert_eq!(packs.keys().all(|writing| index.covers(writing)), !is_noticed);
     sync(&mut index, packs).unwrap();
     check_all(&index, packs);
     index.flush().unwrap();
@@ -52,10 +45,7 @@ fn flipped_bits_anywhere() {
     let (home, packs) = fixture(1);
     for key in keys(&home) {
         let size = home.get(&key).unwrap().len();
-        for offset in (0..size)
-            .step_by(601)
-            .chain((0..size).rev().take(1500).step_by(29))
-        {
+        for offset in (0..size).step_by(601).chain((0..size).rev().take(1500).step_by(29)) {
             let home = home.fork();
             assert!(home.tamper(&key, |bytes| bytes[offset] ^= 1 << (offset % 8)));
             recover(&home, &packs, true);
@@ -115,8 +105,7 @@ fn any_bytes_under_the_names_of_runs() {
     let mut dice = Dice::seeded(4);
     for seed in 0..300 {
         let home = SimObjects::seeded(seed);
-        let names =
-            ["", ".0000", ".0001"].map(|suffix| format!("{}/{:032x}{suffix}", prefix(), seed));
+        let names = ["", ".0000", ".0001"].map(|suffix| format!("{}/{:032x}{suffix}", prefix(), seed));
         for name in names {
             let mut bytes = vec![0; dice.below(10_000) as usize];
             dice.fill(&mut bytes);
@@ -141,12 +130,7 @@ fn any_bytes_under_the_names_of_runs() {
 #[test]
 fn what_is_not_ours_is_left_alone() {
     let (home, packs) = fixture(5);
-    let strange = [
-        "readme",
-        "00",
-        "00112233445566778899aabbccddeeff.1",
-        "sub/00112233445566778899aabbccddeeff",
-    ];
+    let strange = ["readme", "00", "00112233445566778899aabbccddeeff.1", "sub/00112233445566778899aabbccddeeff"];
     let strange = strange.map(|name| Key::new(format!("{}/{name}", prefix())).unwrap());
     for key in &strange {
         home.put(key, &[b"not ours"]).unwrap();
@@ -178,10 +162,7 @@ fn a_run_of_a_newer_version_is_not_used_and_not_deleted() {
     let mut index = open(&home, 1);
     let dropped = index.stats().dropped;
     assert_eq!(dropped.len(), 1);
-    assert!(matches!(
-        dropped[0].why,
-        Fault::Root(DecodeError::Version { found: 2, .. })
-    ));
+    assert!(matches!(dropped[0].why, Fault::Root(DecodeError::Version { found: 2, .. })));
     sync(&mut index, &packs).unwrap();
     merge_all(&mut index);
     check_all(&index, &packs);

@@ -25,12 +25,7 @@ use super::{Index, IndexError, Limits, Place, Writing};
 const STORE: StoreId = StoreId([7; 16]);
 
 /// So small that a few packs make parts of several blocks, and runs of several parts.
-const SMALL: Limits = Limits {
-    memtable: 300,
-    part: 400,
-    fan_out: 3,
-    runs: 12,
-};
+const SMALL: Limits = Limits { memtable: 300, part: 400, fan_out: 3, runs: 12 };
 
 type Chunks = Vec<(ChunkNo, ChunkId)>;
 type Packs = BTreeMap<Writing, Chunks>;
@@ -58,10 +53,7 @@ fn writing(pack: u64, stamp: u64) -> Writing {
     let mut id = [0; 16];
     // Not in the order of their numbers.
     id[..8].copy_from_slice(&pack.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-    Writing {
-        pack: PackId(id),
-        stamp,
-    }
+    Writing { pack: PackId(id), stamp }
 }
 
 /// A pack of up to `most` new chunks; of those a few have gone, so that numbers have gaps.
@@ -73,9 +65,7 @@ fn random_pack(dice: &mut Dice, most: u64) -> Chunks {
 
 /// `count` packs with new chunks.
 fn random_packs(dice: &mut Dice, count: u64) -> Packs {
-    (0..count)
-        .map(|n| (writing(n, 0), random_pack(dice, 120)))
-        .collect()
+    (0..count).map(|n| (writing(n, 0), random_pack(dice, 120))).collect()
 }
 
 fn insert_all(index: &mut Index, packs: &Packs) {
@@ -95,13 +85,7 @@ fn merge_all(index: &mut Index) {
 /// What an owner does after opening: forgets what it does not want, and inserts what is missing.
 fn sync(index: &mut Index, wanted: &Packs) -> Result<(), IndexError> {
     let covered: HashSet<Writing> = index.packs().collect();
-    index.forget(
-        &covered
-            .iter()
-            .filter(|w| !wanted.contains_key(w))
-            .copied()
-            .collect(),
-    );
+    index.forget(&covered.iter().filter(|w| !wanted.contains_key(w)).copied().collect());
     for (writing, chunks) in wanted {
         index.insert_pack(*writing, chunks.iter().copied())?;
     }
@@ -120,10 +104,7 @@ fn check(index: &Index, known: &Packs, wanted: &Packs) {
         let chunks = wanted.get(writing).expect("only what is wanted is covered");
         for (chunk, id) in chunks {
             let pack = writing.pack;
-            places.entry(*id).or_default().push(Place {
-                pack,
-                chunk: *chunk,
-            });
+            places.entry(*id).or_default().push(Place { pack, chunk: *chunk });
         }
     }
     let many = index.lookup_many(&ids);
@@ -157,21 +138,11 @@ fn check_tidy(home: &SimObjects, index: &mut Index) {
         index.refresh().unwrap();
     }
     merge_all(index);
-    let keys: BTreeSet<Key> = home
-        .list(&prefix())
-        .unwrap()
-        .into_iter()
-        .map(|o| o.key)
-        .collect();
+    let keys: BTreeSet<Key> = home.list(&prefix()).unwrap().into_iter().map(|o| o.key).collect();
     let mut used = BTreeSet::new();
     for run in &index.runs {
         used.insert(index.site.root_key(run.id));
-        used.extend(
-            run.found()
-                .parts
-                .iter()
-                .map(|part| index.site.part_key(run.id, *part)),
-        );
+        used.extend(run.found().parts.iter().map(|part| index.site.part_key(run.id, *part)));
     }
     assert_eq!(keys, used);
 }

@@ -47,10 +47,7 @@ impl Owner {
         let mut chunks = random_pack(&mut self.dice, 200);
         // Some chunks are in other packs already.
         let others: Vec<ChunkId> = self.known.values().flatten().map(|(_, id)| *id).collect();
-        for (_, id) in chunks
-            .iter_mut()
-            .filter(|(n, _)| n.0 % 5 == 0 && !others.is_empty())
-        {
+        for (_, id) in chunks.iter_mut().filter(|(n, _)| n.0 % 5 == 0 && !others.is_empty()) {
             *id = others[self.dice.below(others.len() as u64) as usize];
         }
         self.next_pack += 1;
@@ -58,9 +55,7 @@ impl Owner {
     }
 
     fn add(&mut self, writing: Writing, chunks: Chunks) {
-        self.index
-            .insert_pack(writing, chunks.iter().copied())
-            .unwrap();
+        self.index.insert_pack(writing, chunks.iter().copied()).unwrap();
         self.known.insert(writing, chunks.clone());
         self.wanted.insert(writing, chunks);
     }
@@ -157,10 +152,7 @@ fn an_index_starts_empty_and_keeps_what_was_flushed() {
     check_all(&index, &Packs::new());
     insert_all(&mut index, &packs);
     check_all(&index, &packs);
-    assert_eq!(
-        index.stats().unwritten,
-        packs.values().flatten().count() as u64
-    );
+    assert_eq!(index.stats().unwritten, packs.values().flatten().count() as u64);
     check_all(&open(&home, 2), &Packs::new());
     index.flush().unwrap();
     check_all(&index, &packs);
@@ -240,19 +232,11 @@ fn space_of_forgotten_packs_is_freed() {
     check_tidy(&home, &mut index);
     let before = home.used();
     let gone: HashSet<Writing> = packs.keys().step_by(4).copied().collect();
-    let gone: HashSet<Writing> = packs
-        .keys()
-        .filter(|w| !gone.contains(w))
-        .copied()
-        .collect();
+    let gone: HashSet<Writing> = packs.keys().filter(|w| !gone.contains(w)).copied().collect();
     packs.retain(|w, _| !gone.contains(w));
     index.forget(&gone);
     check_tidy(&home, &mut index);
-    assert!(
-        home.used() < before / 2,
-        "{} of {before} bytes",
-        home.used()
-    );
+    assert!(home.used() < before / 2, "{} of {before} bytes", home.used());
     check_all(&open(&home, 2), &packs);
     index.forget(&packs.keys().copied().collect());
     check_tidy(&home, &mut index);

@@ -1,0 +1,52 @@
+//! Targets whose state is known: an image file that nothing has changed since a point of it was made.
+//!
+//! Such a file holds what that point says, so that only what changed between the two points needs to be written. The file system's
+//! word on its times is believed only if they were old enough when they were noted (see `source`).
+//!
+//! Never knows: how ranges are written.
+
+use std::ops::Range;
+use std::path::Path;
+
+use backstay_env::real::disk;
+use backstay_format::units::{DiskNo, PageNo, pages_in};
+use backstay_vault::Vault;
+use backstay_vault::rows::Point;
+
+use crate::failure::Failure;
+use crate::source::stamp;
+use crate::spec::Found;
+
+/// The newest points that are asked whether they are of the file as it is now.
+const ASKED: usize = 1000;
+
+/// The ranges of the target that differ from the point to be restored, in order; `None` when its state is not known.
+pub(super) fn changes_to(vault: &Vault, found: &Found, target: &Path) -> Result<Option<Vec<Range<u64>>>, Failure> {
+    let Some(at) = wanted_disk(found) else { return Ok(None) };
+    let now = disk::open(target).ok().and_then(|d| d.identity().ok());
+    let Some(stamp) = now.as_ref().and_then(stamp) else { return Ok(None) };
+    let points = vault.points(found.machine.id)?;
+    let is_now = |p: &&Point| p.row.disks.iter().any(|d| d.disk == at && d.stamp == stamp);
+    let Some(current) = points.iter().rev().take(ASKED).find(is_now) else { return Ok(None) };
+    let (from, to) = (current.number.min(found.point.number), current.number.max(found.point.number));
+    let pages = found.point.row.disks.iter().find(|d| d.disk == at).map_or(0, |d| pages_in(d.size));
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for extent in vault.changes(found.machine.id, from, to)?.extents(at, 0..pages)? {
+        let range = extent.page.offset()..PageNo(extent.end().0).offset();
+        match ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => ranges.push(range),
+        }
+    }
+    Ok(Some(ranges))
+}
+
+/// The number of the disk that is restored; `None` for a partition, whose pages lie elsewhere in a file.
+fn wanted_disk(found: &Found) -> Option<DiskNo> {
+    let disks = &found.point.row.disks;
+    let disk = match &found.spec.disk {
+        Some(name) => disks.iter().find(|d| d.name == *name),
+        None => disks.first().filter(|_| disks.len() == 1),
+    };
+    disk.filter(|_| found.spec.partition.is_none()).map(|d| d.disk)
+}
