@@ -1,0 +1,194 @@
+//! Simulated disks that are written to, and what of them a capture is to keep.
+//!
+//! Never knows: homes, vaults.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use backstay_env::sim::random::Dice;
+use backstay_env::sim::volume::SimVolume;
+use backstay_env::volume::{Content, Volume as _, VolumeMut as _};
+
+use crate::Violation;
+
+pub(crate) const PAGE: u64 = 4096;
+
+/// A disk of a machine.
+pub(crate) struct Disk {
+    pub(crate) name: String,
+    pub(crate) volume: Arc<SimVolume>,
+    image: Vec<u8>,
+    unreadable: Vec<Range<u64>>,
+    most: u64,
+}
+
+/// What a disk held when it was captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DiskShot {
+    pub(crate) name: String,
+    /// As they are to be given back; pages that could not be read are zeros here.
+    pub(crate) bytes: Vec<u8>,
+    /// Pages that could not be read.
+    pub(crate) unreadable: BTreeSet<u64>,
+}
+
+/// What a machine's disks held when it was captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shot(pub(crate) Vec<DiskShot>);
+
+/// A disk ready to be captured.
+#[derive(Clone)]
+pub(crate) struct Ready {
+    pub(crate) name: String,
+    pub(crate) volume: Arc<SimVolume>,
+    pub(crate) used: Vec<Range<u64>>,
+    pub(crate) excluded: Vec<Range<u64>>,
+}
+
+impl Disk {
+    /// A disk of `size` bytes that is never larger than `most`.
+    pub(crate) fn new(name: &str, size: u64, most: u64) -> Disk {
+        Disk {
+            name: name.to_owned(),
+            volume: Arc::new(SimVolume::new(size)),
+            image: vec![0; size as usize],
+            unreadable: Vec::new(),
+            most,
+        }
+    }
+
+    /// A disk that holds these bytes.
+    pub(crate) fn holding(name: &str, image: &[u8], most: u64) -> Result<Disk, Violation> {
+        let mut disk = Disk::new(name, image.len() as u64, most);
+        disk.write(0, image)?;
+        Ok(disk)
+    }
+
+    fn pages(&self) -> u64 {
+        (self.image.len() as u64).div_ceil(PAGE)
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Violation> {
+        self.volume.write_at(at, bytes).map_err(|e| Violation(format!("a simulated disk failed: {e}")))?;
+        self.image[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn zero(&mut self, range: Range<u64>) -> Result<(), Violation> {
+        let outcome = self.volume.zero(range.start, range.end - range.start);
+        outcome.map_err(|e| Violation(format!("a simulated disk failed: {e}")))?;
+        self.image[range.start as usize..range.end as usize].fill(0);
+        Ok(())
+    }
+
+    fn resize(&mut self, size: u64) {
+        self.volume.resize(size);
+        self.image.resize(size as usize, 0);
+    }
+
+    /// A run of at most `most` pages, as bytes, that ends with the disk at the latest.
+    fn some_pages(&self, dice: &mut Dice, most: u64) -> Range<u64> {
+        let first = dice.below(self.pages());
+        let last = first + 1 + dice.below(most);
+        first * PAGE..(last * PAGE).min(self.image.len() as u64)
+    }
+
+    /// Changes something; `other`: bytes that are somewhere else too. Says what was done.
+    pub(crate) fn scribble(&mut self, dice: &mut Dice, other: &[u8]) -> Result<String, Violation> {
+        Ok(match dice.below(20) {
+            0..9 => {
+                let range = self.some_pages(dice, 4);
+                self.write_noise(dice, &range)?;
+                format!("{} noise in {range:?}", self.name)
+            }
+            9..11 => {
+                let range = self.some_pages(dice, self.pages());
+                self.write_noise(dice, &range)?;
+                format!("{} noise in {range:?}", self.name)
+            }
+            11..13 => {
+                let at = dice.below(self.image.len() as u64);
+                let len = (1 + dice.below(700)).min(self.image.len() as u64 - at);
+                self.write_noise(dice, &(at..at + len))?;
+                format!("{} {len} bytes at {at}", self.name)
+            }
+            13..15 => {
+                let range = self.some_pages(dice, 16);
+                self.zero(range.clone())?;
+                format!("{} zeros in {range:?}", self.name)
+            }
+            15..17 => {
+                let from = dice.below(other.len() as u64 / PAGE + 1) * PAGE;
+                let range = self.some_pages(dice, 24);
+                let bytes: Vec<u8> =
+                    other.iter().skip(from as usize).copied().take((range.end - range.start) as usize).collect();
+                self.write(range.start, &bytes)?;
+                format!("{} {} bytes at {}, as elsewhere at {from}", self.name, bytes.len(), range.start)
+            }
+            17 => {
+                let size = 512 * (1 + dice.below(self.most / 512));
+                self.resize(size);
+                format!("{} now has {size} bytes", self.name)
+            }
+            18 => {
+                let start = dice.below(self.image.len() as u64);
+                let range = start..start + 1 + dice.below(3 * PAGE);
+                self.volume.make_unreadable(range.clone());
+                self.unreadable.push(range.clone());
+                format!("{} unreadable in {range:?}", self.name)
+            }
+            _ => {
+                self.volume.mend();
+                self.unreadable.clear();
+                format!("{} mended", self.name)
+            }
+        })
+    }
+
+    fn write_noise(&mut self, dice: &mut Dice, range: &Range<u64>) -> Result<(), Violation> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        dice.fill(&mut bytes);
+        self.write(range.start, &bytes)
+    }
+
+    /// Its bytes now.
+    pub(crate) fn image(&self) -> &[u8] {
+        &self.image
+    }
+
+    /// A capture of it as it is: what to capture, and what is to come back.
+    pub(crate) fn ready(&self, dice: &mut Dice) -> Result<(Ready, DiskShot), Violation> {
+        let size = self.image.len() as u64;
+        let whole = std::iter::once(0..size).collect::<Vec<_>>();
+        let used = if dice.below(6) == 0 { vec![self.some_pages(dice, self.pages())] } else { whole };
+        let excluded = if dice.below(8) == 0 { vec![self.whole_pages(dice)] } else { Vec::new() };
+        let excluded: Vec<Range<u64>> = excluded.into_iter().filter(|r| r.start < r.end).collect();
+        let mut shot = DiskShot { name: self.name.clone(), bytes: self.image.clone(), unreadable: BTreeSet::new() };
+        let holds = self.volume.spans(0, size).map_err(|e| Violation(format!("a simulated disk failed: {e}")))?;
+        let has =
+            |ranges: &[Range<u64>], page: &Range<u64>| ranges.iter().any(|r| r.start < page.end && page.start < r.end);
+        for number in 0..self.pages() {
+            let page = number * PAGE..((number + 1) * PAGE).min(size);
+            let wanted = has(&used, &page) && !has(&excluded, &page);
+            let data = holds
+                .iter()
+                .any(|s| s.content == Content::Data && s.offset <= page.start && page.start < s.offset + s.len);
+            let bad = wanted && data && has(&self.unreadable, &page);
+            if bad {
+                shot.unreadable.insert(number);
+            }
+            if bad || !wanted {
+                shot.bytes[page.start as usize..page.end as usize].fill(0);
+            }
+        }
+        let ready = Ready { name: self.name.clone(), volume: self.volume.clone(), used, excluded };
+        Ok((ready, shot))
+    }
+
+    /// A run of pages that are whole.
+    fn whole_pages(&self, dice: &mut Dice) -> Range<u64> {
+        let range = self.some_pages(dice, 8);
+        range.start..range.end / PAGE * PAGE
+    }
+}

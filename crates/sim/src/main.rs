@@ -1,0 +1,89 @@
+//! `backstay-sim --seeds N --from S [--jobs J] [--witness K] [--trace]`: runs seeds and tells of those that are red.
+//!
+//! Never knows: what a run does.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use backstay_sim::{Options, Report, Tally, run};
+
+struct Arguments {
+    seeds: u64,
+    from: u64,
+    jobs: usize,
+    witness: u64,
+    trace: bool,
+}
+
+fn parse() -> Result<Arguments, String> {
+    let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut parsed = Arguments { seeds: 10_000, from: 0, jobs, witness: 16, trace: false };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        if name == "--trace" {
+            parsed.trace = true;
+            continue;
+        }
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
+        let number: u64 = value.parse().map_err(|_| format!("{name}: {value} is no number"))?;
+        match name.as_str() {
+            "--seeds" => parsed.seeds = number,
+            "--from" => parsed.from = number,
+            "--witness" => parsed.witness = number,
+            "--jobs" => parsed.jobs = usize::try_from(number.max(1)).map_err(|_| "too many jobs".to_owned())?,
+            _ => return Err(format!("{name} is not known; known are --seeds, --from, --jobs, --witness, --trace")),
+        }
+    }
+    Ok(parsed)
+}
+
+/// Red seeds whose trace is printed without `--trace`.
+const TRACED: usize = 3;
+
+fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
+    let start = Instant::now();
+    let options = Options { witness: arguments.witness, bug: None };
+    let next = AtomicU64::new(arguments.from);
+    let end = arguments.from.saturating_add(arguments.seeds);
+    let state = Mutex::new((Tally::default(), Vec::<Report>::new(), 0u64));
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.jobs {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let report = run(seed, &options);
+                    let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    state.0 += report.tally;
+                    if report.failure.is_some() {
+                        state.2 += 1;
+                    }
+                    if arguments.trace || report.failure.is_some() {
+                        state.1.push(report);
+                    }
+                }
+            });
+        }
+    });
+    let (tally, told, red) = state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for (index, report) in told.iter().enumerate() {
+        println!("seed {}: {}", report.seed, report.failure.as_deref().unwrap_or("green"));
+        if arguments.trace || index < TRACED {
+            report.trace.iter().for_each(|line| println!("    {line}"));
+        }
+    }
+    print!("{tally}");
+    println!("{} seeds from {} in {:.1} s: {red} red", arguments.seeds, arguments.from, start.elapsed().as_secs_f64());
+    if red == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,86 @@
+//! How much was simulated, so that a green run can be told from an idle one.
+//!
+//! Never knows: what is good or bad.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+macro_rules! tally {
+    ($($(#[$doc:meta])* $field:ident),+ $(,)?) => {
+        /// Counts of what happened in runs.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Tally {
+            $($(#[$doc])* pub $field: u64,)+
+        }
+
+        impl AddAssign for Tally {
+            fn add_assign(&mut self, other: Tally) {
+                $(self.$field += other.$field;)+
+            }
+        }
+
+        impl fmt::Display for Tally {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let counts = [$((stringify!($field), self.$field),)+];
+                counts.iter().try_for_each(|(name, count)| writeln!(f, "{:>12} {}", count, name.replace('_', " ")))
+            }
+        }
+    };
+}
+
+tally! {
+    /// Runs.
+    runs,
+    /// Steps of runs: something done by one process or by two at once.
+    steps,
+    /// Operations on homes.
+    operations,
+    /// Points made.
+    points_made,
+    /// Captures of which it was not known whether they made a point.
+    points_in_doubt,
+    /// Points dropped.
+    points_dropped,
+    /// Acts by two processes at once.
+    acts_at_once,
+    /// Acts refused for what another process did meanwhile.
+    conflicts,
+    /// Acts that failed because of faults.
+    failed_acts,
+    /// Power losses.
+    power_losses,
+    /// Processes killed.
+    kills,
+    /// Puts that found no space.
+    puts_without_space,
+    /// Operations that failed.
+    failed_operations,
+    /// Bits flipped.
+    bits_flipped,
+    /// Blocks overwritten by misdirected writes.
+    blocks_overwritten,
+    /// Objects torn.
+    objects_torn,
+    /// Puts undone by a power loss.
+    puts_lost,
+    /// Deletions undone by a power loss.
+    deletions_undone,
+    /// Runs whose ledger was damaged beyond what can be made good.
+    ledgers_lost,
+    /// Points compared with the model, disk by disk.
+    points_compared,
+    /// Pages that were named as unreadable because packs were damaged.
+    pages_named,
+    /// Packs deleted by reclaim.
+    packs_reclaimed,
+    /// Packs written anew by reclaim.
+    packs_shrunk,
+    /// Objects without packs deleted by reclaim.
+    orphans_deleted,
+    /// Runs in which ledgers were folded into states.
+    runs_with_states,
+    /// Runs in which packs were put together in one object.
+    runs_with_bundles,
+    /// Runs that the independent reader judged.
+    witnessed,
+}
