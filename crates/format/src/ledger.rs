@@ -151,8 +151,11 @@ pub fn put_row(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.put_bytes(value);
 }
 
-/// Rows: key and value.
-pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+/// A row: key and value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// Rows, in the order of keys.
+pub type Rows = Vec<Row>;
 
 /// The rows of a part's plaintext.
 ///

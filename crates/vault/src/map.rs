@@ -108,7 +108,7 @@ impl Run {
     ) -> Result<(), VaultError> {
         match &self.body {
             RunBody::Inline(stored) => each(&resolve(stored, &self.packs)),
-            RunBody::Blocks { refs, .. } => (0..refs.len()).try_for_each(|index| each(&*self.block(packs, index)?)),
+            RunBody::Blocks { refs, .. } => (0..refs.len()).try_for_each(|index| each(&self.block(packs, index)?)),
         }
     }
 
@@ -138,12 +138,15 @@ pub(crate) fn region_pages(region: u64) -> Range<u64> {
     region * REGION..(region + 1).saturating_mul(REGION)
 }
 
+/// Extents of regions, by disk and number.
+type Regions = LruCache<(DiskNo, u64), Arc<Vec<Extent>>>;
+
 /// What a machine's disks held at a point, or what changed since another.
 pub struct Map {
     packs: Arc<Packs>,
     /// Newest first.
     runs: Vec<Run>,
-    regions: Mutex<LruCache<(DiskNo, u64), Arc<Vec<Extent>>>>,
+    regions: Mutex<Regions>,
 }
 
 impl Map {

@@ -290,12 +290,11 @@ fn open_ledger(seams: &Seams, ids: (StoreId, VaultId), folder: &str, key: &Secre
     }
 }
 
+/// A slot's number, and the slot or why it does not decode.
+pub(crate) type Slot = (u16, Result<KeySlot, VaultError>);
+
 /// All slots of a vault, by number; those that do not decode as their error.
-pub(crate) fn read_slots(
-    home: &dyn Objects,
-    store: StoreId,
-    vault: &str,
-) -> Result<Vec<(u16, Result<KeySlot, VaultError>)>, VaultError> {
+pub(crate) fn read_slots(home: &dyn Objects, store: StoreId, vault: &str) -> Result<Vec<Slot>, VaultError> {
     let mut slots = Vec::new();
     for listed in home.list(&key(&names::key_slots(vault)))? {
         let name = listed.key.as_str();

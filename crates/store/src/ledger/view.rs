@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backstay_format::ledger::{Change, PartRef, Rows};
+use backstay_format::ledger::{Change, PartRef, Row, Rows};
 use backstay_format::units::Digest;
 
 use super::LedgerError;
@@ -145,7 +145,7 @@ impl View {
     ///
     /// # Errors
     /// As [`View::prefix`].
-    pub fn last_in(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, LedgerError> {
+    pub fn last_in(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Option<Row>, LedgerError> {
         let newest = self.overlay.range::<[u8], _>((from, to)).rev().find(|(_, v)| v.is_some());
         let newest = newest.and_then(|(k, v)| Some((k.clone(), v.clone()?)));
         for part in self.parts_in(from, to).iter().rev() {

@@ -46,7 +46,7 @@ impl Vault {
         let mut batch = Vec::new();
         let mut bytes = 0;
         for pack in small {
-            let Some(row) = pack_row(&view, pack)?.filter(|r| is_small(r)) else { continue };
+            let Some(row) = pack_row(&view, pack)?.filter(is_small) else { continue };
             if bytes + row.len > MOST {
                 self.bundle(std::mem::take(&mut batch))?;
                 bytes = 0;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use backstay_env::objects::{Key, Objects as _};
+use backstay_env::objects::Key;
 use backstay_env::real::folder::Folder;
 use backstay_env::real::system::{SystemClock, SystemRandom};
 use backstay_env::volume::Volume;
