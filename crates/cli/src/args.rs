@@ -113,8 +113,10 @@ pub(crate) enum Command {
         read_data: bool,
     },
     /// Drop points by a schedule, or by number. Prints its plan first.
-    #[command(after_help = "LENGTH is `90s`, `5 minutes`, `24h`, `30d` or `1y`. An example, which keeps all points of a day, one an hour
-of a week, one a day of a year: backstay forget web --keep-all 24h --keep-hourly 7d --keep-daily 1y")]
+    #[command(
+        after_help = "LENGTH is `90s`, `5 minutes`, `24h`, `30d` or `1y`. An example, which keeps all points of a day, one an hour
+of a week, one a day of a year: backstay forget web --keep-all 24h --keep-hourly 7d --keep-daily 1y"
+    )]
     Forget(Forget),
     /// Give back the space of what nothing needs. Prints its plan first.
     Reclaim {

@@ -52,9 +52,11 @@ impl Failure {
         Failure { what: what.into(), status: Status::Refused }
     }
 
-    /// Says first what it is about.
+    /// Says first what it is about, unless it says so already.
     pub(crate) fn about(self, thing: &dyn fmt::Display) -> Self {
-        Failure { what: format!("{thing}: {}", self.what), ..self }
+        let thing = thing.to_string();
+        let said = self.what.contains(&thing);
+        Failure { what: if said { self.what } else { format!("{thing}: {}", self.what) }, ..self }
     }
 
     /// What was asked makes no sense or is not allowed: the same will not work later either.
@@ -98,8 +100,12 @@ fn hint(error: &VaultError) -> Option<&'static str> {
         VaultError::NoPoint(_) => "`backstay points` lists them",
         VaultError::NoDisk { .. } => "name the disk as MACHINE:DISK; `backstay show` lists them",
         VaultError::LastSlot(_) => "add another passphrase first",
-        VaultError::Home(ObjectError::NoSpace(_)) => "free some space and run the same command again: it goes on where it was",
-        VaultError::Home(ObjectError::Denied { .. }) => "check the rights on the store, and whether it is mounted read-only",
+        VaultError::Home(ObjectError::NoSpace(_)) => {
+            "free some space and run the same command again: it goes on where it was"
+        }
+        VaultError::Home(ObjectError::Denied { .. }) => {
+            "check the rights on the store, and whether it is mounted read-only"
+        }
         VaultError::Source { .. } => "it shrank or went away while it was read; see to it, and protect it again",
         VaultError::Header(DecodeError::Version { .. } | DecodeError::Features { .. }) => {
             "it was made by a newer Backstay: use that, or a newer one"

@@ -23,22 +23,17 @@ pub(crate) fn parse(text: &str) -> Result<Option<Timestamp>, Failure> {
         stamp
     } else {
         let local: civil::DateTime = text.parse().map_err(|_| bad())?;
-        local.in_tz(&local_zone()).map_err(|_| bad())?.timestamp()
+        local.to_zoned(jiff::tz::TimeZone::system()).map_err(|_| bad())?.timestamp()
     };
     i64::try_from(stamp.as_nanosecond()).map(|n| Some(Timestamp(n))).map_err(|_| bad())
-}
-
-fn local_zone() -> String {
-    Zoned::now().time_zone().iana_name().unwrap_or("UTC").to_owned()
 }
 
 /// A duration such as `10s`, `24h` or `5 minutes`.
 pub(crate) fn duration(text: &str) -> Result<SignedDuration, Failure> {
     let bad = || Failure::usage(format!("{text:?} is not a length of time; write `10s`, `5 minutes`, `24h` or `30d`"));
     let span: Span = text.parse().map_err(|_| bad())?;
-    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).or_else(|_| {
-        span.to_duration(&Zoned::now())
-    });
+    let length =
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).or_else(|_| span.to_duration(&Zoned::now()));
     let length = length.map_err(|_| bad())?;
     if length.is_negative() { Err(bad()) } else { Ok(length) }
 }

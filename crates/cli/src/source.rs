@@ -42,7 +42,10 @@ pub(crate) fn open_all(paths: &[PathBuf], store: Option<&Path>) -> Result<Vec<Op
         }
         let source = OpenSource::open(path)?;
         if !names.insert(source.name.clone()) {
-            return Err(Failure::usage(format!("two sources would be disk {}; give one of the files another name", source.name)));
+            return Err(Failure::usage(format!(
+                "two sources would be disk {}; give one of the files another name",
+                source.name
+            )));
         }
         sources.push(source);
     }

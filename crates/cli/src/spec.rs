@@ -13,6 +13,7 @@ use backstay_vault::rows::{Machine, Point};
 use crate::args::At;
 use crate::failure::{Failure, sentence};
 use crate::moment;
+use crate::output::note;
 
 /// A machine, perhaps a disk of it, perhaps a partition of that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub(crate) fn find(vault: &Vault, at: &At) -> Result<Found, Failure> {
     let time = moment::parse(&at.at)?;
     let machine = vault.machine(&spec.machine)?;
     let point = vault.point_at(&machine, time)?;
-    eprintln!("{} at {} (point {})", spec.machine, moment::show(point.row.time), point.number.0);
+    note!("{} at {} (point {})", spec.machine, moment::show(point.row.time), point.number.0);
     Ok(Found { spec, machine, point })
 }
 

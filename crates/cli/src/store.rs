@@ -2,13 +2,15 @@
 //!
 //! Never knows: what is done with it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backstay_env::objects::Objects;
 use backstay_env::real::folder::Folder;
 use backstay_env::real::system::{SystemClock, SystemRandom};
-use backstay_vault::{Seams, Vault};
+use backstay_format::names;
+use backstay_vault::{Seams, Vault, VaultError};
 use zeroize::Zeroizing;
 
 use crate::args::Common;
@@ -24,15 +26,22 @@ pub(crate) enum Location {
 
 impl Location {
     /// From the command line.
-    pub(crate) fn parse(text: &str) -> Location {
-        if text.starts_with("s3://") { Location::S3(text.to_owned()) } else { Location::Folder(text.into()) }
+    pub(crate) fn parse(text: &str) -> Result<Location, Failure> {
+        match text.split_once("://") {
+            Some(("s3", _)) => Ok(Location::S3(text.to_owned())),
+            Some((other, _)) => {
+                Err(Failure::usage(format!("{text}: a store is a folder or s3://bucket/prefix, not {other}://")))
+            }
+            None if text.is_empty() => Err(Failure::usage("which store? Name a folder or s3://bucket/prefix")),
+            None => Ok(Location::Folder(text.into())),
+        }
     }
 
     /// From --store or its environment variable.
     pub(crate) fn of(common: &Common) -> Result<Location, Failure> {
         let store = common.store.as_deref().filter(|s| !s.is_empty());
         let missing = "which store? Name it with --store or in the environment variable BACKSTAY_STORE";
-        store.map(Location::parse).ok_or_else(|| Failure::usage(missing))
+        store.ok_or_else(|| Failure::usage(missing)).and_then(Location::parse)
     }
 
     /// The folder, if it is one.
@@ -43,17 +52,30 @@ impl Location {
         }
     }
 
-    /// The world for a store here.
+    /// The world for a store here. A folder that is not a store is left alone unless one is to be made.
     pub(crate) fn seams(&self, create: bool) -> Result<Seams, Failure> {
         let (home, index_home) = match self {
             Location::Folder(path) => {
+                if !create && path.is_dir() && path.join(names::STORE_HEADER).symlink_metadata().is_err_and(is_missing)
+                {
+                    return Err(VaultError::NoStore.into());
+                }
                 let opened = if create { Folder::create(path) } else { Folder::open(path) };
-                let home: Arc<dyn Objects> = Arc::new(opened.map_err(|e| Failure::new(sentence(&e)))?);
+                let home: Arc<dyn Objects> = Arc::new(opened?);
                 (home.clone(), home)
             }
             Location::S3(url) => s3_homes(url)?,
         };
         Ok(Seams { home, index_home, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Folder(path) => path.display().fmt(f),
+            Location::S3(url) => f.write_str(url),
+        }
     }
 }
 
@@ -93,11 +115,18 @@ fn s3_homes(url: &str) -> Result<(Arc<dyn Objects>, Arc<dyn Objects>), Failure> 
     Err(Failure::usage(format!("{url}: this program was built without object storage")))
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `is_err_and` wants it
+fn is_missing(error: std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound
+}
+
 /// Opens the vault that the command line names.
 pub(crate) fn open(common: &Common) -> Result<Vault, Failure> {
-    let seams = Location::of(common)?.seams(false)?;
+    let location = Location::of(common)?;
+    let about = |failure: Failure| failure.about(&location);
+    let seams = location.seams(false).map_err(about)?;
     let passphrase = passphrase(common.passphrase_file.as_deref(), false)?;
-    Ok(Vault::open(seams, &common.vault, &passphrase)?)
+    Vault::open(seams, &common.vault, &passphrase).map_err(|e| about(e.into()))
 }
 
 /// The passphrase from a file's first line, or from the terminal.
@@ -123,7 +152,9 @@ fn from_terminal(new: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let ask = |prompt: &str| {
         let typed = rpassword::prompt_password(prompt).map(Zeroizing::new);
         typed.map_err(|_| {
-            Failure::usage("no passphrase: name a file with --passphrase-file or in BACKSTAY_PASSPHRASE_FILE, or use a terminal")
+            Failure::usage(
+                "no passphrase: name a file with --passphrase-file or in BACKSTAY_PASSPHRASE_FILE, or use a terminal",
+            )
         })
     };
     let first = ask(if new { "New passphrase: " } else { "Passphrase: " })?;

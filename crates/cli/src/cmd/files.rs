@@ -4,8 +4,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::args::{At, Common, Files};
 use crate::failure::{Failure, sentence};
-use crate::output::{self, size};
+use crate::output::{self, note, say, size};
 use crate::spec::{self, Found};
 use crate::stop::Stop;
 use crate::{moment, store};
@@ -35,7 +35,7 @@ pub(super) fn run(common: &Common, command: &Files) -> Result<(), Failure> {
     match command {
         Files::Ls { path, .. } => ls(common, &*tree, path),
         Files::Find { pattern, .. } => find(common, &*tree, pattern),
-        Files::Get { path, to, .. } => get(&*tree, path, to),
+        Files::Get { path, to, .. } => get(common, &*tree, path, to),
     }
 }
 
@@ -47,7 +47,10 @@ fn open(vault: &Vault, at: &At) -> Result<Box<dyn FileTree>, Failure> {
     }
     let mut candidates = candidates(vault, &found)?;
     match candidates.len() {
-        0 => Err(Failure::new(format!("{} holds no file system that can be read; `backstay show` tells what it holds", at.machine))),
+        0 => Err(Failure::new(format!(
+            "{} holds no file system that can be read; `backstay show` tells what it holds",
+            at.machine
+        ))),
         1 => Ok(candidates.remove(0).1),
         _ => {
             let names: Vec<&str> = candidates.iter().map(|c| c.0.as_str()).collect();
@@ -79,7 +82,9 @@ fn open_volume(volume: Arc<dyn Volume>, name: &str) -> Result<Box<dyn FileTree>,
 
 fn tree_failure(path: &str, error: &TreeError) -> Failure {
     match error {
-        TreeError::NotFound => Failure::new(format!("there is no {path} at that moment; `backstay files find` looks for names")),
+        TreeError::NotFound => {
+            Failure::new(format!("there is no {path} at that moment; `backstay files find` looks for names"))
+        }
         TreeError::Damaged(_) => Failure::damaged(format!("{path}: {}", sentence(error))),
         error => Failure::new(format!("{path}: {}", sentence(error))),
     }
@@ -119,15 +124,22 @@ fn ls(common: &Common, tree: &dyn FileTree, path: &str) -> Result<(), Failure> {
     }
     let row = |(name, node, m): &(String, NodeId, Metadata)| {
         let arrow = match m.kind {
-            NodeKind::Symlink => tree.link_target(*node).map(|t| format!(" -> {}", t.to_string_lossy())).unwrap_or_default(),
+            NodeKind::Symlink => {
+                tree.link_target(*node).map(|t| format!(" -> {}", t.to_string_lossy())).unwrap_or_default()
+            }
             NodeKind::Directory => "/".to_owned(),
             _ => String::new(),
         };
-        vec![format!("{:04o}", m.permissions), format!("{}:{}", m.uid, m.gid), size(m.size), moment::show(stamp(m)), format!("{name}{arrow}")]
+        vec![
+            format!("{:04o}", m.permissions),
+            format!("{}:{}", m.uid, m.gid),
+            size(m.size),
+            moment::show(stamp(m)),
+            format!("{name}{arrow}"),
+        ]
     };
     let rows = listed.iter().map(row).collect();
-    output::table(&["MODE", "OWNER", "SIZE", "MODIFIED", "NAME"], rows, "nothing in it");
-    Ok(())
+    output::table(&["MODE", "OWNER", "SIZE", "MODIFIED", "NAME"], rows, "nothing in it")
 }
 
 fn stamp(about: &Metadata) -> Timestamp {
@@ -174,13 +186,12 @@ fn find(common: &Common, tree: &dyn FileTree, pattern: &str) -> Result<(), Failu
     if common.json {
         output::json(&found)?;
     } else {
-        let mut out = std::io::stdout().lock();
-        found.iter().try_for_each(|f| writeln!(out, "{f}")).map_err(|e| Failure::new(format!("cannot print: {e}")))?;
+        found.iter().try_for_each(|f| say!("{f}"))?;
     }
     if trouble.is_empty() {
         return Ok(());
     }
-    trouble.iter().for_each(|t| eprintln!("{t}"));
+    trouble.iter().for_each(|t| note!("{t}"));
     Err(Failure::damaged("some folders could not be read; the list is not complete"))
 }
 
@@ -207,7 +218,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
-fn get(tree: &dyn FileTree, path: &str, to: &Path) -> Result<(), Failure> {
+fn get(common: &Common, tree: &dyn FileTree, path: &str, to: &Path) -> Result<(), Failure> {
     let node = walk(tree, path)?;
     let name = path.trim_end_matches('/').rsplit('/').next().filter(|n| !n.is_empty() && *n != ".");
     let target = match name {
@@ -218,13 +229,19 @@ fn get(tree: &dyn FileTree, path: &str, to: &Path) -> Result<(), Failure> {
     if fs::symlink_metadata(&target).is_ok() {
         return Err(Failure::refused(format!("{} is there already; it is not overwritten", target.display())));
     }
-    let mut copy = Copy { tree, stop: Stop::listen()?, files: 0, bytes: 0, trouble: Vec::new() };
+    let mut copy = Copy { tree, stop: Stop::listen()?, files: 0, bytes: 0, skipped: Vec::new(), trouble: Vec::new() };
     copy.node(node, &target, 0)?;
-    println!("{}: {} files, {}", target.display(), copy.files, size(copy.bytes));
+    match common.json {
+        true => output::json(&json!({
+            "target": target.display().to_string(), "files": copy.files, "bytes": copy.bytes,
+            "skipped": copy.skipped, "unreadable": copy.trouble,
+        }))?,
+        false => say!("{}: {} files, {}", target.display(), copy.files, size(copy.bytes))?,
+    }
+    copy.skipped.iter().chain(&copy.trouble).for_each(|t| note!("{t}"));
     if copy.trouble.is_empty() {
         return Ok(());
     }
-    copy.trouble.iter().for_each(|t| eprintln!("{t}"));
     Err(Failure::damaged("some files could not be read; everything else was copied"))
 }
 
@@ -234,14 +251,14 @@ struct Copy<'a> {
     stop: Stop,
     files: u64,
     bytes: u64,
+    /// What is no data: devices, pipes, sockets.
+    skipped: Vec<String>,
     trouble: Vec<String>,
 }
 
 impl Copy<'_> {
     fn node(&mut self, node: NodeId, target: &Path, depth: usize) -> Result<(), Failure> {
-        if self.stop.asked() {
-            return Err(Failure::new(format!("interrupted at {}; what was copied so far is whole", target.display())));
-        }
+        self.check_stop(target)?;
         let about = match self.tree.metadata(node) {
             Ok(about) => about,
             Err(error) => return self.unreadable(target, &error),
@@ -250,13 +267,33 @@ impl Copy<'_> {
             NodeKind::File => self.file(node, &about, target),
             NodeKind::Directory if depth < DEEPEST => self.folder(node, &about, target, depth),
             NodeKind::Symlink => match self.tree.link_target(node) {
-                Ok(to) => std::os::unix::fs::symlink(to, target).map_err(|e| written(target, &e)),
+                Ok(to) => self.link(&to, &about, target),
                 Err(error) => self.unreadable(target, &error),
             },
-            _ => {
-                self.trouble.push(format!("{}: a {} is not copied", target.display(), kind_name(about.kind)));
+            NodeKind::Directory => {
+                self.trouble.push(format!("{}: too deep to be true", target.display()));
                 Ok(())
             }
+            _ => {
+                self.skipped.push(format!("{}: a {} is not copied", target.display(), kind_name(about.kind)));
+                Ok(())
+            }
+        }
+    }
+
+    fn check_stop(&self, target: &Path) -> Result<(), Failure> {
+        match self.stop.asked() {
+            true => Err(Failure::new(format!("interrupted at {}; the files before it are whole", target.display()))),
+            false => Ok(()),
+        }
+    }
+
+    fn link(&self, to: &OsStr, about: &Metadata, target: &Path) -> Result<(), Failure> {
+        use std::os::unix::fs::{lchown, symlink};
+        symlink(to, target).map_err(|e| written(target, &e))?;
+        match rustix::process::geteuid().is_root() {
+            true => lchown(target, Some(about.uid), Some(about.gid)).map_err(|e| written(target, &e)),
+            false => Ok(()),
         }
     }
 
@@ -270,7 +307,8 @@ impl Copy<'_> {
             Ok(entries) => entries,
             Err(error) => return self.unreadable(target, &error),
         };
-        fs::create_dir(target).map_err(|e| written(target, &e))?;
+        // Ours alone until it has its own permissions; files the same.
+        fs::DirBuilder::new().mode(0o700).create(target).map_err(|e| written(target, &e))?;
         for entry in entries {
             match safe_name(&entry.name) {
                 Some(name) => self.node(entry.node, &target.join(name), depth + 1)?,
@@ -281,26 +319,40 @@ impl Copy<'_> {
     }
 
     fn file(&mut self, node: NodeId, about: &Metadata, target: &Path) -> Result<(), Failure> {
-        let mut file = fs::File::create_new(target).map_err(|e| written(target, &e))?;
+        let file = fs::File::options().write(true).create_new(true).mode(0o600).open(target);
+        let file = file.map_err(|e| written(target, &e))?;
+        let outcome = self.fill(node, &file, target);
+        if !matches!(outcome, Ok(Ok(_))) {
+            fs::remove_file(target).map_err(|e| written(target, &e))?;
+        }
+        match outcome? {
+            Err(error) => self.unreadable(target, &error),
+            Ok(size) => {
+                self.files += 1;
+                self.bytes += size;
+                self.dress(about, target)
+            }
+        }
+    }
+
+    /// Copies the bytes; zeros become holes. The size, or why the file cannot be read.
+    fn fill(&self, node: NodeId, file: &fs::File, target: &Path) -> Result<Result<u64, TreeError>, Failure> {
         let mut buffer = vec![0; 1 << 20];
         let mut at = 0;
         loop {
-            match self.tree.read(node, at, &mut buffer) {
+            self.check_stop(target)?;
+            let read = match self.tree.read(node, at, &mut buffer) {
                 Ok(0) => break,
-                Ok(read) => {
-                    file.write_all(&buffer[..read]).map_err(|e| written(target, &e))?;
-                    at += read as u64;
-                }
-                Err(error) => {
-                    drop(file);
-                    fs::remove_file(target).map_err(|e| written(target, &e))?;
-                    return self.unreadable(target, &error);
-                }
+                Ok(read) => read,
+                Err(error) => return Ok(Err(error)),
+            };
+            if buffer[..read].iter().any(|b| *b != 0) {
+                file.write_all_at(&buffer[..read], at).map_err(|e| written(target, &e))?;
             }
+            at += read as u64;
         }
-        self.files += 1;
-        self.bytes += at;
-        self.dress(about, target)
+        file.set_len(at).map_err(|e| written(target, &e))?;
+        Ok(Ok(at))
     }
 
     /// Permissions and time, and the owner if that is ours to give.
@@ -310,13 +362,13 @@ impl Copy<'_> {
         if rustix::process::geteuid().is_root() {
             chown(target, Some(about.uid), Some(about.gid)).map_err(fail)?;
         }
-        fs::set_permissions(target, fs::Permissions::from_mode(about.permissions.into())).map_err(fail)?;
         let seconds = about.modified.seconds;
         if let Ok(seconds) = u64::try_from(seconds) {
             let time = std::time::UNIX_EPOCH + std::time::Duration::new(seconds, about.modified.nanos);
             fs::File::open(target).and_then(|f| f.set_modified(time)).map_err(fail)?;
         }
-        Ok(())
+        // Last: they may shut ourselves out.
+        fs::set_permissions(target, fs::Permissions::from_mode(about.permissions.into())).map_err(fail)
     }
 }
 

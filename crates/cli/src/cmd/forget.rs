@@ -12,19 +12,21 @@ use serde_json::json;
 
 use crate::args::{Common, Forget};
 use crate::failure::Failure;
-use crate::{moment, output, spec, store};
+use crate::output::{self, say};
+use crate::{moment, store};
 
 use super::integrity::go_ahead;
 
 pub(super) fn run(common: &Common, args: &Forget) -> Result<(), Failure> {
     let schedule = schedule(args)?;
     if schedule.is_empty() && args.point.is_empty() {
-        return Err(Failure::usage("say what to keep (--keep-all 24h --keep-hourly 7d ...) or which points to drop (--point NUMBER)"));
+        return Err(Failure::usage(
+            "say what to keep (--keep-all 24h --keep-hourly 7d ...) or which points to drop (--point NUMBER)",
+        ));
     }
     let vault = store::open(common)?;
-    let machine = vault.machine(&spec::Spec::parse(&args.machine)?.machine)?;
-    let points: Vec<(PointNo, Timestamp)> =
-        vault.points(machine.id)?.iter().map(|p| (p.number, p.row.time)).collect();
+    let machine = vault.machine(&args.machine)?;
+    let points: Vec<(PointNo, Timestamp)> = vault.points(machine.id)?.iter().map(|p| (p.number, p.row.time)).collect();
     let drop = if args.point.is_empty() {
         let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
         thin(&points, &schedule, Timestamp(now))
@@ -38,20 +40,15 @@ pub(super) fn run(common: &Common, args: &Forget) -> Result<(), Failure> {
     }
     vault.forget(&plan)?;
     if !common.json {
-        println!("dropped {} points; `backstay reclaim` gives their space back", plan.drop.len());
+        say!("dropped {} points; `backstay reclaim` gives their space back", plan.drop.len())?;
     }
     Ok(())
 }
 
 fn schedule(args: &Forget) -> Result<Schedule, Failure> {
     let length = |text: &Option<String>| -> Result<i64, Failure> {
-        match text {
-        None => Ok(0),
-        Some(text) => {
-            let nanos = moment::duration(text)?.as_nanos();
-            Ok(i64::try_from(nanos).unwrap_or(i64::MAX))
-        }
-        }
+        let nanos = text.as_deref().map(moment::duration).transpose()?.map_or(0, |d| d.as_nanos());
+        Ok(i64::try_from(nanos).unwrap_or(i64::MAX))
     };
     let mut tiers = Vec::new();
     for (period, text) in [
@@ -85,8 +82,7 @@ fn show(common: &Common, plan: &ForgetPlan) -> Result<(), Failure> {
         return output::json(&json!({ "machine": plan.machine.row.name, "drop": points, "keep": plan.keep }));
     }
     for point in &plan.drop {
-        println!("drop point {} of {}", point.number.0, moment::show(point.row.time));
+        say!("drop point {} of {}", point.number.0, moment::show(point.row.time))?;
     }
-    println!("plan for {}: drop {}, keep {}", plan.machine.row.name, plan.drop.len(), plan.keep);
-    Ok(())
+    say!("plan for {}: drop {}, keep {}", plan.machine.row.name, plan.drop.len(), plan.keep)
 }

@@ -6,22 +6,24 @@ use backstay_vault::Vault;
 
 use crate::args::Common;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, say};
 use crate::store::{self, Location};
 
 pub(super) fn run(common: &Common, location: &str) -> Result<(), Failure> {
-    let passphrase = store::passphrase(common.passphrase_file.as_deref(), true)?;
-    let place = Location::parse(location);
+    let place = Location::parse(location)?;
     if let Some(folder) = place.folder() {
         check_folder(folder)?;
     }
-    let id = Vault::create(&place.seams(true)?, &common.vault, &passphrase)?;
+    let passphrase = store::passphrase(common.passphrase_file.as_deref(), true)?;
+    let id = Vault::create(&place.seams(true)?, &common.vault, &passphrase)
+        .map_err(|e| Failure::from(e).about(&location))?;
     if common.json {
-        return output::json(&serde_json::json!({ "store": id.to_string(), "vault": common.vault, "location": location }));
+        return output::json(
+            &serde_json::json!({ "store": id.to_string(), "vault": common.vault, "location": location }),
+        );
     }
-    println!("made store {id} with vault {} in {location}", common.vault);
-    println!("keep the passphrase safe, or print the keys with `backstay key paper`: without them nothing can be read");
-    Ok(())
+    say!("made store {id} with vault {} in {location}", common.vault)?;
+    say!("keep the passphrase safe, or print the keys with `backstay key paper`: without them nothing can be read")
 }
 
 /// A folder with something else in it is not a place for a store.
@@ -30,8 +32,10 @@ fn check_folder(folder: &std::path::Path) -> Result<(), Failure> {
     match entries.next() {
         None => Ok(()),
         Some(_) if folder.join("backstay.store").exists() => {
-            Err(Failure::refused(format!("{} is a store already", folder.display())))
+            Err(Failure::refused(format!("{} is a store already; name an empty folder or a new one", folder.display())))
         }
-        Some(_) => Err(Failure::refused(format!("{} is not empty; name an empty folder or a new one", folder.display()))),
+        Some(_) => {
+            Err(Failure::refused(format!("{} is not empty; name an empty folder or a new one", folder.display())))
+        }
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Never knows: how either is done.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use backstay_vault::check::{Findings, joined};
 use serde_json::json;
 
 use crate::args::Common;
 use crate::failure::Failure;
-use crate::output::{self, size};
+use crate::output::{self, note, say, size};
 use crate::progress::Meter;
 use crate::stop::Stop;
 use crate::store;
@@ -20,7 +20,11 @@ pub(super) fn check(common: &Common, read_data: bool) -> Result<(), Failure> {
     let findings = vault.check(read_data, &mut |done, total| meter.show(done, total))?;
     drop(meter);
     tell(common, &findings, read_data)?;
-    if findings.is_clean() { Ok(()) } else { Err(Failure::damaged("damage was found; what is not named above is whole")) }
+    if findings.is_clean() {
+        Ok(())
+    } else {
+        Err(Failure::damaged("damage was found; what is not named above is whole"))
+    }
 }
 
 fn tell(common: &Common, findings: &Findings, read_data: bool) -> Result<(), Failure> {
@@ -40,15 +44,16 @@ fn tell(common: &Common, findings: &Findings, read_data: bool) -> Result<(), Fai
             "losses": losses.iter().map(loss).collect::<Vec<_>>(),
         }));
     }
-    findings.defects.iter().for_each(|d| println!("damaged: {d}"));
+    findings.defects.iter().try_for_each(|d| say!("damaged: {d}"))?;
     for loss in &losses {
         let until = loss.until.map_or("the newest".to_owned(), |p| p.0.to_string());
         let (from, to) = (loss.bytes.start, loss.bytes.end - 1);
-        println!("lost: machine {}, disk {}, bytes {from} to {to}, in points {} to {until}", loss.machine, loss.disk.0, loss.from.0);
+        let (machine, disk, first) = (&loss.machine, loss.disk.0, loss.from.0);
+        say!("lost: machine {machine}, disk {disk}, bytes {from} to {to}, in points {first} to {until}")?;
     }
     let data = if read_data { format!(", {} of data read", size(findings.bytes)) } else { String::new() };
-    println!("{} packs checked{data}: {}", findings.packs, if findings.is_clean() { "nothing is damaged" } else { "damage found" });
-    Ok(())
+    let verdict = if findings.is_clean() { "nothing is damaged" } else { "damage found" };
+    say!("{} packs checked{data}: {verdict}", findings.packs)
 }
 
 pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), Failure> {
@@ -56,17 +61,21 @@ pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), F
     let stop = Stop::listen()?;
     let plan = vault.plan_reclaim()?;
     let bytes = plan.bytes();
-    if common.json && dry_run {
-        return output::json(&json!({
-            "delete_packs": plan.dead.len(), "shrink_packs": plan.shrink.len(),
-            "orphans": plan.orphans.len(), "bytes": bytes,
-        }));
+    let (dead, shrink, orphans) = (plan.dead.len(), plan.shrink.len(), plan.orphans.len());
+    match common.json {
+        true if yes => {} // one JSON value: what was done
+        true => output::json(&json!({
+            "delete_packs": dead, "shrink_packs": shrink, "orphans": orphans, "bytes": bytes,
+        }))?,
+        false => say!(
+            "plan: delete {dead} packs, write {shrink} anew, delete {orphans} leftovers: {} come free",
+            size(bytes)
+        )?,
     }
-    if !common.json {
-        let (dead, shrink, orphans) = (plan.dead.len(), plan.shrink.len(), plan.orphans.len());
-        println!("plan: delete {dead} packs, write {shrink} anew, delete {orphans} leftovers: {} come free", size(bytes));
+    if bytes == 0 && !yes {
+        return Ok(());
     }
-    if !go_ahead(yes || bytes == 0, dry_run, "nothing that a point needs is touched")? {
+    if !go_ahead(yes, dry_run, "what no point needs will be gone for good")? {
         return Ok(());
     }
     let done = vault.reclaim(&plan, &|| stop.asked())?;
@@ -75,8 +84,7 @@ pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), F
             "deleted_packs": done.packs, "shrunk_packs": done.shrunk, "orphans": done.orphans, "bytes": done.bytes,
         }));
     }
-    println!("{} freed", size(done.bytes));
-    Ok(())
+    say!("{} freed", size(done.bytes))
 }
 
 /// Whether a printed plan is to be carried out.
@@ -87,11 +95,15 @@ pub(super) fn go_ahead(yes: bool, dry_run: bool, what: &str) -> Result<bool, Fai
     if !std::io::stdin().is_terminal() {
         return Err(Failure::refused(format!("{what}; say --yes to carry out the plan")));
     }
-    eprint!("{what}. Type yes to carry out the plan: ");
+    agreed(&format!("{what}. Type yes to carry out the plan:")).map(|()| true)
+}
+
+/// Asks on the terminal; anything but `yes` is a refusal.
+pub(super) fn agreed(question: &str) -> Result<(), Failure> {
+    note!("{question}");
     let mut answer = String::new();
-    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
-    match read {
-        Ok(_) if answer.trim() == "yes" => Ok(true),
-        _ => Err(Failure::refused("nothing was changed")),
+    match std::io::stdin().read_line(&mut answer) {
+        Ok(_) if answer.trim() == "yes" => Ok(()),
+        _ => Err(Failure::refused("not confirmed: nothing was changed")),
     }
 }

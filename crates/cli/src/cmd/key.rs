@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::args::{Common, Key};
 use crate::failure::Failure;
-use crate::{moment, output, store};
+use crate::output::{self, say};
+use crate::{moment, store};
 
 pub(super) fn run(common: &Common, command: &Key) -> Result<(), Failure> {
     let vault = store::open(common)?;
@@ -17,8 +18,7 @@ pub(super) fn run(common: &Common, command: &Key) -> Result<(), Failure> {
         Key::List => list(common, &vault),
         Key::Add { new_passphrase_file, label } => {
             let slot = add(&vault, new_passphrase_file.as_deref(), label)?;
-            println!("added key slot {slot}");
-            Ok(())
+            told(common, &json!({ "slot": slot }), &format!("added key slot {slot}"))
         }
         Key::Change { new_passphrase_file } => change(common, &vault, new_passphrase_file.as_deref()),
         Key::Remove { slot } => {
@@ -26,27 +26,32 @@ pub(super) fn run(common: &Common, command: &Key) -> Result<(), Failure> {
                 return Err(Failure::usage(format!("there is no key slot {slot}; `backstay key list` lists them")));
             }
             vault.remove_slot(*slot)?;
-            println!("removed key slot {slot}; copies of it made before still open with its passphrase");
-            Ok(())
+            let words = format!("removed key slot {slot}; copies of it made before still open with its passphrase");
+            told(common, &json!({ "removed": slot }), &words)
         }
         Key::Paper => {
-            print!("{}", *vault.keys_on_paper());
-            Ok(())
+            let paper = vault.keys_on_paper();
+            match common.json {
+                true => output::json(&paper.lines().collect::<Vec<_>>()),
+                false => output::text(&paper),
+            }
         }
     }
+}
+
+fn told(common: &Common, value: &serde_json::Value, words: &str) -> Result<(), Failure> {
+    if common.json { output::json(value) } else { say!("{words}") }
 }
 
 fn list(common: &Common, vault: &Vault) -> Result<(), Failure> {
     let slots = vault.slots()?;
     if common.json {
-        let value = |s: &backstay_vault::slots::SlotInfo| {
-            json!({ "slot": s.number, "label": s.label, "created": moment::rfc3339(s.created) })
-        };
+        let value = |s: &backstay_vault::slots::SlotInfo| json!({ "slot": s.number, "label": s.label, "created": moment::rfc3339(s.created) });
         return output::json(&slots.iter().map(value).collect::<Vec<_>>());
     }
-    let row = |s: &backstay_vault::slots::SlotInfo| vec![s.number.to_string(), moment::show(s.created), s.label.clone()];
-    output::table(&["SLOT", "MADE", "LABEL"], slots.iter().map(row).collect(), "no key slots");
-    Ok(())
+    let row =
+        |s: &backstay_vault::slots::SlotInfo| vec![s.number.to_string(), moment::show(s.created), s.label.clone()];
+    output::table(&["SLOT", "MADE", "LABEL"], slots.iter().map(row).collect(), "no key slots")
 }
 
 fn add(vault: &Vault, file: Option<&Path>, label: &str) -> Result<u16, Failure> {
@@ -65,9 +70,6 @@ fn change(common: &Common, vault: &Vault, file: Option<&Path>) -> Result<(), Fai
     let label = vault.slots()?.into_iter().find(|s| s.number == old).map_or(String::new(), |s| s.label);
     let new = add(vault, file, &label)?;
     vault.remove_slot(old)?;
-    if common.json {
-        return output::json(&json!({ "slot": new, "removed": old }));
-    }
-    println!("the passphrase is changed (key slot {new} instead of {old})");
-    Ok(())
+    let words = format!("the passphrase is changed (key slot {new} instead of {old})");
+    told(common, &json!({ "slot": new, "removed": old }), &words)
 }

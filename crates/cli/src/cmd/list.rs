@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::{At, Common};
 use crate::failure::Failure;
-use crate::output::{self, size};
+use crate::output::{self, say, size};
 use crate::{moment, spec, store};
 
 pub(super) fn machines(common: &Common) -> Result<(), Failure> {
@@ -33,14 +33,16 @@ pub(super) fn machines(common: &Common) -> Result<(), Failure> {
     if common.json {
         return output::json(&values);
     }
-    output::table(&["MACHINE", "POINTS", "NEWEST", "DISKS"], rows, "no machine is protected yet: `backstay protect` does that");
-    Ok(())
+    output::table(
+        &["MACHINE", "POINTS", "NEWEST", "DISKS"],
+        rows,
+        "no machine is protected yet: `backstay protect` does that",
+    )
 }
 
 pub(super) fn points(common: &Common, machine: &str) -> Result<(), Failure> {
     let vault = store::open(common)?;
-    let name = spec::Spec::parse(machine)?.machine;
-    let machine = vault.machine(&name)?;
+    let machine = vault.machine(machine)?;
     let points = vault.points(machine.id)?;
     if common.json {
         return output::json(&points.iter().map(point_json).collect::<Vec<_>>());
@@ -56,8 +58,7 @@ pub(super) fn points(common: &Common, machine: &str) -> Result<(), Failure> {
         ]
     };
     let rows = points.iter().map(row).collect();
-    output::table(&["POINT", "TIME", "STATE", "CHANGED", "STORED", "NOTE"], rows, "no points");
-    Ok(())
+    output::table(&["POINT", "TIME", "STATE", "CHANGED", "STORED", "NOTE"], rows, "no points")
 }
 
 /// What a point can be trusted for, in a word or two.
@@ -124,13 +125,12 @@ pub(super) fn show(common: &Common, at: &At) -> Result<(), Failure> {
         return output::json(&value);
     }
     let row = &found.point.row;
-    println!("machine  {}", found.spec.machine);
-    println!("point    {} of {}", found.point.number.0, moment::show(row.time));
-    println!("state    {}", state(row));
-    println!("changed  {}, stored {}", size(row.changed * 4096), size(row.stored));
+    say!("machine  {}", found.spec.machine)?;
+    say!("point    {} of {}", found.point.number.0, moment::show(row.time))?;
+    say!("state    {}", state(row))?;
+    say!("changed  {}, stored {}", size(row.changed * 4096), size(row.stored))?;
     if !row.note.is_empty() {
-        println!("note     {}", row.note);
+        say!("note     {}", row.note)?;
     }
-    output::table(&["DISK", "PART", "SIZE", "USED", "WHAT"], rows, "no disks");
-    Ok(())
+    output::table(&["DISK", "PART", "SIZE", "USED", "WHAT"], rows, "no disks")
 }

@@ -15,6 +15,7 @@ use backstay_vault::disk::PointDisk;
 
 use crate::args::{At, Common};
 use crate::failure::{Failure, sentence};
+use crate::output::{self, say};
 use crate::stop::Stop;
 use crate::{moment, spec, store};
 
@@ -32,7 +33,12 @@ pub(super) fn run(common: &Common, at: &At, dir: &Path, allow_other: bool) -> Re
     };
     let stop = Stop::listen()?;
     let mount = Mount::start(dir, disks, options).map_err(|e| Failure::new(sentence(&e)))?;
-    println!("mounted on {}; Ctrl-C or umount ends it", dir.display());
+    match common.json {
+        true => {
+            output::json(&serde_json::json!({ "mounted": dir.display().to_string(), "point": found.point.number.0 }))?
+        }
+        false => say!("mounted on {}; Ctrl-C or umount ends it", dir.display())?,
+    }
     while !stop.asked() && !mount.wait_for(Duration::from_millis(100)) {}
     let ended = mount.unmount();
     ended.map(|_| ()).map_err(|e| Failure::new(format!("{} cannot be unmounted: {e}", dir.display())))

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use backstay_format::names::is_machine_name;
 use backstay_format::rows::Consistency;
 use backstay_vault::protect::{Capture, Made, Progress};
 use backstay_vault::{Vault, VaultError};
@@ -12,20 +13,29 @@ use serde_json::json;
 
 use crate::args::{Common, Protect};
 use crate::failure::Failure;
-use crate::output::{self, size};
+use crate::output::{self, note, say, size};
 use crate::progress::Meter;
 use crate::source::{self, OpenSource};
 use crate::stop::Stop;
 use crate::store::{self, Location};
 use crate::{failure, moment};
 
+/// Points closer together than this would be all that the machine is busy with.
+const LEAST: Duration = Duration::from_secs(1);
+
 pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     let every = moment::duration(&args.every)?;
-    let every = Duration::try_from(every).map_err(|_| Failure::usage("--every must not be negative"))?;
+    let every = Duration::try_from(every).unwrap_or_default();
+    if every < LEAST {
+        return Err(Failure::usage(format!("--every {} is too short; give at least 1s", args.every)));
+    }
     let machine = match &args.machine {
         Some(name) => name.clone(),
         None => host_name()?,
     };
+    if !is_machine_name(&machine) {
+        return Err(VaultError::BadName(machine).into());
+    }
     let location = Location::of(common)?;
     // Before the passphrase is asked for: sources that cannot be captured.
     drop(source::open_all(&args.sources, location.folder())?);
@@ -39,7 +49,8 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     keep_on(&vault, common, args, &machine, (&stop, every))
 }
 
-/// Makes points until asked to stop. A failure is told and tried again: a full disk or a lost network may come back.
+/// Makes points until asked to stop. A failure is told and tried again: a full disk or a lost network may come back. What
+/// makes no sense or is not allowed ends it.
 fn keep_on(
     vault: &Vault,
     common: &Common,
@@ -55,11 +66,12 @@ fn keep_on(
                 report(common, &made)?;
             }
             Err(_) if stop.asked() => break,
-            Err(failure) => eprintln!("backstay: no point this time: {failure}"),
+            Err(failure) if failure.is_final() => return Err(failure),
+            Err(failure) => note!("backstay: no point this time: {failure}"),
         }
         stop.wait(every.saturating_sub(begun.elapsed()));
     }
-    eprintln!("stopped; the next protect goes on from the last point");
+    note!("stopped; the next protect goes on from the last point");
     Ok(())
 }
 
@@ -78,7 +90,7 @@ fn capture(vault: &Vault, common: &Common, args: &Protect, machine: &str, stop: 
         progress: &progress,
     };
     let made = std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let shown = scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let now = progress.counters();
                 meter.show(now.done, now.total);
@@ -87,10 +99,13 @@ fn capture(vault: &Vault, common: &Common, args: &Protect, machine: &str, stop: 
         });
         let made = vault.protect(&capture);
         done.store(true, Ordering::Relaxed);
+        shown.thread().unpark();
         made
     });
     made.map_err(|error| match error {
-        VaultError::Cancelled => Failure::new("interrupted: no point was made; what was stored is used by the next protect"),
+        VaultError::Cancelled => {
+            Failure::new("interrupted: no point was made; what was stored is used by the next protect")
+        }
         error => error.into(),
     })
 }
@@ -98,7 +113,7 @@ fn capture(vault: &Vault, common: &Common, args: &Protect, machine: &str, stop: 
 /// Upkeep after a point. If it fails, the point is safe all the same.
 fn settle(vault: &Vault, made: &Made) {
     if let Err(error) = vault.settle(made.machine.id) {
-        eprintln!("backstay: the point is safe, but upkeep of the store failed: {}", failure::sentence(&error));
+        note!("backstay: the point is safe, but upkeep of the store failed: {}", failure::sentence(&error));
     }
 }
 
@@ -117,7 +132,7 @@ fn report(common: &Common, made: &Made) -> Result<(), Failure> {
             "unreadable_pages": unreadable,
         }));
     }
-    println!(
+    say!(
         "{}: point {} of {}: {} read, {} changed, {} stored",
         made.machine.row.name,
         made.point.number.0,
@@ -125,17 +140,22 @@ fn report(common: &Common, made: &Made) -> Result<(), Failure> {
         size(row.read),
         size(row.changed * 4096),
         size(row.stored),
-    );
+    )?;
     if row.consistency == Consistency::Fuzzy {
-        eprintln!("note: the source was mounted or written while it was read, so this point is fuzzy: parts of it may be of different times");
+        let why = "the source was mounted or written while it was read";
+        note!("note: {why}, so this point is fuzzy: parts of it may be of different times");
     }
     if unreadable > 0 {
-        eprintln!("note: {unreadable} pages of the source could not be read; the point names them");
+        note!("note: {unreadable} pages of the source could not be read; the point names them");
     }
     Ok(())
 }
 
 fn host_name() -> Result<String, Failure> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { Err(Failure::usage("this host has no name; give the machine one with --machine")) } else { Ok(name) }
+    if name.is_empty() {
+        Err(Failure::usage("this host has no name; give the machine one with --machine"))
+    } else {
+        Ok(name)
+    }
 }

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_env::volume::Volume;
-use backstay_recover::nbd::{Export, Listen, Options, Server};
+use backstay_recover::nbd::{Export, Listen, Options, Server, StartError};
+use serde_json::json;
 
 use crate::args::{At, Common};
 use crate::failure::{Failure, sentence};
+use crate::output::{self, say};
 use crate::stop::Stop;
 use crate::{spec, store};
 
@@ -29,12 +31,14 @@ pub(super) fn run(common: &Common, at: &At, listen: &str, allow_plain: bool) -> 
     let names: Vec<String> = exports.iter().map(|e| e.name.clone()).collect();
     let stop = Stop::listen()?;
     let options = Options { allow_plain, ..Options::default() };
-    let server = Server::start(exports, &[place], options).map_err(|e| {
-        let hint = if allow_plain { "" } else { "; --allow-plain serves other hosts all the same" };
-        Failure::refused(format!("{}{hint}", sentence(&e)))
+    let server = Server::start(exports, &[place], options).map_err(|e| match e {
+        StartError::Plain(_) => Failure::refused(format!("{e}; --allow-plain serves them all the same")),
+        e => Failure::new(sentence(&e)),
     })?;
-    for address in server.addresses() {
-        println!("serving {} on {address}; Ctrl-C ends it", names.join(", "));
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    match common.json {
+        true => output::json(&json!({ "exports": names, "addresses": addresses, "point": found.point.number.0 }))?,
+        false => addresses.iter().try_for_each(|a| say!("serving {} on {a}; Ctrl-C ends it", names.join(", ")))?,
     }
     while !stop.wait(Duration::from_secs(3600)) {}
     server.stop(GRACE);

@@ -53,13 +53,16 @@ fn leftovers_of_a_crash_are_swept_and_a_living_writers_file_is_not() {
     let (_dir, home) = home();
     home.put(&key("a/b"), &[b"x"]).unwrap();
     let temp = home.path().join(".tmp");
-    fs::write(temp.join("dead"), b"half").unwrap();
-    let alive = fs::File::create(temp.join("alive")).unwrap();
+    let (dead, living) = (temp.join("d".repeat(32)), temp.join("a".repeat(32)));
+    fs::write(&dead, b"half").unwrap();
+    fs::write(temp.join("somebody's"), b"not ours").unwrap();
+    let alive = fs::File::create(&living).unwrap();
     alive.lock().unwrap();
     assert_eq!(home.list(&key("a")).unwrap().len(), 1, "a listing ignores leftovers");
     Folder::open(home.path()).unwrap();
-    assert!(!temp.join("dead").exists());
-    assert!(temp.join("alive").exists());
+    assert!(!dead.exists());
+    assert!(living.exists());
+    assert!(temp.join("somebody's").exists(), "a folder named by mistake loses nothing");
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn a_read_only_file_system_can_be_read_and_refuses_changes() {
         let mount = Mount::new(&["-o", "loop"], &image, &point);
         let home = Folder::create(mount.path().join("home")).unwrap();
         home.put(&key("a/b"), &[b"x"]).unwrap();
-        fs::write(home.path().join(".tmp/leftover"), b"x").unwrap();
+        fs::write(home.path().join(".tmp").join("e".repeat(32)), b"x").unwrap();
     }
     let mount = Mount::new(&["-o", "loop,ro"], &image, &point);
     let home = Folder::open(mount.path().join("home")).unwrap();

@@ -91,7 +91,8 @@ pub(super) fn sweep(root: &OwnedFd) -> Result<(), Errno> {
     for entry in Dir::read_from(&folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name.to_bytes().starts_with(b".") {
+        // Anything else is not of our making, nor is the folder, perhaps.
+        if !is_ours(name.to_bytes()) {
             continue;
         }
         match sweep_one(&folder, name) {
@@ -101,6 +102,11 @@ pub(super) fn sweep(root: &OwnedFd) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// Whether a name is one that [`Temp::make`] gives.
+fn is_ours(name: &[u8]) -> bool {
+    name.len() == 32 && name.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn sweep_one(folder: &OwnedFd, name: &std::ffi::CStr) -> Result<(), Errno> {
