@@ -61,10 +61,15 @@ impl<'a> Source<'a> {
     fn open(&self, kind: &str, purpose: &str, what: What, number: u64) -> Result<(Vec<u8>, Link), String> {
         let object = self.folder.read(&self.name(kind, number)).map_err(|e| e.to_string())?;
         let pair = twin(&object, what, Some(self.store));
-        let copy = pair.any().ok_or_else(|| neither(&pair))?;
         let aad = self.domain.aad(purpose, self.vault, &[number]);
-        let plain = open_box(self.key, &aad, copy.payload).map_err(|e| e.to_string())?;
-        Ok((plain, *blake3::hash(copy.payload).as_bytes()))
+        let mut why = None;
+        for copy in pair.copies() {
+            match open_box(self.key, &aad, copy.payload) {
+                Ok(plain) => return Ok((plain, *blake3::hash(copy.payload).as_bytes())),
+                Err(e) => why = Some(e.to_string()),
+            }
+        }
+        Err(why.unwrap_or_else(|| neither(&pair)))
     }
 
     /// A part's rows from whichever copy of it opens.

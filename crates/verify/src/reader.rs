@@ -132,7 +132,7 @@ fn store_id(home: &Folder, folder: &Path) -> Result<Id, OpenError> {
     }
 }
 
-/// Every slot that can be read, by name.
+/// Every slot that can be read, by name; both copies where they differ.
 pub(crate) fn slots(home: &Folder, vault: &str, store: Id) -> io::Result<Vec<(String, Slot)>> {
     let prefix = format!("vault/{vault}/keys");
     let mut slots = Vec::new();
@@ -141,8 +141,10 @@ pub(crate) fn slots(home: &Folder, vault: &str, store: Id) -> io::Result<Vec<(St
             continue;
         };
         let pair = twin(&object, What::KeySlot, Some(store));
-        let slot = pair.any().and_then(|copy| keys::slot(copy.payload).ok());
-        slots.extend(slot.map(|slot| (name, slot)));
+        for copy in pair.copies() {
+            let slot = keys::slot(copy.payload).ok().map(|slot| (name.clone(), slot));
+            slots.extend(slot.filter(|slot| !slots.contains(slot)));
+        }
     }
     Ok(slots)
 }

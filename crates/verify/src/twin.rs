@@ -87,7 +87,14 @@ pub struct Twin<'a> {
 }
 
 impl<'a> Twin<'a> {
-    /// The copy to read: the first one that is whole.
+    /// The copies that are whole, in the order in which to try them. More
+    /// than one matters where the payload is a box: a misdirected write may
+    /// have put another whole object over the first.
+    pub fn copies(&self) -> impl Iterator<Item = Copy<'a>> {
+        [&self.first, &self.second].into_iter().filter_map(|copy| copy.as_ref().ok().copied())
+    }
+
+    /// The copy to read of an object without a box: the first that is whole.
     pub fn any(&self) -> Option<Copy<'a>> {
         self.first.as_ref().or(self.second.as_ref()).ok().copied()
     }

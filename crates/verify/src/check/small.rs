@@ -93,15 +93,13 @@ fn object(reader: &Reader, name: &str, what: What, report: &mut Report, inside: 
     if let Err(fault) = &pair.whole {
         report.find(Kind::Copy, name, fault);
     }
-    for (which, copy) in [("first", &pair.first), ("second", &pair.second)] {
-        match copy {
-            Err(fault) => report.find(Kind::Copy, name, format!("{which} copy: {fault}")),
-            Ok(copy) => {
-                if let Err(e) = inside(copy.payload) {
-                    report.find(Kind::Lost, name, format!("{which} copy: {e}"));
-                }
-            }
-        }
+    let told = [("first", &pair.first), ("second", &pair.second)].map(|(which, copy)| {
+        let sound = copy.as_ref().map_err(|fault| fault.to_string());
+        sound.and_then(|copy| inside(copy.payload)).map_err(|e| format!("{which} copy: {e}"))
+    });
+    let kind = if told.iter().all(|copy| copy.is_err()) { Kind::Lost } else { Kind::Copy };
+    for fault in told.into_iter().filter_map(Result::err) {
+        report.find(kind, name, fault);
     }
 }
 

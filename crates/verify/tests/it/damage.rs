@@ -290,3 +290,28 @@ fn an_entry_lost_in_both_copies_is_named_and_nothing_after_it_is_applied() {
     assert_eq!(reader.points(Id(BIG)).count(), 0);
     assert_eq!(named_of(&fixture, &reader, &[WEB]), 0);
 }
+
+#[test]
+fn another_object_written_over_a_copy_costs_nothing() {
+    let fixture = Fixture::new();
+    for (folder, one, other) in [("ledger/entry", 3, 4), ("ledger/state", 2, 4), ("keytable/entry", 2, 3)] {
+        let name = |number: u64| fixture.vault.file(&format!("vault/{NAME}/{folder}/{number:016x}"));
+        let foreign = std::fs::read(name(other)).expect("another object of the kind");
+        for second in [false, true] {
+            let path = name(one);
+            let _damaged = Damaged::new(&path, |bytes| {
+                let start = if second { start_of_second(bytes.len()) } else { 0 };
+                let copy = &foreign[start_of_second(foreign.len())..];
+                // As long as it fits: nothing else is overwritten.
+                let room = bytes.len().min(start + copy.len());
+                bytes[start..room].copy_from_slice(&copy[..room - start]);
+            });
+            let reader = open(&fixture);
+            assert_eq!(reader.opened().findings, []);
+            assert_eq!(named_of(&fixture, &reader, &[WEB]), 0);
+            let report = reader.check();
+            assert_eq!(report.exit_status(), 3);
+            assert!(report.findings.iter().all(|finding| finding.kind == Kind::Copy), "{:?}", report.findings);
+        }
+    }
+}
