@@ -69,6 +69,9 @@ pub struct Decoded<'a> {
     pub store: StoreId,
     /// False: one copy is damaged. The object should be written again.
     pub both: bool,
+    /// The payload of the second copy, if both are whole and they differ: one of them belongs to another object of the same
+    /// kind, written here by mistake. Only what is in them tells which.
+    pub other: Option<&'a [u8]>,
 }
 
 /// Unwraps an object. `store`: `None` to accept any, as the reader of the store's header must.
@@ -80,8 +83,13 @@ pub fn decode(object: &[u8], kind: Kind, store: Option<StoreId>) -> Result<Decod
     let first = copy(object, kind, store);
     let second = object.get(middle..).ok_or(DecodeError::Truncated).and_then(|b| copy(b, kind, store));
     match (first, second) {
-        (Ok(a), Ok(b)) => Ok(Decoded { payload: a.1, store: a.0, both: a == b }),
-        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Decoded { payload: one.1, store: one.0, both: false }),
+        (Ok(a), Ok(b)) => {
+            let both = a == b;
+            Ok(Decoded { payload: a.1, store: a.0, both, other: (!both).then_some(b.1) })
+        }
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) => {
+            Ok(Decoded { payload: one.1, store: one.0, both: false, other: None })
+        }
         (Err(error), Err(_)) => Err(error),
     }
 }
