@@ -119,7 +119,13 @@ impl Packs {
     /// # Errors
     /// [`ReadError`].
     pub fn blob(&self, pack: PackId, first: FrameNo) -> Result<Vec<u8>, ReadError> {
-        self.reader(pack)?.read_blob(first, &self.namer, &mut Decompressor::default())
+        let mut zstd = Decompressor::default();
+        match self.reader(pack)?.read_blob(first, &self.namer, &mut zstd) {
+            Err(ReadError::Home { source: ObjectError::NotFound(_), .. }) => {
+                self.open_anew(pack)?.read_blob(first, &self.namer, &mut zstd)
+            }
+            other => other,
+        }
     }
 
     /// A pack opened for reading.
@@ -150,6 +156,12 @@ impl Packs {
         PackReader::open(pack, &row, object, &key)
     }
 
+    /// On a home without open files a pack that moved while it was open is found anew.
+    fn open_anew(&self, pack: PackId) -> Result<PackReader, ReadError> {
+        lock(&self.open).pop(&pack);
+        self.open_at(pack, true)
+    }
+
     /// Forgets what it knows of a pack that was written anew.
     pub fn forget(&self, pack: PackId) {
         lock(&self.open).pop(&pack);
@@ -169,10 +181,8 @@ impl Packs {
         }
         let read = ZSTD.with_borrow_mut(|zstd| reader.read_frame(id.1, &self.namer, zstd));
         let plain = match read {
-            // On a home without open files a pack that moved while it was open is found anew.
             Err(ReadError::Home { source: ObjectError::NotFound(_), .. }) => {
-                lock(&self.open).pop(&id.0);
-                let reader = self.open_at(id.0, true)?;
+                let reader = self.open_anew(id.0)?;
                 ZSTD.with_borrow_mut(|zstd| reader.read_frame(id.1, &self.namer, zstd))?
             }
             other => other?,

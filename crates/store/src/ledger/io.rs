@@ -88,7 +88,7 @@ impl LedgerIo {
         let found = self.home().get(&key);
         let decoded = found.as_deref().map(|bytes| twin::decode(bytes, Kind::Entry, Some(self.place.store)));
         match decoded {
-            Ok(Ok(twin)) if twin.payload == ours => Ok(chain(ours)),
+            Ok(Ok(twin)) if twin.payload == ours || twin.other == Some(ours) => Ok(chain(ours)),
             Ok(Ok(_)) => Err(LedgerError::Home(ObjectError::Exists(key))),
             _ => Err(LedgerError::Home(ObjectError::Io { key, source })),
         }
@@ -135,8 +135,9 @@ impl LedgerIo {
     fn unwrap(&self, object: &[u8], kind: Kind, key: &Key, aad: &[u8]) -> Result<(Vec<u8>, Digest), LedgerError> {
         let twin =
             twin::decode(object, kind, Some(self.place.store)).map_err(|e| LedgerError::decode(key.as_str(), &e))?;
-        let plain = boxes::open(&self.place.key, aad, twin.payload).map_err(|e| LedgerError::open(key.as_str(), e))?;
-        Ok((plain, chain(twin.payload)))
+        let open = |payload: &[u8]| Ok((boxes::open(&self.place.key, aad, payload)?, chain(payload)));
+        let outcome = open(twin.payload).or_else(|error| twin.other.map_or(Err(error), open));
+        outcome.map_err(|e| LedgerError::open(key.as_str(), e))
     }
 
     /// Brings a view to the newest entry, resting on the newest state: parts that only older states name are deleted.
@@ -236,11 +237,25 @@ pub(super) fn check(io: &Arc<LedgerIo>) -> Result<Vec<LedgerError>, LedgerError>
             }
         }
     }
-    let view = io.newest_state()?;
-    for part in &view.state().parts {
-        findings.extend(part.rows(io).err());
-    }
-    let mut view = view;
+    let (mut view, unreadable) = check_parts(io)?;
+    findings.extend(unreadable);
     findings.extend(io.catch_up(&mut view).err());
     Ok(findings)
+}
+
+/// The newest state, and what is wrong with the parts that it names.
+fn check_parts(io: &Arc<LedgerIo>) -> Result<(View, Vec<LedgerError>), LedgerError> {
+    let mut outcome = None;
+    for _ in 0..RETRIES {
+        let view = io.newest_state()?;
+        let unreadable: Vec<LedgerError> = view.state().parts.iter().filter_map(|part| part.rows(io).err()).collect();
+        // Parts of a state that was folded away while we looked are missing, and nobody misses them.
+        let is_newest = io.newest_state()?.state().seq == view.state().seq;
+        let done = unreadable.is_empty() || is_newest;
+        outcome = Some((view, unreadable));
+        if done {
+            break;
+        }
+    }
+    outcome.ok_or(LedgerError::Contended(RETRIES))
 }
