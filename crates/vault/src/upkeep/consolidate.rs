@@ -99,11 +99,23 @@ impl Vault {
                 }
                 merge_changes(&mut changes, run.changes(merge.output));
             }
+            for id in cut_off(view, machine, merges)? {
+                gone += 1;
+                merge_changes(&mut changes, drop_span(id, &refs_of(view, &self.packs, id)?));
+            }
             Ok::<_, VaultError>(changes)
         })?;
         self.note_packs(&packs, view.seq())?;
         Ok(gone)
     }
+}
+
+/// Summaries that end or begin where spans no longer meet once they are merged: somebody wrote them after the unneeded ones were
+/// dropped.
+fn cut_off(view: &View, machine: MachineId, merges: &[Merge]) -> Result<Vec<SpanId>, VaultError> {
+    let inner = |at: PointNo| merges.iter().any(|m| m.output.from < at && at < m.output.to);
+    let spans = spans_of(view, machine)?.into_iter();
+    Ok(spans.filter(|(id, row)| row.level > 0 && (inner(id.from) || inner(id.to))).map(|(id, _)| id).collect())
 }
 
 /// Adds changes; of two changes of one row the later counts.
