@@ -39,6 +39,8 @@ pub struct ReclaimPlan {
     /// Objects that no row names, old enough to be no capture's under way.
     pub orphans: Vec<(ObjectId, u64)>,
     keep: BTreeMap<PackId, BTreeSet<u32>>,
+    /// The spans that referred to each pack that is needed as it is.
+    needed_by: BTreeMap<PackId, Vec<SpanId>>,
 }
 
 impl ReclaimPlan {
@@ -106,7 +108,7 @@ impl Vault {
         plan: &mut ReclaimPlan,
     ) -> Result<(), VaultError> {
         let live = self.live_frames(view, partial)?;
-        for pack in partial.keys() {
+        for (pack, spans) in partial {
             let reader = self.packs.open_at(*pack, false)?;
             let live = live.get(pack).cloned().unwrap_or_default();
             let stored = |(number, frame): (usize, &backstay_format::pack::Frame)| {
@@ -119,6 +121,7 @@ impl Vault {
                 plan.keep.insert(*pack, live);
             } else {
                 plan.cleared.push(*pack);
+                plan.needed_by.insert(*pack, spans.clone());
             }
         }
         Ok(())
@@ -190,7 +193,7 @@ impl Vault {
             self.delete_orphan(*object, *size, &mut done)?;
             check_stop(stop)?;
         }
-        self.clear_suspects(&plan.cleared)?;
+        self.clear_suspects(plan)?;
         self.repack_bundles(stop)?;
         self.ledger.fold_if_due()?;
         self.table.fold_if_due()?;
@@ -267,9 +270,19 @@ impl Vault {
         Ok(())
     }
 
-    fn clear_suspects(&self, packs: &[PackId]) -> Result<(), VaultError> {
-        let changes = || packs.iter().map(|pack| delete(RowKey::Suspect(*pack))).collect();
-        self.ledger.commit::<VaultError>(("reclaim", self.seams.clock.now()), |_| Ok(changes()))?;
+    /// Packs that turned out to be needed are no suspects any more, unless they lost a reference since.
+    fn clear_suspects(&self, plan: &ReclaimPlan) -> Result<(), VaultError> {
+        self.ledger.commit(("reclaim", self.seams.clock.now()), |view| {
+            let mut changes = Vec::new();
+            for pack in &plan.cleared {
+                let needed_by = plan.needed_by.get(pack).map_or(&[][..], Vec::as_slice);
+                let gone = pack_row(view, *pack)?.is_none();
+                if gone || (!needed_by.is_empty() && referring(view, *pack)? == needed_by) {
+                    changes.push(delete(RowKey::Suspect(*pack)));
+                }
+            }
+            Ok::<_, VaultError>(changes)
+        })?;
         Ok(())
     }
 
