@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use backstay_env::objects::ObjectError;
 use backstay_format::names;
 use backstay_format::pack::FrameKind;
-use backstay_format::rows::{PackRow, RowKey};
+use backstay_format::rows::{PackRow, RowKey, SpanId};
 use backstay_format::units::{ChunkNo, DiskNo, FrameNo, ObjectId, PackId, PointNo};
 use backstay_seal::compress::Decompressor;
 use backstay_store::ledger::View;
@@ -15,7 +15,7 @@ use backstay_timeline::extent::{Content, Extent};
 
 use crate::map::Run;
 use crate::open::key;
-use crate::rows::{Machine, decoded, row_key, spans_of};
+use crate::rows::{Machine, decoded, machines_in, pack_row, points_in, row_key, spans_of};
 use crate::{Vault, VaultError};
 
 /// Data of points that cannot be given back.
@@ -83,7 +83,7 @@ impl Vault {
         }
         let view = self.ledger.view();
         let bad = self.check_packs(&view, read_data, &mut findings, progress)?;
-        for machine in self.machines()? {
+        for machine in machines_in(&view)? {
             self.check_machine(&view, &machine, &bad, &mut findings)?;
         }
         Ok(findings)
@@ -103,18 +103,42 @@ impl Vault {
         let rows = view.prefix(b"k")?;
         for (index, (key, value)) in rows.iter().enumerate() {
             let RowKey::Pack(pack) = row_key(key)? else { continue };
-            let row = decoded("pack", PackRow::decode(value))?;
+            let mut row = decoded("pack", PackRow::decode(value))?;
             progress(index as u64, rows.len() as u64);
             findings.packs += 1;
-            let there = sizes.get(&row.object).is_some_and(|size| row.offset + row.len <= *size);
-            if !there {
-                findings.defects.push(format!("pack {pack}: object {} is missing or too short", row.object));
-                bad.packs.insert(pack);
-                continue;
+            let mut there = sizes.get(&row.object).is_some_and(|size| row.offset + row.len <= *size);
+            loop {
+                let (mut bad_here, mut found) = (Bad::default(), Findings::default());
+                if there {
+                    self.check_pack(pack, &row, read_data, (&mut bad_here, &mut found))?;
+                } else {
+                    found.defects.push(format!("pack {pack}: object {} is missing or too short", row.object));
+                    bad_here.packs.insert(pack);
+                }
+                // Others may have moved or reclaimed it meanwhile: only what is wrong with the pack as it is counts.
+                let now = match found.defects.is_empty() {
+                    true => Some(row),
+                    false => pack_row(self.ledger.refresh()?.as_ref(), pack)?,
+                };
+                match now {
+                    Some(now) if now != row => (row, there) = (now, true),
+                    None => break,
+                    Some(_) => {
+                        bad.packs.append(&mut bad_here.packs);
+                        bad.chunks.append(&mut bad_here.chunks);
+                        findings.defects.append(&mut found.defects);
+                        findings.bytes += found.bytes;
+                        break;
+                    }
+                }
             }
-            self.check_pack(pack, &row, read_data, (&mut bad, findings))?;
         }
         Ok(bad)
+    }
+
+    /// Whether a span is still there: of one that others replaced meanwhile nothing needs to be readable.
+    fn is_there(&self, id: SpanId) -> Result<bool, VaultError> {
+        Ok(self.ledger.refresh()?.get(&RowKey::Span(id).encode())?.is_some())
     }
 
     fn check_pack(
@@ -177,12 +201,16 @@ impl Vault {
         bad: &Bad,
         findings: &mut Findings,
     ) -> Result<(), VaultError> {
-        let points = self.points(machine.id)?;
+        let points = points_in(view, machine.id)?;
         let mut open: Vec<(Extent, PointNo)> = Vec::new();
         let mut boundary = PointNo::BEGINNING;
         for (id, row) in spans_of(view, machine.id)? {
             let run = match Run::open(view, &self.packs, id) {
                 Ok(run) => run,
+                Err(error) if error.is_damage() && !self.is_there(id)? => {
+                    boundary = if row.level == 0 { id.to } else { boundary };
+                    continue;
+                }
                 Err(error) if error.is_damage() => {
                     let what = "the map of what changed";
                     let where_ =
@@ -200,7 +228,7 @@ impl Vault {
                 findings.defects.push(format!("machine {}: no span leads from {} on", machine.row.name, boundary.0));
             }
             boundary = id.to;
-            self.follow_damage(&run, (id.from, id.to), bad, &mut open, (machine, findings))?;
+            self.follow_damage(&run, id, bad, &mut open, (machine, findings))?;
         }
         for (extent, from) in open {
             findings.losses.push(loss(machine, &extent, from, None));
@@ -218,11 +246,12 @@ impl Vault {
     fn follow_damage(
         &self,
         run: &Run,
-        (from, to): (PointNo, PointNo),
+        id: SpanId,
         bad: &Bad,
         open: &mut Vec<(Extent, PointNo)>,
         (machine, findings): (&Machine, &mut Findings),
     ) -> Result<(), VaultError> {
+        let (from, to) = (id.from, id.to);
         let outcome = run.for_each_block(&self.packs, |extents| {
             for extent in extents {
                 let mut still_open = Vec::new();
@@ -242,6 +271,7 @@ impl Vault {
             Ok(())
         });
         match outcome {
+            Err(error) if error.is_damage() && !self.is_there(id)? => Ok(()),
             Err(error) if error.is_damage() => {
                 let place = format!("machine {}, between points {} and {}", machine.row.name, from.0, to.0);
                 findings.defects.push(format!("{place}: part of the map cannot be read: {error}"));

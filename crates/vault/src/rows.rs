@@ -36,13 +36,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn machines(&self) -> Result<Vec<Machine>, VaultError> {
-        let mut machines = Vec::new();
-        for (key, value) in self.ledger.view().prefix(b"m")? {
-            let RowKey::Machine(id) = row_key(&key)? else { continue };
-            machines.push(Machine { id, row: decoded("machine", MachineRow::decode(&value))? });
-        }
-        machines.sort_by(|a, b| a.row.name.cmp(&b.row.name));
-        Ok(machines)
+        machines_in(&self.ledger.view())
     }
 
     /// The machine of a name.
@@ -58,8 +52,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn points(&self, machine: MachineId) -> Result<Vec<Point>, VaultError> {
-        let rows = self.ledger.view().prefix(&[b"p", &machine.0[..]].concat())?;
-        rows.iter().map(|(key, value)| point(key, value)).collect()
+        points_in(&self.ledger.view(), machine)
     }
 
     /// A point by its number.
@@ -118,6 +111,23 @@ impl Vault {
         }
         Ok(RowKey::Point(machine, PointNo(high)).encode())
     }
+}
+
+/// All machines, by name.
+pub(crate) fn machines_in(view: &View) -> Result<Vec<Machine>, VaultError> {
+    let mut machines = Vec::new();
+    for (key, value) in view.prefix(b"m")? {
+        let RowKey::Machine(id) = row_key(&key)? else { continue };
+        machines.push(Machine { id, row: decoded("machine", MachineRow::decode(&value))? });
+    }
+    machines.sort_by(|a, b| a.row.name.cmp(&b.row.name));
+    Ok(machines)
+}
+
+/// All points of a machine, oldest first.
+pub(crate) fn points_in(view: &View, machine: MachineId) -> Result<Vec<Point>, VaultError> {
+    let rows = view.prefix(&[b"p", &machine.0[..]].concat())?;
+    rows.iter().map(|(key, value)| point(key, value)).collect()
 }
 
 fn machine_points_end(machine: MachineId) -> Vec<u8> {
