@@ -80,10 +80,11 @@ pub struct Opened {
 const CLASS: &str = "system";
 
 impl Vault {
-    /// Makes a store in an empty home, with one vault, opened by `passphrase`.
+    /// Makes a store in an empty home, with one vault, opened by `passphrase`. What an attempt left that was interrupted is
+    /// replaced; two attempts at the same time are not told apart from one that was interrupted.
     ///
     /// # Errors
-    /// [`VaultError::StoreExists`]; the home is then as it was.
+    /// [`VaultError::StoreExists`], also when the home holds more than such an attempt leaves; the home is then as it was.
     pub fn create(seams: &Seams, vault: &str, passphrase: &[u8]) -> Result<StoreId, VaultError> {
         Self::create_with(seams, vault, passphrase, passphrase::COST)
     }
@@ -103,6 +104,7 @@ impl Vault {
         if read_header(&*seams.home)?.is_some() {
             return Err(VaultError::StoreExists);
         }
+        clear_unfinished(&*seams.home, vault)?;
         // The header comes last: a store that has one is complete.
         let root = RootKeys { vault: seams.secret(), dedup: seams.secret() };
         let salts = [seams.salt(), seams.salt()];
@@ -229,6 +231,19 @@ pub(crate) fn read_header(home: &dyn Objects) -> Result<Option<(StoreId, StoreHe
     let twin = twin::decode(&object, Kind::StoreHeader, None).map_err(VaultError::Header)?;
     let header = StoreHeader::decode(twin.payload).map_err(VaultError::Header)?;
     Ok(Some((twin.store, header)))
+}
+
+/// Deletes what an interrupted attempt to make a store left: nobody has its keys. More than that is somebody's data, even if
+/// the header is missing.
+fn clear_unfinished(home: &dyn Objects, vault: &str) -> Result<(), VaultError> {
+    let entry = names::numbered(&names::ledger(vault, "keytable"), "entry", 1);
+    let left = home.list(&key("vault"))?;
+    let of_attempt = |k: &Key| k.as_str() == names::key_slot(vault, 0) || k.as_str() == entry;
+    if !left.iter().all(|l| of_attempt(&l.key)) {
+        return Err(VaultError::StoreExists);
+    }
+    left.iter().try_for_each(|l| home.delete(&l.key))?;
+    Ok(())
 }
 
 pub(crate) fn key(name: &str) -> Key {
