@@ -3,13 +3,14 @@
 //! Opening reads the roots of the runs on the way, and nothing else; blocks are read when a region they touch is asked for.
 //! Never knows: chunks' contents.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_format::map::{BlockRef, Body, Extent as Stored, Root, decode_block};
-use backstay_format::rows::SpanId;
+use backstay_format::rows::{SpanId, SpanRow};
 use backstay_format::units::{DiskNo, FrameNo, MachineId, PackId, PointNo};
 use backstay_store::ledger::View;
 use backstay_store::packs::Packs;
@@ -43,6 +44,10 @@ impl Run {
     pub(crate) fn open(view: &View, packs: &Packs, id: SpanId) -> Result<Run, VaultError> {
         let spans = spans_ending(view, id.machine, id.to)?;
         let row = spans.into_iter().find(|(s, _)| *s == id).ok_or(VaultError::NoWay)?.1;
+        Run::read(packs, &row)
+    }
+
+    fn read(packs: &Packs, row: &SpanRow) -> Result<Run, VaultError> {
         let root = Root::decode(&packs.blob(row.pack, row.frame)?).map_err(VaultError::Map)?;
         let body = match root.body {
             Body::Inline(extents) => RunBody::Inline(extents),
@@ -145,7 +150,7 @@ type Regions = LruCache<(DiskNo, u64), Arc<Vec<Extent>>>;
 pub struct Map {
     packs: Arc<Packs>,
     /// Newest first.
-    runs: Vec<Run>,
+    runs: Vec<Arc<Run>>,
     regions: Mutex<Regions>,
 }
 
@@ -187,10 +192,15 @@ impl Map {
 }
 
 /// Lays runs, newest first, over each other in a range of pages of a disk.
-pub(crate) fn merge(runs: &[Run], packs: &Packs, disk: DiskNo, range: &Range<u64>) -> Result<Vec<Extent>, VaultError> {
+pub(crate) fn merge<R: Borrow<Run>>(
+    runs: &[R],
+    packs: &Packs,
+    disk: DiskNo,
+    range: &Range<u64>,
+) -> Result<Vec<Extent>, VaultError> {
     let mut out: Vec<Extent> = Vec::new();
     for run in runs {
-        let older = run.extents(packs, disk, range)?;
+        let older = run.borrow().extents(packs, disk, range)?;
         let older: Vec<Extent> = older.iter().filter_map(|e| e.clip(range)).collect();
         out = if out.is_empty() { older } else { overlay(&out, &older) };
     }
@@ -212,34 +222,55 @@ impl Vault {
     /// As [`Vault::map`].
     pub fn changes(&self, machine: MachineId, from: PointNo, to: PointNo) -> Result<Map, VaultError> {
         let view = self.ledger.view();
-        let runs = open_way(&view, &self.packs, machine, (from, to))?;
+        let runs = self.open_way(&view, machine, (from, to))?;
         Ok(Map { packs: self.packs.clone(), runs, regions: Mutex::new(LruCache::new(REGIONS)) })
     }
 }
 
-/// The runs on the way between two numbers, newest first. Where a summary is damaged, the spans it sums up are taken.
-pub(crate) fn open_way(
-    view: &View,
-    packs: &Packs,
-    machine: MachineId,
-    way: (PointNo, PointNo),
-) -> Result<Vec<Run>, VaultError> {
-    let mut runs = Vec::new();
-    let mut at = way.1;
-    while at > way.0 {
-        let candidates = spans_ending(view, machine, at)?;
-        let mut starts: Vec<PointNo> = candidates.iter().map(|(s, _)| s.from).filter(|f| *f >= way.0).collect();
-        starts.sort_unstable();
-        let mut outcome = Err(VaultError::NoWay);
-        for from in starts {
-            outcome = Run::open(view, packs, SpanId { machine, to: at, from }).map(|run| (run, from));
-            if !matches!(&outcome, Err(error) if error.is_damage()) {
-                break;
-            }
-        }
-        let (run, from) = outcome?;
-        runs.push(run);
-        at = from;
+/// Runs kept open: the ways to neighbouring points have most of their runs in common.
+const RUNS: NonZero<usize> = NonZero::new(128).unwrap();
+
+/// Runs by where their roots lie, so that a span whose run was replaced is read anew.
+pub(crate) struct RunCache(Mutex<LruCache<(PackId, FrameNo), Arc<Run>>>);
+
+impl Default for RunCache {
+    fn default() -> Self {
+        RunCache(Mutex::new(LruCache::new(RUNS)))
     }
-    Ok(runs)
+}
+
+impl RunCache {
+    fn open(&self, packs: &Packs, row: &SpanRow) -> Result<Arc<Run>, VaultError> {
+        let key = (row.pack, row.frame);
+        if let Some(run) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(run.clone());
+        }
+        let run = Arc::new(Run::read(packs, row)?);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(key, run.clone());
+        Ok(run)
+    }
+}
+
+impl Vault {
+    /// The runs on the way between two numbers, newest first. Where a summary is damaged, the spans it sums up are taken.
+    fn open_way(&self, view: &View, machine: MachineId, way: (PointNo, PointNo)) -> Result<Vec<Arc<Run>>, VaultError> {
+        let mut runs = Vec::new();
+        let mut at = way.1;
+        while at > way.0 {
+            let mut candidates = spans_ending(view, machine, at)?;
+            candidates.retain(|(s, _)| s.from >= way.0);
+            candidates.sort_by_key(|(s, _)| s.from);
+            let mut outcome = Err(VaultError::NoWay);
+            for (span, row) in candidates {
+                outcome = self.runs.open(&self.packs, &row).map(|run| (run, span.from));
+                if !matches!(&outcome, Err(error) if error.is_damage()) {
+                    break;
+                }
+            }
+            let (run, from) = outcome?;
+            runs.push(run);
+            at = from;
+        }
+        Ok(runs)
+    }
 }

@@ -23,6 +23,7 @@ use backstay_store::packs::{CacheSizes, Packs};
 use crate::VaultError;
 use crate::catalogue::Catalogue;
 use crate::index::LazyIndex;
+use crate::map::RunCache;
 
 /// The world as a vault sees it.
 #[derive(Clone)]
@@ -64,6 +65,7 @@ pub struct Vault {
     pub(crate) table: Arc<Ledger>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) packs: Arc<Packs>,
+    pub(crate) runs: RunCache,
     pub(crate) index: Mutex<LazyIndex>,
     pub(crate) tuning: Tuning,
     pub(crate) slot: Option<u16>,
@@ -176,6 +178,7 @@ impl Vault {
             table,
             catalogue,
             packs: Arc::new(packs),
+            runs: RunCache::default(),
             index,
             tuning: Tuning::default(),
             slot: None,

@@ -97,6 +97,12 @@ impl Vault {
                     gone += 1;
                     merge_changes(&mut changes, drop_span(*input, &refs_of(view, &self.packs, *input)?));
                 }
+                // A summary of the same spans has the same key: it goes, with its references, before it is replaced.
+                let summary = RowKey::Span(merge.output);
+                if view.get(&summary.encode())?.is_some() {
+                    gone += 1;
+                    merge_changes(&mut changes, drop_span(merge.output, &refs_of(view, &self.packs, merge.output)?));
+                }
                 merge_changes(&mut changes, run.changes(merge.output));
             }
             for id in cut_off(view, machine, merges)? {
