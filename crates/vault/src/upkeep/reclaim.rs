@@ -39,7 +39,7 @@ pub struct ReclaimPlan {
     /// Objects that no row names, old enough to be no capture's under way.
     pub orphans: Vec<(ObjectId, u64)>,
     keep: BTreeMap<PackId, BTreeSet<u32>>,
-    /// The spans that referred to each pack that is needed as it is.
+    /// The spans that referred to each pack that is needed, in part or as it is.
     needed_by: BTreeMap<PackId, Vec<SpanId>>,
 }
 
@@ -114,6 +114,7 @@ impl Vault {
             let stored = |(number, frame): (usize, &backstay_format::pack::Frame)| {
                 if live.contains(&(number as u32)) { 0 } else { u64::from(frame.stored) }
             };
+            plan.needed_by.insert(*pack, spans.clone());
             let waste: u64 = reader.table().frames.iter().enumerate().map(stored).sum();
             let len = pack_row(view, *pack)?.map_or(0, |r| r.len);
             if waste * WORTHWHILE > len {
@@ -121,7 +122,6 @@ impl Vault {
                 plan.keep.insert(*pack, live);
             } else {
                 plan.cleared.push(*pack);
-                plan.needed_by.insert(*pack, spans.clone());
             }
         }
         Ok(())
@@ -186,7 +186,7 @@ impl Vault {
             check_stop(stop)?;
         }
         for (pack, ..) in &plan.shrink {
-            self.shrink_pack(*pack, &plan.keep[pack], &mut done)?;
+            self.shrink_pack(*pack, (&plan.keep[pack], &plan.needed_by[pack]), &mut done)?;
             check_stop(stop)?;
         }
         for (object, size) in &plan.orphans {
@@ -221,11 +221,19 @@ impl Vault {
         self.delete_unnamed(&gone.iter().map(|(_, row)| row.object).collect())
     }
 
-    /// Writes a pack anew without the frames that are not to be kept.
-    fn shrink_pack(&self, pack: PackId, keep: &BTreeSet<u32>, done: &mut Reclaimed) -> Result<(), VaultError> {
+    /// Writes a pack anew without the frames that are not to be kept. Which those are was learned from the spans that referred
+    /// to it when the plan was made: if others do now, it stays as it is, and a suspect.
+    fn shrink_pack(
+        &self,
+        pack: PackId,
+        (keep, spans): (&BTreeSet<u32>, &[SpanId]),
+        done: &mut Reclaimed,
+    ) -> Result<(), VaultError> {
         let view = self.ledger.refresh()?;
         let Some(row) = pack_row(&view, pack)? else { return Ok(()) };
-        let spans = referring(&view, pack)?;
+        if referring(&view, pack)? != spans {
+            return Ok(());
+        }
         let (_, secret) = backstay_store::packs::PackCatalogue::find(&*self.catalogue, pack, false)?;
         let reader = self.packs.open_at(pack, false)?;
         let body = self.read_pack_bytes(&row)?;
