@@ -8,6 +8,7 @@ use backstay_env::objects::ObjectError;
 use backstay_format::names;
 use backstay_format::pack::FrameKind;
 use backstay_format::rows::{PackRow, RowKey, SpanId};
+use backstay_format::twin::{self, Kind};
 use backstay_format::units::{ChunkNo, DiskNo, FrameNo, ObjectId, PackId, PointNo};
 use backstay_seal::compress::Decompressor;
 use backstay_store::ledger::View;
@@ -81,12 +82,34 @@ impl Vault {
         for ledger in [&self.ledger, &self.table] {
             findings.defects.extend(ledger.check()?.iter().map(ToString::to_string));
         }
+        findings.defects.extend(self.check_header_and_slots()?);
         let view = self.ledger.view();
         let bad = self.check_packs(&view, read_data, &mut findings, progress)?;
         for machine in machines_in(&view)? {
             self.check_machine(&view, &machine, &bad, &mut findings)?;
         }
         Ok(findings)
+    }
+
+    /// The objects that open everything else: both copies of each are to be whole.
+    fn check_header_and_slots(&self) -> Result<Vec<String>, VaultError> {
+        let home = &*self.seams.home;
+        let slots = home.list(&key(&names::key_slots(&self.name)))?.into_iter().map(|l| (l.key, Kind::KeySlot));
+        let header = (key(names::STORE_HEADER), Kind::StoreHeader);
+        let mut found = Vec::new();
+        for (name, kind) in slots.chain([header]) {
+            let object = match home.get(&name) {
+                Ok(object) => object,
+                Err(ObjectError::NotFound(_)) => continue, // removed while we looked
+                Err(error) => return Err(error.into()),
+            };
+            match twin::decode(&object, kind, Some(self.store)) {
+                Ok(twin) if twin.both => {}
+                Ok(_) => found.push(format!("{name}: one of its two copies is damaged")),
+                Err(error) => found.push(format!("{name}: {error}")),
+            }
+        }
+        Ok(found)
     }
 
     fn check_packs(

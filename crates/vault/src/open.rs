@@ -17,7 +17,7 @@ use backstay_seal::chunk::ChunkNamer;
 use backstay_seal::keys::{BucketKey, RootKeys, VaultKeys};
 use backstay_seal::passphrase;
 use backstay_store::ingest::Tuning;
-use backstay_store::ledger::{self, Ledger, LedgerError};
+use backstay_store::ledger::{self, Ledger, LedgerError, View};
 use backstay_store::packs::{CacheSizes, Packs};
 
 use crate::VaultError;
@@ -211,6 +211,11 @@ impl Vault {
     /// The vault's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether what seems to be damaged may only be what others moved or reclaimed since `view`: then it is time to look again.
+    pub(crate) fn is_outdated(&self, view: &View, error: &VaultError) -> Result<bool, VaultError> {
+        Ok(error.is_damage() && self.ledger.refresh()?.seq() != view.seq())
     }
 
     /// Sees what other processes committed.

@@ -1,6 +1,8 @@
 //! A part of a run: sorted blocks, the fences that lead to them, and a filter. Read in pieces, as lookups want them.
 //!
-//!     part = block 0 ‖ block 1 ‖ ... ‖ fences ‖ filter
+//! ```text
+//! part = block 0 ‖ block 1 ‖ ... ‖ fences ‖ filter
+//! ```
 //!
 //! A fence is the first eight bytes of a block's first id, as u64; there is one for each block.
 //!

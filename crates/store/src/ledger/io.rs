@@ -238,8 +238,14 @@ pub(super) fn check(io: &Arc<LedgerIo>) -> Result<Vec<LedgerError>, LedgerError>
         }
     }
     let (mut view, unreadable) = check_parts(io)?;
-    findings.extend(unreadable);
-    findings.extend(io.catch_up(&mut view).err());
+    for error in unreadable.into_iter().chain(io.catch_up(&mut view).err()) {
+        match error {
+            // What is out of reach is not damaged, unless it is out of reach because it is not there.
+            LedgerError::Home(ObjectError::NotFound(_)) => findings.push(error),
+            LedgerError::Home(_) => return Err(error),
+            _ => findings.push(error),
+        }
+    }
     Ok(findings)
 }
 

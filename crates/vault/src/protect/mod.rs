@@ -91,10 +91,14 @@ impl Vault {
     pub fn protect(&self, capture: &Capture<'_>) -> Result<Made, VaultError> {
         check_names(capture)?;
         for _ in 0..ATTEMPTS {
+            let view = self.ledger.refresh()?;
             match self.attempt(capture) {
-                Err(VaultError::Overtaken) => capture.progress.restart(),
+                Err(VaultError::Overtaken) => {}
+                // Others moved or reclaimed what the newest point refers to while it was compared with.
+                Err(error) if self.is_outdated(&view, &error)? => {}
                 outcome => return outcome,
             }
+            capture.progress.restart();
         }
         Err(VaultError::Overtaken)
     }

@@ -13,7 +13,9 @@ use backstay_format::names;
 use backstay_format::rows::{PackRow, RowKey, SpanId};
 use backstay_format::units::{FrameNo, ObjectId, PackId};
 use backstay_store::ledger::View;
-use backstay_store::pack::{aged_id, shrink};
+use backstay_seal::Secret;
+use backstay_store::pack::{PackReader, aged_id, shrink};
+use backstay_store::packs::PackCatalogue as _;
 use backstay_timeline::extent::Content;
 
 use super::bundle::objects_named;
@@ -26,6 +28,9 @@ use crate::{Vault, VaultError};
 const WORTHWHILE: u64 = 8;
 /// Packs without references that are younger than this may be of a capture that goes on: in milliseconds of their ids.
 const DRAFT_AGE: u64 = 24 * 3600 * 1000;
+
+/// How often to look again when others change the vault meanwhile.
+const ATTEMPTS: u32 = 4;
 
 /// What reclaim would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,23 +77,33 @@ impl Vault {
     /// # Errors
     /// [`VaultError`]; a map that cannot be read is one: what it refers to is not known.
     pub fn plan_reclaim(&self) -> Result<ReclaimPlan, VaultError> {
-        let view = self.ledger.refresh()?;
+        for _ in 0..ATTEMPTS {
+            let view = self.ledger.refresh()?;
+            match self.plan_reclaim_of(&view) {
+                Err(error) if self.is_outdated(&view, &error)? => {}
+                outcome => return outcome,
+            }
+        }
+        Err(VaultError::Overtaken)
+    }
+
+    fn plan_reclaim_of(&self, view: &View) -> Result<ReclaimPlan, VaultError> {
         let mut plan = ReclaimPlan::default();
         let mut partial: BTreeMap<PackId, Vec<SpanId>> = BTreeMap::new();
         for (key, value) in view.prefix(b"g")? {
             let RowKey::Suspect(pack) = row_key(&key)? else { continue };
-            let Some(row) = pack_row(&view, pack)? else {
+            let Some(row) = pack_row(view, pack)? else {
                 plan.cleared.push(pack);
                 continue;
             };
-            match referring(&view, pack)? {
+            match referring(view, pack)? {
                 spans if !spans.is_empty() => drop(partial.insert(pack, spans)),
                 _ if value == DRAFT && self.is_young(pack.0) => {}
                 _ => plan.dead.push((pack, row.len)),
             }
         }
-        self.plan_shrinking(&view, &partial, &mut plan)?;
-        plan.orphans = self.orphans(&view)?;
+        self.plan_shrinking(view, &partial, &mut plan)?;
+        plan.orphans = self.orphans(view)?;
         Ok(plan)
     }
 
@@ -234,9 +249,11 @@ impl Vault {
         if referring(&view, pack)? != spans {
             return Ok(());
         }
-        let (_, secret) = backstay_store::packs::PackCatalogue::find(&*self.catalogue, pack, false)?;
-        let reader = self.packs.open_at(pack, false)?;
-        let body = self.read_pack_bytes(&row)?;
+        let (reader, secret, body) = match self.read_whole(pack, &row) {
+            // Moved or reclaimed meanwhile: another time.
+            Err(error) if self.is_outdated(&view, &error)? => return Ok(()),
+            other => other?,
+        };
         let shrunk = shrink((self.store, pack), &secret, reader.table(), &body, keep, self.seams.salt());
         let object = ObjectId(aged_id(&*self.seams.clock, &*self.seams.random));
         self.seams.home.put_new(&key(&names::pack_object(&self.name, object)), &[&shrunk.bytes])?;
@@ -259,6 +276,11 @@ impl Vault {
             Err(VaultError::Overtaken) => self.delete_unnamed(&BTreeSet::from([object])),
             Err(error) => Err(error),
         }
+    }
+
+    fn read_whole(&self, pack: PackId, row: &PackRow) -> Result<(PackReader, Secret, Vec<u8>), VaultError> {
+        let (_, secret) = self.catalogue.find(pack, false)?;
+        Ok((self.packs.open_at(pack, false)?, secret, self.read_pack_bytes(row)?))
     }
 
     /// Bans an object, so that nobody can commit it any more, and deletes it.

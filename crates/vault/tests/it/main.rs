@@ -1,5 +1,6 @@
 //! One test binary: no forgotten file.
 
+mod check;
 mod forget;
 mod protect;
 mod world;

@@ -1,3 +1,7 @@
+//! The handshake against every order of options, and against bytes that mean harm.
+//!
+//! Never knows: sockets.
+
 use proptest::prelude::*;
 
 use super::*;
