@@ -103,6 +103,10 @@ impl Vault {
                     gone += 1;
                     merge_changes(&mut changes, drop_span(merge.output, &refs_of(view, &self.packs, merge.output)?));
                 }
+                // A summary from and to the same points gives way: rows have room for one of them.
+                if view.get(&RowKey::Span(merge.output).encode())?.is_some() {
+                    merge_changes(&mut changes, drop_span(merge.output, &refs_of(view, &self.packs, merge.output)?));
+                }
                 merge_changes(&mut changes, run.changes(merge.output));
             }
             for id in cut_off(view, machine, merges)? {

@@ -2,7 +2,7 @@
 //!
 //! Never knows: when a summary is due (`timeline` does).
 
-use backstay_format::rows::SpanId;
+use backstay_format::rows::{RowKey, SpanId};
 use backstay_format::units::MachineId;
 use backstay_timeline::summary::{Span, due};
 
@@ -38,6 +38,10 @@ impl Vault {
         let output = SpanId { machine, to: head, from: spans[spans.len() - 1].from };
         let outcome = self.ledger.commit(("summarise", self.seams.clock.now()), |view| {
             check_spans(view, &inputs)?;
+            // Another process was faster; the references of its run would be forgotten.
+            if view.get(&RowKey::Span(output).encode())?.is_some() {
+                return Err(VaultError::Overtaken);
+            }
             let mut changes = Vault::pack_changes(view, &packs)?;
             changes.extend(run.changes(output));
             Ok::<_, VaultError>(changes)
