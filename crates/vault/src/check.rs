@@ -126,37 +126,47 @@ impl Vault {
         let rows = view.prefix(b"k")?;
         for (index, (key, value)) in rows.iter().enumerate() {
             let RowKey::Pack(pack) = row_key(key)? else { continue };
-            let mut row = decoded("pack", PackRow::decode(value))?;
+            let row = decoded("pack", PackRow::decode(value))?;
             progress(index as u64, rows.len() as u64);
             findings.packs += 1;
-            let mut there = sizes.get(&row.object).is_some_and(|size| row.offset + row.len <= *size);
-            loop {
-                let (mut bad_here, mut found) = (Bad::default(), Findings::default());
-                if there {
-                    self.check_pack(pack, &row, read_data, (&mut bad_here, &mut found))?;
-                } else {
-                    found.defects.push(format!("pack {pack}: object {} is missing or too short", row.object));
-                    bad_here.packs.insert(pack);
-                }
-                // Others may have moved or reclaimed it meanwhile: only what is wrong with the pack as it is counts.
-                let now = match found.defects.is_empty() {
-                    true => Some(row),
-                    false => pack_row(self.ledger.refresh()?.as_ref(), pack)?,
-                };
-                match now {
-                    Some(now) if now != row => (row, there) = (now, true),
-                    None => break,
-                    Some(_) => {
-                        bad.packs.append(&mut bad_here.packs);
-                        bad.chunks.append(&mut bad_here.chunks);
-                        findings.defects.append(&mut found.defects);
-                        findings.bytes += found.bytes;
-                        break;
-                    }
-                }
-            }
+            let there = sizes.get(&row.object).is_some_and(|size| row.offset + row.len <= *size);
+            self.check_pack_as_it_is(pack, (row, there), read_data, (&mut bad, findings))?;
         }
         Ok(bad)
+    }
+
+    /// Checks a pack, twice if something is wrong with it: others may have moved or reclaimed it meanwhile, and only what is wrong
+    /// with it as it is counts.
+    fn check_pack_as_it_is(
+        &self,
+        pack: PackId,
+        (mut row, mut there): (PackRow, bool),
+        read_data: bool,
+        (bad, findings): (&mut Bad, &mut Findings),
+    ) -> Result<(), VaultError> {
+        for look in 0.. {
+            let (mut bad_here, mut found) = (Bad::default(), Findings::default());
+            if there {
+                self.check_pack(pack, &row, read_data, (&mut bad_here, &mut found))?;
+            } else {
+                found.defects.push(format!("pack {pack}: object {} is missing or too short", row.object));
+                bad_here.packs.insert(pack);
+            }
+            if !found.defects.is_empty() {
+                self.refresh()?;
+                let Some(now) = pack_row(&self.ledger.view(), pack)? else { return Ok(()) };
+                if now != row || look == 0 {
+                    (row, there) = (now, there || now != row);
+                    continue;
+                }
+            }
+            bad.packs.append(&mut bad_here.packs);
+            bad.chunks.append(&mut bad_here.chunks);
+            findings.defects.append(&mut found.defects);
+            findings.bytes += found.bytes;
+            break;
+        }
+        Ok(())
     }
 
     /// Whether a span is still there: of one that others replaced meanwhile nothing needs to be readable.
