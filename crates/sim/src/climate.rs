@@ -97,7 +97,7 @@ pub(crate) struct Harm {
 
 impl Harm {
     /// Adds what was injected since.
-    pub(crate) fn add(&mut self, injected: &[Injected]) {
+    pub(crate) fn add(&mut self, climate: Climate, injected: &[Injected]) {
         for Injected { fault, .. } in injected {
             let (key, torn_or_lost) = match fault {
                 Fault::Flipped { key, .. } | Fault::Misdirected { key, .. } => (key, false),
@@ -106,7 +106,8 @@ impl Harm {
             };
             let name = key.as_str();
             let (pack, index) = (name.starts_with("vault/main/pack"), name.starts_with("vault/main/index"));
-            let torn_pack = pack && matches!(fault, Fault::Torn { .. });
+            // Where disks lie about packs, one that is torn may have been acknowledged.
+            let torn_pack = pack && matches!(fault, Fault::Torn { .. }) && climate != Climate::Rot;
             if index || torn_pack {
                 continue;
             }

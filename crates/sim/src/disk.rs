@@ -113,14 +113,16 @@ impl Disk {
                 self.write_noise(dice, &(at..at + len))?;
                 format!("{} {len} bytes at {at}", self.name)
             }
-            13..15 => {
+            13 => {
                 let range = self.some_pages(dice, 16);
                 self.zero(range.clone())?;
                 format!("{} zeros in {range:?}", self.name)
             }
-            15..17 => {
-                let from = dice.below(other.len() as u64 / PAGE + 1) * PAGE;
-                let range = self.some_pages(dice, 24);
+            14..17 => {
+                let range = self.some_pages(dice, 40);
+                // Where it lies, or elsewhere.
+                let from =
+                    if dice.below(2) == 0 { range.start } else { dice.below(other.len() as u64 / PAGE + 1) * PAGE };
                 let bytes: Vec<u8> =
                     other.iter().skip(from as usize).copied().take((range.end - range.start) as usize).collect();
                 self.write(range.start, &bytes)?;

@@ -18,7 +18,7 @@ use crate::disk::{Disk, PAGE, Shot};
 use crate::home::{Bug, home};
 use crate::model::{Effect, Known, Machine};
 use crate::oracle::{Depth, Look, quiet_copy};
-use crate::ripe::{COST, DISK, MACHINE, MOST, PASSPHRASE, TUNING, VAULT, objects_of, ripe};
+use crate::ripe::{COST, DISK, MACHINE, MOST, PASSPHRASE, TUNING, VAULT, ripe};
 use crate::tally::Tally;
 use crate::{Violation, witness};
 
@@ -99,8 +99,12 @@ struct World {
     machines: Vec<Machine>,
     /// Processes that live from step to step, what they know with them.
     vaults: [Option<(SimObjects, Vault)>; 2],
+    /// What was captured, or was to be.
+    past: Vec<Arc<Shot>>,
     harm: Harm,
     logged: usize,
+    /// Objects of packs after the last step.
+    pack_objects: usize,
     log: Log,
 }
 
@@ -129,8 +133,10 @@ impl World {
             random: Arc::new(SimRandom::seeded(dice.roll())),
             machines: Vec::new(),
             vaults: [None, None],
+            past: Vec::new(),
             harm: Harm::default(),
             logged: 0,
+            pack_objects: 0,
             log,
             dice,
         };
@@ -251,9 +257,21 @@ impl World {
         let settled =
             weather == Weather::Calm && !two && done.iter().any(|d| matches!(d.effect, Some(Effect::Made(..))));
         self.judge(weather, two, &done)?;
+        self.count_bundles(&done)?;
         self.apply(done)?;
         let depth = if weather == Weather::PowerLoss && self.dice.below(3) == 0 { Depth::All } else { Depth::Some };
         self.examine(depth, settled)
+    }
+
+    /// Many objects of packs fewer, and nothing reclaimed: packs were put together.
+    fn count_bundles(&mut self, done: &[Done]) -> Result<(), Violation> {
+        let objects = self.home_names()?.iter().filter(|name| name.starts_with("vault/main/pack/")).count();
+        let reclaimed = done.iter().any(|d| d.what == "reclaim");
+        if objects + 32 < self.pack_objects && !reclaimed {
+            self.tally(|t| t.bundles += 1);
+        }
+        self.pack_objects = objects;
+        Ok(())
     }
 
     fn begin(&mut self, weather: Weather) {
@@ -285,8 +303,7 @@ impl World {
 
     fn scribble(&mut self) -> Result<(), Violation> {
         for _ in 0..self.dice.below(4) {
-            let from = self.dice.below(self.machines.len() as u64) as usize;
-            let other = self.machines[from].disks[0].image().to_vec();
+            let other = self.some_content();
             let to = self.dice.below(self.machines.len() as u64) as usize;
             let disk = self.dice.below(self.machines[to].disks.len() as u64) as usize;
             let what = self.machines[to].disks[disk].scribble(&mut self.dice, &other)?;
@@ -298,6 +315,16 @@ impl World {
             self.note(format!("  the clock jumps by {nanoseconds} ns"));
         }
         Ok(())
+    }
+
+    /// What a disk holds, or held once: content that was dropped comes back.
+    fn some_content(&mut self) -> Vec<u8> {
+        if self.dice.below(2) == 0 || self.past.is_empty() {
+            let from = self.dice.below(self.machines.len() as u64) as usize;
+            return self.machines[from].disks[0].image().to_vec();
+        }
+        let shot = &self.past[self.dice.below(self.past.len() as u64) as usize];
+        shot.0.first().map_or(Vec::new(), |disk| disk.bytes.clone())
     }
 
     fn one_process(&mut self, weather: Weather) -> Result<Vec<Done>, Violation> {
@@ -417,7 +444,9 @@ impl World {
             disks.push(ready);
             shots.push(shot);
         }
-        Ok(Prepared { machine: machine.name.clone(), disks, shot: Arc::new(Shot(shots)) })
+        let prepared = Prepared { machine: machine.name.clone(), disks, shot: Arc::new(Shot(shots)) };
+        self.past.push(prepared.shot.clone());
+        Ok(prepared)
     }
 
     /// Takes note of the faults that were injected.
@@ -438,7 +467,7 @@ impl World {
                 Fault::Unfinished { .. } | Fault::Tampered { .. } => {}
             });
         }
-        self.harm.add(&log[self.logged..]);
+        self.harm.add(self.climate, &log[self.logged..]);
         self.logged = log.len();
     }
 
@@ -540,8 +569,9 @@ impl World {
     }
 
     fn home_names(&self) -> Result<BTreeSet<String>, Violation> {
-        let objects = objects_of(&quiet_copy(&self.home))?;
-        Ok(objects.into_iter().map(|(key, _)| key.as_str().to_owned()).collect())
+        let vault = Key::new("vault").ok_or_else(|| Violation("no key".into()))?;
+        let listed = quiet_copy(&self.home).list(&vault).map_err(|e| Violation(format!("the home failed: {e}")))?;
+        Ok(listed.into_iter().map(|l| l.key.as_str().to_owned()).collect())
     }
 
     fn forget_all(&mut self) -> Result<(), Violation> {

@@ -79,8 +79,8 @@ tally! {
     orphans_deleted,
     /// Runs in which ledgers were folded into states.
     runs_with_states,
-    /// Runs in which packs were put together in one object.
-    runs_with_bundles,
+    /// Steps in which packs were put together in one object.
+    bundles,
     /// Runs that the independent reader judged.
     witnessed,
 }
