@@ -2,6 +2,7 @@
 //!
 //! Never knows: what is written while it reads. A pack that moved is found again, one that was reclaimed is gone.
 
+use std::cell::RefCell;
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -119,11 +120,9 @@ impl Packs {
     /// # Errors
     /// [`ReadError`].
     pub fn blob(&self, pack: PackId, first: FrameNo) -> Result<Vec<u8>, ReadError> {
-        let mut zstd = Decompressor::default();
-        match self.reader(pack)?.read_blob(first, &self.namer, &mut zstd) {
-            Err(ReadError::Home { source: ObjectError::NotFound(_), .. }) => {
-                self.open_anew(pack)?.read_blob(first, &self.namer, &mut zstd)
-            }
+        let read = |reader: &PackReader| ZSTD.with_borrow_mut(|zstd| reader.read_blob(first, &self.namer, zstd));
+        match read(self.reader(pack)?.as_ref()) {
+            Err(ReadError::Home { source: ObjectError::NotFound(_), .. }) => read(&self.open_anew(pack)?),
             other => other,
         }
     }
@@ -176,9 +175,6 @@ impl Packs {
         if let Some(frame) = lock(&self.frames).cache.get(&id) {
             return Ok(frame.clone());
         }
-        thread_local! {
-            static ZSTD: std::cell::RefCell<Decompressor> = std::cell::RefCell::default();
-        }
         let read = ZSTD.with_borrow_mut(|zstd| reader.read_frame(id.1, &self.namer, zstd));
         let plain = match read {
             Err(ReadError::Home { source: ObjectError::NotFound(_), .. }) => {
@@ -203,6 +199,11 @@ impl Packs {
             frames.bytes -= old.len();
         }
     }
+}
+
+thread_local! {
+    /// Making one costs more than decompressing a small frame.
+    static ZSTD: RefCell<Decompressor> = RefCell::default();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
