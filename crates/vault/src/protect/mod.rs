@@ -122,7 +122,7 @@ impl Vault {
             IngestError::Home(error) => error.into(),
         });
         if let Err(error) = outcome {
-            sink.distrust();
+            sink.give_up();
             return Err(error);
         }
         let Outcome { run, referred, mut packs, drafts } = sink.finish();

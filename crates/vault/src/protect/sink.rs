@@ -66,7 +66,12 @@ impl<'a> ProtectSink<'a> {
         Outcome { run: self.run, referred: self.referred, packs: self.uncommitted, drafts: self.drafts }
     }
 
-    pub(super) fn distrust(self) {
+    /// After a failure or an interruption: what is durable is committed, for the next capture to go on from. If that
+    /// fails too, it is what a crash would leave behind, and no worse.
+    pub(super) fn give_up(mut self) {
+        if !self.uncommitted.is_empty() {
+            drop(self.commit());
+        }
         self.index.distrust();
     }
 

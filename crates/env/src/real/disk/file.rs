@@ -116,7 +116,12 @@ impl Volume for FileVolume {
             // A file that changes meanwhile must not stop us from getting on.
             at = hole.max(at + 1);
         }
-        Ok(spans)
+        // Past the end of a file that was cut off everything looks like a hole; it is lost, not zero.
+        match spans.last() {
+            Some(last) if rustix::fs::fstat(&self.fd)?.st_size as u64 >= last.offset + last.len => Ok(spans),
+            None => Ok(spans),
+            Some(_) => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
     }
 }
 
