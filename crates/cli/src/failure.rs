@@ -94,7 +94,7 @@ fn hint(error: &VaultError) -> Option<&'static str> {
     Some(match error {
         VaultError::NoStore => "make one with `backstay init`, or name another with --store",
         VaultError::StoreExists => "name an empty folder",
-        VaultError::WrongPassphrase(_) => "check the passphrase",
+        VaultError::WrongPassphrase(_) => "check it, or name another file with --passphrase-file",
         VaultError::NoVault(_) => "name another with --vault",
         VaultError::NoMachine(_) => "`backstay machines` lists them",
         VaultError::NoPoint(_) => "`backstay points` lists them",
@@ -107,9 +107,7 @@ fn hint(error: &VaultError) -> Option<&'static str> {
             "check the rights on the store, and whether it is mounted read-only"
         }
         VaultError::Source { .. } => "it shrank or went away while it was read; see to it, and protect it again",
-        VaultError::Header(DecodeError::Version { .. } | DecodeError::Features { .. }) => {
-            "it was made by a newer Backstay: use that, or a newer one"
-        }
+        VaultError::Header(DecodeError::Version { .. } | DecodeError::Features { .. }) => "use a newer Backstay",
         VaultError::Header(DecodeError::Magic(_)) => "name another with --store",
         VaultError::StalePlan => "run the same command again",
         error if error.is_damage() => "`backstay check` lists all damage; everything else still restores",
@@ -120,9 +118,11 @@ fn hint(error: &VaultError) -> Option<&'static str> {
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
         let mut what = match &error {
-            VaultError::Header(newer @ (DecodeError::Version { .. } | DecodeError::Features { .. })) => {
-                format!("this store cannot be read: {newer}")
+            VaultError::Header(DecodeError::Version { found, newest, .. }) => {
+                format!("this store is of version {found}, and this program knows versions up to {newest}")
             }
+            VaultError::Header(newer @ DecodeError::Features { .. }) => format!("this store cannot be read: {newer}"),
+            VaultError::WrongPassphrase(_) => "the passphrase does not open the vault".to_owned(),
             VaultError::Header(DecodeError::Magic(_)) => "this is not a store".to_owned(),
             error => sentence(error),
         };
@@ -145,9 +145,14 @@ impl From<VaultError> for Failure {
 
 impl From<DiskError> for Failure {
     fn from(error: DiskError) -> Self {
-        let refused = matches!(error, DiskError::InUse(_) | DiskError::Denied { .. });
-        let status = if refused { Status::Refused } else { Status::Failed };
-        Failure { what: sentence(&error), status }
+        let what = sentence(&error);
+        match error {
+            DiskError::InUse(_) => Failure::refused(what),
+            DiskError::Denied { .. } => {
+                Failure::refused(format!("{what}; check the rights on it, or run this as root"))
+            }
+            _ => Failure::new(what),
+        }
     }
 }
 

@@ -15,8 +15,9 @@ mod store;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::builder::StyledStr;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::failure::Failure;
 use crate::output::note;
@@ -42,10 +43,15 @@ fn ended(outcome: Result<(), Failure>) -> ExitCode {
 fn no_command(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ended(output::text(&error.render().to_string())),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            note!("{}", error.render().to_string().trim_end());
-            ExitCode::from(Failure::usage("").status())
-        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => help(&error.render()),
+        // What clap takes for a command line if environment variables are set.
+        ErrorKind::MissingSubcommand if std::env::args_os().len() == 1 => help(&args::Cli::command().render_help()),
         _ => ended(Err(failure::of_command_line(error))),
     }
+}
+
+/// Help for somebody who did not ask for it.
+fn help(text: &StyledStr) -> ExitCode {
+    note!("{}", text.to_string().trim_end());
+    ExitCode::from(Failure::usage("").status())
 }

@@ -84,8 +84,10 @@ pub(crate) fn partition(disk: Arc<PointDisk>, number: u32) -> Result<Arc<dyn Vol
     let name = disk.info().name.clone();
     let table = partitions(&*disk).map_err(|e| Failure::new(format!("disk {name}: {}", sentence(&e))))?;
     let Some(part) = table.partitions.iter().find(|p| p.index == number) else {
-        let why = if table.kind == TableKind::None { "no partition table" } else { "no such partition" };
-        return Err(Failure::usage(format!("disk {name} has {why} ({number}); `backstay show` lists what it has")));
+        let why = if table.kind == TableKind::None { ": it has no partition table" } else { "" };
+        return Err(Failure::usage(format!(
+            "disk {name} has no partition {number}{why}; `backstay show` lists what it has"
+        )));
     };
     let slice = Slice::new(disk, part.start, part.len);
     let slice = slice.map_err(|e| Failure::new(format!("partition {number} of {name} cannot be used: {e}")))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backstay_env::objects::Objects;
-use backstay_env::real::folder::Folder;
+use backstay_env::real::folder::{Folder, FolderError};
 use backstay_env::real::system::{SystemClock, SystemRandom};
 use backstay_format::names;
 use backstay_vault::{Seams, Vault, VaultError};
@@ -61,7 +61,12 @@ impl Location {
                     return Err(VaultError::NoStore.into());
                 }
                 let opened = if create { Folder::create(path) } else { Folder::open(path) };
-                let home: Arc<dyn Objects> = Arc::new(opened?);
+                let home: Arc<dyn Objects> = Arc::new(match opened {
+                    Err(error @ FolderError::NotFolder(_)) if create => {
+                        return Err(Failure::new(format!("{error}; name an empty folder or a new one")));
+                    }
+                    opened => opened?,
+                });
                 (home.clone(), home)
             }
             Location::S3(url) => s3_homes(url)?,

@@ -15,10 +15,16 @@ fn partitioned(world: &World, disk: &Path, sector: u32) -> Vec<(u64, u64)> {
     let parts = vec![(MIB, 20 * MIB), (21 * MIB, 8 * MIB), (29 * MIB, 12 * MIB)];
     let types = ["linux", "swap", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"];
     let unit = u64::from(sector);
-    let line = |((start, len), kind): (&(u64, u64), &str)| format!("start={}, size={}, type={kind}\n", start / unit, len / unit);
+    let line = |((start, len), kind): (&(u64, u64), &str)| {
+        format!("start={}, size={}, type={kind}\n", start / unit, len / unit)
+    };
     let table: String = parts.iter().zip(types).map(line).collect();
     let device = Loop::new(disk, sector);
-    run_with_input("sfdisk", ["--no-reread", "--no-tell-kernel", "--quiet", device.path()], &format!("label: gpt\n{table}"));
+    run_with_input(
+        "sfdisk",
+        ["--no-reread", "--no-tell-kernel", "--quiet", device.path()],
+        &format!("label: gpt\n{table}"),
+    );
     drop(device);
     let part = world.path("part.img");
     let numbers = &mut Numbers(7);

@@ -1,5 +1,12 @@
 //! The program as people use it: on real disks, file systems and stores, judged by programs that nobody here wrote.
 
+mod files;
+mod full;
+mod keeping;
+mod kill;
 mod life;
+mod refusals;
+mod serving;
+mod together;
 mod tools;
 mod world;

@@ -129,8 +129,7 @@ impl World {
 
     /// Bytes in all objects of packs.
     pub(crate) fn packed(&self) -> u64 {
-        let packs = content(&self.store).into_iter().filter(|(name, _)| name.contains("/pack/"));
-        packs.map(|(_, (len, _))| len).sum()
+        sizes(&self.store).into_iter().filter(|(name, _)| name.contains("/pack/")).map(|(_, len)| len).sum()
     }
 
     /// Nothing in the store is damaged.
@@ -143,7 +142,8 @@ impl World {
     pub(crate) fn start(&self, args: &[&str]) -> Running {
         let log = tempfile::Builder::new().tempfile_in(self.dir.path()).unwrap();
         let mut command = self.command(args);
-        command.stdout(log.reopen().unwrap()).stderr(log.reopen().unwrap());
+        let appending = || fs::File::options().append(true).open(log.path()).unwrap();
+        command.stdout(appending()).stderr(appending());
         Running { child: command.spawn().unwrap(), log }
     }
 }
@@ -158,6 +158,7 @@ pub(crate) fn sentence(status: i32, said: &Said) -> String {
     // Besides it, only which point it is about.
     let others = said.err.lines().filter(|l| !l.starts_with("backstay: ") && !l.contains("(point "));
     assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new());
+    println!("{line}"); // to be read by whoever works on the words: cargo test -- --nocapture
     line["backstay: ".len()..].to_owned()
 }
 
@@ -170,6 +171,11 @@ pub(crate) fn said(command: &mut Command) -> Said {
 
 /// Every file under a folder: size and a hash of what is in it.
 pub(crate) fn content(folder: &Path) -> BTreeMap<String, (u64, u64)> {
+    sizes(folder).into_iter().map(|(name, len)| (name.clone(), (len, sum(name.as_ref())))).collect()
+}
+
+/// Every file under a folder, and its size.
+fn sizes(folder: &Path) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -178,8 +184,9 @@ pub(crate) fn content(folder: &Path) -> BTreeMap<String, (u64, u64)> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let len = fs::metadata(&path).unwrap().len();
-                found.insert(text(&path).to_owned(), (len, sum(&path)));
+                // Where the program is at work, what it has not named yet comes and goes.
+                let Ok(about) = fs::metadata(&path) else { continue };
+                found.insert(text(&path).to_owned(), about.len());
             }
         }
     }
@@ -196,6 +203,13 @@ impl Running {
     /// What it said so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log.path()).unwrap()
+    }
+
+    /// The JSON value that it printed; what it said on standard error is left out.
+    pub(crate) fn json(&self) -> Value {
+        let log = self.log();
+        let json = &log[log.find('{').unwrap()..=log.rfind('}').unwrap()];
+        serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {log}"))
     }
 
     /// Waits until it said something.
