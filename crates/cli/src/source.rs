@@ -80,7 +80,7 @@ impl OpenSource {
         if !still {
             return (Consistency::Fuzzy, Vec::new());
         }
-        let stamp = after.as_ref().and_then(|identity| settled_stamp(identity));
+        let stamp = after.as_ref().and_then(settled_stamp);
         (Consistency::Still, stamp.unwrap_or_default())
     }
 }

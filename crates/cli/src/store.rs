@@ -84,13 +84,16 @@ impl fmt::Display for Location {
     }
 }
 
+/// The store's home, and that of its dedup index.
+type Homes = (Arc<dyn Objects>, Arc<dyn Objects>);
+
 /// Bytes of packs kept on this machine in front of object storage.
 #[cfg(feature = "s3")]
 const CACHE: u64 = 4 << 30;
 
 /// The bucket behind a bounded cache, and a folder on this machine for the dedup index.
 #[cfg(feature = "s3")]
-fn s3_homes(url: &str) -> Result<(Arc<dyn Objects>, Arc<dyn Objects>), Failure> {
+fn s3_homes(url: &str) -> Result<Homes, Failure> {
     use backstay_env::real::cache::Cached;
     use backstay_env::real::s3::S3;
 
@@ -116,7 +119,7 @@ fn cache_folder() -> Result<PathBuf, Failure> {
 }
 
 #[cfg(not(feature = "s3"))]
-fn s3_homes(url: &str) -> Result<(Arc<dyn Objects>, Arc<dyn Objects>), Failure> {
+fn s3_homes(url: &str) -> Result<Homes, Failure> {
     Err(Failure::usage(format!("{url}: this program was built without object storage")))
 }
 

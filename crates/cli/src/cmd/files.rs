@@ -59,7 +59,10 @@ fn open(vault: &Vault, at: &At) -> Result<Box<dyn FileTree>, Failure> {
     }
 }
 
-fn candidates(vault: &Vault, found: &Found) -> Result<Vec<(String, Box<dyn FileTree>)>, Failure> {
+/// A file system, and what to call it on the command line.
+type Named = (String, Box<dyn FileTree>);
+
+fn candidates(vault: &Vault, found: &Found) -> Result<Vec<Named>, Failure> {
     let mut out = Vec::new();
     for disk in spec::disks(vault, found)? {
         let name = format!("{}:{}", found.spec.machine, disk.info().name);

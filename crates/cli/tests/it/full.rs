@@ -151,3 +151,38 @@ fn a_source_that_grows_and_shrinks_between_points() {
         assert_same(&image, &kept[to]);
     }
 }
+
+/// A disk with places that cannot be read: the image of a damaged point, mounted.
+#[test]
+fn a_source_with_read_errors() {
+    let (bad, world) = (World::new(), World::new());
+    let (image, folder) = (bad.path("web.img"), bad.path("mounted"));
+    noisy_image(&image, 12 * MIB, 1);
+    bad.protect(text(&image));
+    bad.damage();
+    fs::create_dir(&folder).unwrap();
+    let mut mount = bad.start(&["mount", "m", text(&folder)]);
+    mount.wait_for("mounted on");
+    let source = folder.join("web.img");
+    let said = world.run(&["protect", text(&source), "--machine", "m", "--once"]);
+    assert!(said.status == Some(0) && said.err.contains("could not be read"), "{said:?}");
+    assert_eq!(mount.interrupt(), Some(0), "{}", mount.log());
+
+    let points = world.json(&["points", "m"]);
+    let unreadable = points[0]["disks"][0]["unreadable_pages"].as_u64().unwrap();
+    assert!((1..=64).contains(&unreadable), "{points}");
+    assert!(world.ok(&["points", "m"]).contains("unreadable"));
+    // What could not be read is named, and everything else is there.
+    let out = world.path("out.img");
+    let said = world.run(&["restore", "m", "--to", text(&out), "--json"]);
+    assert_eq!(said.status, Some(3), "{said:?}");
+    let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let named = report["unreadable"].as_array().unwrap().iter();
+    let named: Vec<_> = named.map(|r| r["from"].as_u64().unwrap()..r["to"].as_u64().unwrap()).collect();
+    assert_eq!(named.iter().map(|r| r.end - r.start).sum::<u64>(), unreadable * 4096, "{report}");
+    let (expected, got) = (fs::read(&image).unwrap(), fs::read(&out).unwrap());
+    assert_eq!(expected.len(), got.len());
+    let pages = expected.chunks(4096).zip(got.chunks(4096)).enumerate();
+    let wrong = pages.filter(|(_, (one, other))| one != other).map(|(page, _)| page as u64 * 4096);
+    wrong.for_each(|at| assert!(named.iter().any(|r| r.contains(&at)), "byte {at} is wrong and not named"));
+}

@@ -86,12 +86,7 @@ fn a_schedule_thins_a_timeline() {
 #[test]
 fn damage_is_found_and_named() {
     let (world, _) = with_three_points();
-    let packs = content(&world.store).into_iter().filter(|(name, _)| name.contains("/pack/"));
-    let (largest, (len, _)) = packs.max_by_key(|(_, (len, _))| *len).unwrap();
-    let at = len / 2;
-    let mut bytes = fs::read(&largest).unwrap();
-    bytes[at as usize] ^= 1;
-    fs::write(&largest, &bytes).unwrap();
+    world.damage();
 
     let said = world.run(&["check", "--read-data"]);
     assert_eq!(said.status, Some(3), "{said:?}");

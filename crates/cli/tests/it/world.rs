@@ -132,6 +132,15 @@ impl World {
         sizes(&self.store).into_iter().filter(|(name, _)| name.contains("/pack/")).map(|(_, len)| len).sum()
     }
 
+    /// Flips a bit in the middle of the largest pack.
+    pub(crate) fn damage(&self) {
+        let packs = sizes(&self.store).into_iter().filter(|(name, _)| name.contains("/pack/"));
+        let (largest, len) = packs.max_by_key(|(_, len)| *len).unwrap();
+        let mut bytes = fs::read(&largest).unwrap();
+        bytes[len as usize / 2] ^= 1;
+        fs::write(&largest, &bytes).unwrap();
+    }
+
     /// Nothing in the store is damaged.
     pub(crate) fn assert_clean(&self) {
         let found = self.json(&["check", "--read-data"]);
