@@ -85,7 +85,7 @@ impl LazyIndex {
         for writing in missing {
             // A pack that cannot be read is for the check to report; here it only means fewer matches.
             let Ok(reader) = packs.open_at(writing.pack, false) else { continue };
-            index.insert_pack(writing, reader.chunks().map(|(n, c)| (n, c.id))).map_err(index_error)?;
+            may_be_damaged(index.insert_pack(writing, reader.chunks().map(|(n, c)| (n, c.id))))?;
             self.unwritten += 1;
         }
         self.seen = Some(view.seq());
@@ -123,7 +123,7 @@ impl LazyIndex {
             number += 1;
             (backstay_format::units::ChunkNo(number - 1), c.id)
         });
-        index.insert_pack(writing, numbered).map_err(index_error)?;
+        may_be_damaged(index.insert_pack(writing, numbered))?;
         self.unwritten += 1;
         Ok(())
     }
@@ -132,10 +132,10 @@ impl LazyIndex {
     pub(crate) fn settle(&mut self) -> Result<(), VaultError> {
         let Some(index) = &mut self.open else { return Ok(()) };
         if self.unwritten >= UNWRITTEN_PACKS {
-            index.flush().map_err(index_error)?;
-            self.unwritten = 0;
+            let is_written = may_be_damaged(index.flush().map(|()| true))?;
+            self.unwritten = if is_written { 0 } else { self.unwritten };
         }
-        while index.merge_step().map_err(index_error)? {}
+        while may_be_damaged(index.merge_step())? {}
         Ok(())
     }
 }
@@ -153,6 +153,15 @@ fn committed(view: &View) -> Result<(HashMap<PackId, u64>, BTreeSet<PackId>), Va
         }
     }
     Ok((packs, small))
+}
+
+/// A run that was damaged while it was written is no error: what it covered still is in memory or in older runs, and it is
+/// written again another time.
+fn may_be_damaged<T: Default>(outcome: Result<T, IndexError>) -> Result<T, VaultError> {
+    match outcome {
+        Err(IndexError::Written { .. }) => Ok(T::default()),
+        other => other.map_err(index_error),
+    }
 }
 
 fn index_error(error: IndexError) -> VaultError {
