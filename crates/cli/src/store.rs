@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Common;
 use crate::failure::{Failure, sentence};
+use crate::output::note;
 
 /// Where a store is.
 pub(crate) enum Location {
@@ -135,6 +136,21 @@ pub(crate) fn open(common: &Common) -> Result<Vault, Failure> {
     let seams = location.seams(false).map_err(about)?;
     let passphrase = passphrase(common.passphrase_file.as_deref(), false)?;
     Vault::open(seams, &common.vault, &passphrase).map_err(|e| about(e.into()))
+}
+
+/// Reads from the vault that the command line names, also when its newest changes are damaged: from what was before
+/// them, and the damage is told when the work is done.
+pub(crate) fn reading(common: &Common, work: impl FnOnce(&Vault) -> Result<(), Failure>) -> Result<(), Failure> {
+    let location = Location::of(common)?;
+    let about = |failure: Failure| failure.about(&location);
+    let seams = location.seams(false).map_err(about)?;
+    let passphrase = passphrase(common.passphrase_file.as_deref(), false)?;
+    let opened = Vault::open_before_damage(seams, &common.vault, &passphrase).map_err(|e| about(e.into()))?;
+    if opened.damage.is_some() {
+        note!("note: the newest changes of the store are damaged; this is what it held before them");
+    }
+    work(&opened.vault)?;
+    opened.damage.map_or(Ok(()), |error| Err(about(error.into())))
 }
 
 /// The passphrase from a file's first line, or from the terminal.

@@ -18,20 +18,19 @@ use serde_json::json;
 
 use crate::args::{At, Common, Files};
 use crate::failure::{Failure, sentence};
+use crate::moment;
 use crate::output::{self, note, say, size};
 use crate::spec::{self, Found};
 use crate::stop::Stop;
-use crate::{moment, store};
 
 /// Folders deeper than this are an image that lies.
 const DEEPEST: usize = 1024;
 
-pub(super) fn run(common: &Common, command: &Files) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, vault: &Vault, command: &Files) -> Result<(), Failure> {
     let at = match command {
         Files::Ls { at, .. } | Files::Find { at, .. } | Files::Get { at, .. } => at,
     };
-    let vault = store::open(common)?;
-    let tree = open(&vault, at)?;
+    let tree = open(vault, at)?;
     match command {
         Files::Ls { path, .. } => ls(common, &*tree, path),
         Files::Find { pattern, .. } => find(common, &*tree, pattern),

@@ -4,16 +4,16 @@
 
 use backstay_format::rows::{Consistency, PointRow};
 use backstay_items::disk::allocated;
+use backstay_vault::Vault;
 use backstay_vault::rows::Point;
 use serde_json::{Value, json};
 
 use crate::args::{At, Common};
 use crate::failure::Failure;
 use crate::output::{self, say, size};
-use crate::{moment, spec, store};
+use crate::{moment, spec};
 
-pub(super) fn machines(common: &Common) -> Result<(), Failure> {
-    let vault = store::open(common)?;
+pub(super) fn machines(common: &Common, vault: &Vault) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut values = Vec::new();
     for machine in vault.machines()? {
@@ -40,8 +40,7 @@ pub(super) fn machines(common: &Common) -> Result<(), Failure> {
     )
 }
 
-pub(super) fn points(common: &Common, machine: &str) -> Result<(), Failure> {
-    let vault = store::open(common)?;
+pub(super) fn points(common: &Common, vault: &Vault, machine: &str) -> Result<(), Failure> {
     let machine = vault.machine(machine)?;
     let points = vault.points(machine.id)?;
     if common.json {
@@ -97,12 +96,11 @@ fn point_json(point: &Point) -> Value {
     })
 }
 
-pub(super) fn show(common: &Common, at: &At) -> Result<(), Failure> {
-    let vault = store::open(common)?;
-    let found = spec::find(&vault, at)?;
+pub(super) fn show(common: &Common, vault: &Vault, at: &At) -> Result<(), Failure> {
+    let found = spec::find(vault, at)?;
     let mut rows = Vec::new();
     let mut disks = Vec::new();
-    for disk in spec::disks(&vault, &found)? {
+    for disk in spec::disks(vault, &found)? {
         let info = disk.info().clone();
         let on_it = allocated(&*disk);
         rows.push(vec![info.name.clone(), String::new(), size(info.size), String::new(), info.source.clone()]);

@@ -17,6 +17,7 @@ mod serve;
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
+use crate::store;
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
@@ -24,13 +25,15 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Init { location } => init::run(common, &location),
         Command::Protect(args) => protect::run(common, &args),
-        Command::Machines => list::machines(common),
-        Command::Points { machine } => list::points(common, &machine),
-        Command::Show(at) => list::show(common, &at),
+        Command::Machines => store::reading(common, |vault| list::machines(common, vault)),
+        Command::Points { machine } => store::reading(common, |vault| list::points(common, vault, &machine)),
+        Command::Show(at) => store::reading(common, |vault| list::show(common, vault, &at)),
         Command::Restore(args) => restore::run(common, &args),
-        Command::Mount { at, dir, allow_other } => mount::run(common, &at, &dir, allow_other),
+        Command::Mount { at, dir, allow_other } => {
+            store::reading(common, |vault| mount::run(common, vault, &at, &dir, allow_other))
+        }
         Command::Serve { at, listen, allow_plain } => serve::run(common, &at, &listen, allow_plain),
-        Command::Files { command } => files::run(common, &command),
+        Command::Files { command } => store::reading(common, |vault| files::run(common, vault, &command)),
         Command::Check { read_data } => integrity::check(common, read_data),
         Command::Forget(args) => forget::run(common, &args),
         Command::Reclaim { yes, dry_run } => integrity::reclaim(common, yes, dry_run),

@@ -11,18 +11,18 @@ use backstay_items::partition::partitions;
 use backstay_items::tree::FileTree;
 use backstay_recover::Log;
 use backstay_recover::mount::{Disk, Mount, Options, Part};
+use backstay_vault::Vault;
 use backstay_vault::disk::PointDisk;
 
 use crate::args::{At, Common};
 use crate::failure::{Failure, sentence};
 use crate::output::{self, say};
 use crate::stop::Stop;
-use crate::{moment, spec, store};
+use crate::{moment, spec};
 
-pub(super) fn run(common: &Common, at: &At, dir: &Path, allow_other: bool) -> Result<(), Failure> {
-    let vault = store::open(common)?;
-    let found = spec::find(&vault, at)?;
-    let disks = spec::disks(&vault, &found)?.into_iter().map(shown).collect();
+pub(super) fn run(common: &Common, vault: &Vault, at: &At, dir: &Path, allow_other: bool) -> Result<(), Failure> {
+    let found = spec::find(vault, at)?;
+    let disks = spec::disks(vault, &found)?.into_iter().map(shown).collect();
     let nanos = u64::try_from(found.point.row.time.0).unwrap_or(0);
     let options = Options {
         source: format!("{}@{}", found.spec.machine, moment::rfc3339(found.point.row.time)),

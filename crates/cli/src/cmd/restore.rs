@@ -9,6 +9,7 @@ use std::sync::Arc;
 use backstay_env::real::disk::{self, Disk, DiskError, FileVolume};
 use backstay_env::volume::{Volume, VolumeMut};
 use backstay_recover::restore::{Mode, Options, Patch, Report, copy};
+use backstay_vault::Vault;
 use serde_json::json;
 
 use crate::args::{Common, Restore};
@@ -25,11 +26,14 @@ use super::known;
 
 pub(super) fn run(common: &Common, args: &Restore) -> Result<(), Failure> {
     check_target(&args.to, Location::of(common)?.folder())?;
-    let vault = store::open(common)?;
-    let found = spec::find(&vault, &args.at)?;
-    let source = spec::volume(&vault, &found)?;
+    store::reading(common, |vault| restore(common, vault, args))
+}
+
+fn restore(common: &Common, vault: &Vault, args: &Restore) -> Result<(), Failure> {
+    let found = spec::find(vault, &args.at)?;
+    let source = spec::volume(vault, &found)?;
     let stop = Stop::listen()?;
-    let known = if args.delta && !args.verify { known::changes_to(&vault, &found, &args.to)? } else { None };
+    let known = if args.delta && !args.verify { known::changes_to(vault, &found, &args.to)? } else { None };
     let (target, mode) = open_target(args, source.size())?;
     let (source, mode): (Arc<dyn Volume>, Mode) = match known {
         Some(ranges) => (Arc::new(Patch::new(source, ranges)), Mode::Patch),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use backstay_env::volume::Volume;
 use backstay_recover::nbd::{Export, Listen, Options, Server, StartError};
+use backstay_vault::Vault;
 use serde_json::json;
 
 use crate::args::{At, Common};
@@ -22,11 +23,14 @@ const GRACE: Duration = Duration::from_secs(5);
 
 pub(super) fn run(common: &Common, at: &At, listen: &str, allow_plain: bool) -> Result<(), Failure> {
     let place = place(listen)?;
-    let vault = store::open(common)?;
-    let found = spec::find(&vault, at)?;
+    store::reading(common, |vault| serve(common, vault, at, (place, allow_plain)))
+}
+
+fn serve(common: &Common, vault: &Vault, at: &At, (place, allow_plain): (Listen, bool)) -> Result<(), Failure> {
+    let found = spec::find(vault, at)?;
     let exports = match found.spec.partition {
-        Some(number) => vec![export(format!("p{number}"), spec::volume(&vault, &found)?)],
-        None => spec::disks(&vault, &found)?.into_iter().map(|d| export(d.info().name.clone(), d)).collect(),
+        Some(number) => vec![export(format!("p{number}"), spec::volume(vault, &found)?)],
+        None => spec::disks(vault, &found)?.into_iter().map(|d| export(d.info().name.clone(), d)).collect(),
     };
     let names: Vec<String> = exports.iter().map(|e| e.name.clone()).collect();
     let stop = Stop::listen()?;

@@ -193,3 +193,26 @@ fn help_is_for_people() {
     let said = said(command.args(["-c", &script]));
     assert_eq!((said.out.trim(), said.err.as_str()), ("0", ""));
 }
+
+#[test]
+fn a_damaged_ledger_still_gives_what_was_before() {
+    let (world, kept) = with_three_points();
+    let entries = content(&world.store).into_keys().filter(|name| name.contains("/ledger/entry/"));
+    let newest = entries.max().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes.iter_mut().skip(80).step_by(50).for_each(|b| *b ^= 0xFF); // both copies
+    fs::write(&newest, bytes).unwrap();
+
+    let said = world.run(&["points", "m", "--json"]);
+    let points: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.status, points.as_array().unwrap().len()), (Some(3), 2), "{said:?}");
+    assert!(said.err.contains("is damaged") && said.err.contains(text(&world.store)), "{said:?}");
+    let out = world.path("out.img");
+    let said = world.run(&["restore", "m", "--to", text(&out)]);
+    assert!(said.status == Some(3) && said.err.contains("(point 2)"), "{said:?}");
+    assert_same(&out, &kept[1]);
+    assert_eq!(world.run(&["check"]).status, Some(3));
+    // Nothing is written to what cannot be understood.
+    let sentence = world.refused(3, &["protect", text(&kept[0]), "--machine", "m", "--once"]);
+    assert!(sentence.contains("is damaged"), "{sentence}");
+}
