@@ -31,6 +31,7 @@ pub(crate) const TEST: &[Package] = &[
     package("qemu-utils", "qemu-img and qemu-io judge our NBD server and images"),
     package("fuse3", "fusermount3 mounts a point without root"),
     package("zstd", "a second reader for compressed test data"),
+    package("groff-base", "groff judges the manual pages"),
 ];
 
 /// What the bench needs on top.
