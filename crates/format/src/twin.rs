@@ -87,9 +87,7 @@ pub fn decode(object: &[u8], kind: Kind, store: Option<StoreId>) -> Result<Decod
             let both = a == b;
             Ok(Decoded { payload: a.1, store: a.0, both, other: (!both).then_some(b.1) })
         }
-        (Ok(one), Err(_)) | (Err(_), Ok(one)) => {
-            Ok(Decoded { payload: one.1, store: one.0, both: false, other: None })
-        }
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Decoded { payload: one.1, store: one.0, both: false, other: None }),
         (Err(error), Err(_)) => Err(error),
     }
 }
