@@ -268,7 +268,8 @@ impl SimObjects {
                 world.show(key, change)
             }
         })?;
-        world.decay(parts);
+        // A put that is refused writes nothing, so nothing of it can go astray.
+        world.decay(parts.filter(|_| !exists));
         let failed_ppm = world.faults.failed_ppm;
         if world.dice.chance(failed_ppm) {
             let done = !exists && world.dice.chance(500_000);
