@@ -136,8 +136,15 @@ impl LedgerIo {
         let twin =
             twin::decode(object, kind, Some(self.place.store)).map_err(|e| LedgerError::decode(key.as_str(), &e))?;
         let open = |payload: &[u8]| Ok((boxes::open(&self.place.key, aad, payload)?, chain(payload)));
-        let outcome = open(twin.payload).or_else(|error| twin.other.map_or(Err(error), open));
-        outcome.map_err(|e| LedgerError::open(key.as_str(), e))
+        match (open(twin.payload), twin.other.map(open)) {
+            // Of two writers of one number both are there: which of them was first, nobody can tell.
+            (Ok(_), Some(Ok(_))) => {
+                let why = "its two copies are different, and both open".to_owned();
+                Err(LedgerError::Damaged { name: key.as_str().to_owned(), why })
+            }
+            (Ok(opened), _) | (Err(_), Some(Ok(opened))) => Ok(opened),
+            (Err(error), _) => Err(LedgerError::open(key.as_str(), error)),
+        }
     }
 
     /// Brings a view to the newest entry, resting on the newest state: parts that only older states name are deleted.
