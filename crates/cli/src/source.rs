@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use backstay_env::real::disk::{self, Disk, Identity};
-use backstay_env::volume::Volume as _;
+use backstay_env::volume::{Volume as _, VolumeMut as _};
 use backstay_format::rows::Consistency;
 use backstay_items::disk::allocated;
 use backstay_vault::protect::{Source, Verdict};
@@ -26,6 +26,8 @@ pub(crate) struct OpenSource {
     name: String,
     disk: Disk,
     before: Option<Identity>,
+    /// Any later change of the file will show in its times.
+    settled: bool,
     mounted: bool,
 }
 
@@ -55,9 +57,9 @@ pub(crate) fn open_all(paths: &[PathBuf], store: Option<&Path>) -> Result<Vec<Op
 impl OpenSource {
     fn open(path: &Path) -> Result<Self, Failure> {
         let disk = disk::open(path)?;
-        let before = disk.identity().ok();
         let mounted = disk::is_mounted(path)?;
-        Ok(OpenSource { path: path.to_owned(), name: name_of(path), disk, before, mounted })
+        let (before, settled) = identity_before(&disk);
+        Ok(OpenSource { path: path.to_owned(), name: name_of(path), disk, before, settled, mounted })
     }
 
     /// As the vault wants it. `all`: everything counts as used.
@@ -80,7 +82,7 @@ impl OpenSource {
         if !still {
             return (Consistency::Fuzzy, Vec::new());
         }
-        let stamp = after.as_ref().and_then(settled_stamp);
+        let stamp = after.as_ref().filter(|_| self.settled).and_then(stamp);
         (Consistency::Still, stamp.unwrap_or_default())
     }
 }
@@ -93,13 +95,23 @@ pub(crate) fn verdict(sources: &[OpenSource]) -> Verdict {
     Verdict { consistency, stamps: each.into_iter().map(|(_, s)| s).collect() }
 }
 
-/// The stamp of a file that was left alone long enough for its times to be believed.
-pub(crate) fn settled_stamp(identity: &Identity) -> Option<Vec<u8>> {
-    let Identity::File { modified, changed, .. } = identity else { return None };
-    let now = jiff::Timestamp::now().as_nanosecond();
+/// What a source looks like before it is read, and whether each later change of it will show in that.
+///
+/// A program that has mapped the file changes its times only when it first writes to a page that is clean. So all pages are made
+/// clean first, by flushing the file; and nothing may have been written since, which the times tell if they are old enough.
+fn identity_before(disk: &Disk) -> (Option<Identity>, bool) {
+    let flushing = jiff::Timestamp::now().as_nanosecond();
+    let clean = matches!(disk, Disk::File(_)) && disk.flush().is_ok();
+    let before = disk.identity().ok();
+    let settled = before.as_ref().is_some_and(|identity| clean && is_older(identity, flushing));
+    (before, settled)
+}
+
+/// Whether a file was last changed clearly before a moment, in nanoseconds since 1970.
+fn is_older(identity: &Identity, moment: i128) -> bool {
+    let Identity::File { modified, changed, .. } = identity else { return false };
     let coarse = [modified, changed].iter().all(|t| **t % 1_000_000_000 == 0);
-    let settled = now - modified.max(changed) > if coarse { RACY_COARSE } else { RACY };
-    settled.then(|| stamp(identity)).flatten()
+    moment - modified.max(changed) > if coarse { RACY_COARSE } else { RACY }
 }
 
 /// What an image file looks like, as bytes to be compared.

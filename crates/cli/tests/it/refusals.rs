@@ -224,7 +224,8 @@ fn a_store_that_is_not_ours_to_read() {
     fs::set_permissions(world.path("passphrase"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     // Somebody else, who may neither read the store nor write the folder.
     let binary = world.path("backstay");
-    fs::copy(env!("CARGO_BIN_EXE_backstay"), &binary).unwrap();
+    // By another process: were it open for writing here, a program that another test starts meanwhile would keep it busy.
+    run("cp", [env!("CARGO_BIN_EXE_backstay"), text(&binary)]);
     let as_nobody = |args: &[&str]| {
         let mut command = std::process::Command::new(&binary);
         command.args(args).uid(65534).gid(65534).env("BACKSTAY_STORE", &world.store);
