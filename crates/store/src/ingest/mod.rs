@@ -11,6 +11,7 @@
 //!
 //! Never knows: what segments are of, which chunks others committed (it asks), or what becomes of the packs.
 
+mod buffers;
 mod pool;
 mod session;
 
@@ -23,6 +24,7 @@ use backstay_format::rows::PackRow;
 use backstay_format::units::{ChunkId, ChunkNo, PackId, Tag};
 use backstay_seal::Secret;
 
+pub use buffers::{Buffer, Buffers};
 pub use session::{Ingest, Tuning};
 
 /// A place of a chunk.
@@ -46,7 +48,7 @@ pub struct Placed {
 /// A segment after scanning.
 pub struct Scanned<N> {
     /// What the segment's chunks are cut from.
-    pub buffer: Arc<Vec<u8>>,
+    pub buffer: Arc<Buffer>,
     /// Its chunks: ids, and ranges of the buffer in whole pages.
     pub chunks: Vec<(ChunkId, Range<usize>)>,
     /// Handed to the sink, with the places of the chunks.

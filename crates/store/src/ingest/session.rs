@@ -17,7 +17,7 @@ use backstay_seal::compress::Compressor;
 use backstay_seal::frame::FrameKey;
 
 use super::pool::{Pool, Urgency, Workers};
-use super::{ChunkAt, IngestError, NewPack, Placed, Scanned, Scanner, Sink};
+use super::{Buffer, ChunkAt, IngestError, NewPack, Placed, Scanned, Scanner, Sink};
 use crate::pack::{BlobPlace, FinishedPack, OpenPack, SealedFrame, aged_id};
 
 /// Sizes and numbers that decide speed and space, not correctness.
@@ -61,7 +61,7 @@ pub struct Ingest {
 struct Pending {
     id: ChunkId,
     pages: u32,
-    buffer: Arc<Vec<u8>>,
+    buffer: Arc<Buffer>,
     range: Range<usize>,
 }
 
@@ -183,7 +183,7 @@ impl Ingest {
     }
 
     /// Gives a chunk its place; the frame is made when enough are together.
-    fn place(&mut self, id: ChunkId, buffer: &Arc<Vec<u8>>, range: Range<usize>) -> ChunkAt {
+    fn place(&mut self, id: ChunkId, buffer: &Arc<Buffer>, range: Range<usize>) -> ChunkAt {
         let number = self.open_pack();
         let pack = &self.packs[&number];
         let at = ChunkAt { pack: pack.id(), chunk: ChunkNo(pack.next_chunk().0 + self.pending.len() as u32) };
@@ -320,7 +320,7 @@ impl<N, E> Run<'_, N, E> {
         sink.placed(scanned.note, places).map_err(IngestError::Caller)
     }
 
-    fn place(&mut self, id: ChunkId, buffer: &Arc<Vec<u8>>, range: Range<usize>) -> ChunkAt {
+    fn place(&mut self, id: ChunkId, buffer: &Arc<Buffer>, range: Range<usize>) -> ChunkAt {
         let at = self.ingest.place(id, buffer, range);
         if self.ingest.pending_pages >= self.ingest.tuning.frame_pages {
             self.close_frame();

@@ -9,6 +9,7 @@
 mod compare;
 mod progress;
 mod scan;
+mod segment;
 mod sink;
 
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Scanning segments of disks: read, compare, cut, name.
+//! Scanning segments of disks: what was read is compared, cut and named.
 //!
 //! Never knows: packs that are being written.
 
@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backstay_env::volume::{Content as Known, Volume};
 use backstay_format::units::{ChunkId, DiskNo, PAGE_SIZE, PageNo};
-use backstay_seal::chunk::{ChunkNamer, CutSize, Cutter, is_zero};
-use backstay_store::ingest::{Scanned, Scanner};
+use backstay_seal::chunk::{ChunkNamer, CutSize, Cutter};
+use backstay_store::ingest::{Buffers, Scanned, Scanner};
 use backstay_timeline::extent::Content;
 
 use super::compare::{Compare, Page};
+use super::segment::Segment;
 use super::{Capture, Source, pages_of};
 use crate::map::Map;
 use crate::{Vault, VaultError};
@@ -80,6 +80,7 @@ pub(super) struct RescanScanner<'a> {
     compare: Compare<'a>,
     cutter: Cutter,
     namer: ChunkNamer,
+    buffers: Buffers,
     seen: Vec<Seen>,
 }
 
@@ -92,6 +93,7 @@ impl<'a> RescanScanner<'a> {
             compare: Compare { packs: &vault.packs },
             cutter: Cutter::new(&vault.keys.cut, CUT),
             namer: ChunkNamer::new(&vault.keys.chunk),
+            buffers: Buffers::new(SEGMENT as usize * PAGE_SIZE),
             seen: capture.sources.iter().map(|_| Seen::default()).collect(),
         }
     }
@@ -100,31 +102,12 @@ impl<'a> RescanScanner<'a> {
         &self.seen[source]
     }
 
-    /// Reads the used part of a segment: the bytes, and what each page is.
-    fn read(&self, source: &Source<'_>, pages: &Range<u64>) -> Result<(Vec<u8>, Vec<Page>), VaultError> {
-        let bytes = pages.start * PAGE_SIZE as u64..pages.end * PAGE_SIZE as u64;
-        let mut state = vec![Page::Absent; (pages.end - pages.start) as usize];
-        let parts: Vec<Range<u64>> = overlapping(&source.used, &bytes).collect();
-        if parts.is_empty() {
-            return Ok((Vec::new(), state));
-        }
-        let mut buffer = vec![0; state.len() * PAGE_SIZE];
-        let mut read = 0;
-        for part in &parts {
-            mark(&mut state, &bytes, part, Page::Zero);
-            read += read_data(source.volume, part, bytes.start, &mut buffer, &mut state)
-                .map_err(|error| VaultError::Source { name: source.name.clone(), source: error })?;
-        }
-        for part in overlapping(&source.excluded, &bytes) {
-            exclude(&mut state, &mut buffer, &bytes, &part);
-        }
-        for (page, state) in buffer.chunks(PAGE_SIZE).zip(&mut state) {
-            if *state == Page::Data && is_zero(page) {
-                *state = Page::Zero;
-            }
-        }
-        self.capture.progress.looked_at(parts.iter().map(|p| p.end - p.start).sum(), read);
-        Ok((buffer, state))
+    /// Reads the used part of a segment.
+    fn read(&self, source: &Source<'_>, pages: &Range<u64>) -> Result<Segment, VaultError> {
+        let (segment, counts) = Segment::read(source, pages, &self.buffers)
+            .map_err(|error| VaultError::Source { name: source.name.clone(), source: error })?;
+        self.capture.progress.looked_at(counts.used, counts.read);
+        Ok(segment)
     }
 
     fn count(&self, source: usize, state: &[Page]) {
@@ -158,7 +141,7 @@ impl Scanner for RescanScanner<'_> {
         }
         let (index, disk, pages) = self.plan.segments[number].clone();
         let source = &self.capture.sources[index];
-        let (buffer, state) = self.read(source, &pages)?;
+        let Segment { bytes: buffer, state } = self.read(source, &pages)?;
         self.count(index, &state);
         let base = match self.base {
             Some(map) => map.extents(disk, pages.clone())?,
@@ -179,95 +162,4 @@ impl Scanner for RescanScanner<'_> {
         }
         Ok(Scanned { buffer: Arc::new(buffer), chunks, note })
     }
-}
-
-/// The parts of sorted ranges that lie inside one.
-fn overlapping<'r>(ranges: &'r [Range<u64>], inside: &'r Range<u64>) -> impl Iterator<Item = Range<u64>> + 'r {
-    let first = ranges.partition_point(|r| r.end <= inside.start);
-    let touched = ranges[first..].iter().take_while(move |r| r.start < inside.end);
-    touched.map(move |r| r.start.max(inside.start)..r.end.min(inside.end))
-}
-
-/// Sets the state of each page that a range of bytes touches.
-fn mark(state: &mut [Page], segment: &Range<u64>, bytes: &Range<u64>, what: Page) {
-    let first = ((bytes.start - segment.start) / PAGE_SIZE as u64) as usize;
-    let last = ((bytes.end - segment.start).div_ceil(PAGE_SIZE as u64)) as usize;
-    state[first..last].fill(what);
-}
-
-/// Leaves out the pages that lie wholly inside a range.
-fn exclude(state: &mut [Page], buffer: &mut [u8], segment: &Range<u64>, bytes: &Range<u64>) {
-    let first = ((bytes.start - segment.start).div_ceil(PAGE_SIZE as u64)) as usize;
-    let last = ((bytes.end - segment.start) / PAGE_SIZE as u64) as usize;
-    if first < last {
-        state[first..last].fill(Page::Excluded);
-        buffer[first * PAGE_SIZE..last * PAGE_SIZE].fill(0);
-    }
-}
-
-/// Reads what is not a hole. Pages that cannot be read are marked, and their neighbours kept. Says how much was read.
-fn read_data(
-    volume: &dyn Volume,
-    part: &Range<u64>,
-    start: u64,
-    buffer: &mut [u8],
-    state: &mut [Page],
-) -> std::io::Result<u64> {
-    let part = part.start..part.end.min(volume.size());
-    if part.is_empty() {
-        return Ok(0);
-    }
-    let mut read = 0;
-    let mut at = part.start;
-    while at < part.end {
-        for span in volume.spans(at, part.end - at)? {
-            at = span.offset + span.len;
-            if span.content == Known::Hole {
-                continue;
-            }
-            let range = (span.offset - start) as usize..(span.offset + span.len - start) as usize;
-            mark_pages(state, &range, Page::Data);
-            if volume.read_at(span.offset, &mut buffer[range.clone()]).is_err() {
-                read_page_by_page(volume, span.offset, range.clone(), buffer, state)?;
-            }
-            read += range.len() as u64;
-        }
-    }
-    Ok(read)
-}
-
-fn mark_pages(state: &mut [Page], bytes: &Range<usize>, what: Page) {
-    state[bytes.start / PAGE_SIZE..bytes.end.div_ceil(PAGE_SIZE)].fill(what);
-}
-
-/// A read failed: finds the pages that cannot be read. All of them at once means that the source is gone.
-fn read_page_by_page(
-    volume: &dyn Volume,
-    offset: u64,
-    range: Range<usize>,
-    buffer: &mut [u8],
-    state: &mut [Page],
-) -> std::io::Result<()> {
-    let mut at = range.start;
-    while at < range.end {
-        let end = ((at / PAGE_SIZE + 1) * PAGE_SIZE).min(range.end);
-        let from = offset + (at - range.start) as u64;
-        if let Err(error) = volume.read_at(from, &mut buffer[at..end]) {
-            if source_is_gone(&error) {
-                return Err(error);
-            }
-            buffer[at / PAGE_SIZE * PAGE_SIZE..end].fill(0);
-            state[at / PAGE_SIZE] = Page::Unreadable;
-        }
-        at = end;
-    }
-    Ok(())
-}
-
-/// Errors that say "this disk", not "this page": it was pulled out, shrunk, or lost its driver.
-fn source_is_gone(error: &std::io::Error) -> bool {
-    const ENXIO: i32 = 6;
-    const ENODEV: i32 = 19;
-    let gone = matches!(error.raw_os_error(), Some(ENXIO | ENODEV));
-    gone || error.kind() == std::io::ErrorKind::UnexpectedEof
 }

@@ -6,10 +6,11 @@
 
 mod temp;
 mod tree;
+mod write;
 
 use std::collections::HashSet;
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -151,7 +152,7 @@ impl Folder {
         let (folder, name) = self.parent(key, true)?;
         let written = || {
             let temp = Temp::new(&self.root)?;
-            write_all(temp.file(), parts)?;
+            write::write_all(temp.file(), parts)?;
             rustix::fs::fdatasync(temp.file())?;
             name_it(&temp, &folder, name)?;
             rustix::fs::fsync(&folder)
@@ -290,30 +291,6 @@ impl Object for OpenFile {
         let read = self.file.read_exact_at(buf, offset);
         read.map_err(|source| ObjectError::Io { key: self.key.clone(), source })
     }
-}
-
-/// Writes all parts one after the other, many in one call, copying none.
-fn write_all(file: impl AsFd, parts: &[&[u8]]) -> Result<(), Errno> {
-    const AT_ONCE: usize = 512;
-    let mut parts = parts.iter().copied().filter(|part| !part.is_empty());
-    loop {
-        let batch: Vec<IoSlice<'_>> = parts.by_ref().take(AT_ONCE).map(IoSlice::new).collect();
-        if batch.is_empty() {
-            return Ok(());
-        }
-        write_batch(file.as_fd(), batch)?;
-    }
-}
-
-fn write_batch(file: impl AsFd, mut batch: Vec<IoSlice<'_>>) -> Result<(), Errno> {
-    let mut left = &mut batch[..];
-    while !left.is_empty() {
-        match rustix::io::retry_on_intr(|| rustix::io::writev(&file, left))? {
-            0 => return Err(Errno::NOSPC),
-            written => IoSlice::advance_slices(&mut left, written),
-        }
-    }
-    Ok(())
 }
 
 /// Makes a folder and those above it, each durable in the one above; what was there is left as it is.
