@@ -79,8 +79,14 @@ const ROOMS: &[Room] = &[
         why: "sim runs engines in one process from one seed: the command line and the kernel's hooks have no place there",
     },
     Room {
+        name: "capture",
+        may: &["format", "env"],
+        tests_may: &[],
+        why: "capture reaches into the kernel: it names what changed, and nothing of ours hangs on the kernel but it",
+    },
+    Room {
         name: "cli",
-        may: &["format", "seal", "env", "store", "timeline", "vault", "items", "recover"],
+        may: &["format", "seal", "env", "store", "timeline", "vault", "items", "recover", "capture"],
         tests_may: &["verify"],
         why: "cli ships to users: neither the simulator nor the witness belongs in the product",
     },

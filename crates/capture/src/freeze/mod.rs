@@ -1,0 +1,3 @@
+//! Holding file systems still.
+//!
+//! Never knows: which blocks changed.

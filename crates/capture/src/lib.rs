@@ -1,0 +1,6 @@
+//! Following what changes on the disks of a machine that is running, and holding its file systems still for the moment
+//! of a point.
+//!
+//! Never knows: stores, points, servers, or what becomes of the bytes it names.
+
+pub mod freeze;
