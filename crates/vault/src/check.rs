@@ -237,42 +237,54 @@ impl Vault {
         let points = points_in(view, machine.id)?;
         let mut open: Vec<(Extent, PointNo)> = Vec::new();
         let mut boundary = PointNo::BEGINNING;
+        let mut ends = BTreeSet::new();
         for (id, row) in spans_of(view, machine.id)? {
+            if row.level == 0 {
+                self.step(machine, id, &mut boundary, (&mut open, findings));
+                ends.insert(id.to);
+            }
             let run = match Run::open(view, &self.packs, id) {
                 Ok(run) => run,
-                Err(error) if error.is_damage() && !self.is_there(id)? => {
-                    boundary = if row.level == 0 { id.to } else { boundary };
-                    continue;
-                }
+                Err(error) if error.is_damage() && !self.is_there(id)? => continue,
                 Err(error) if error.is_damage() => {
                     let what = "the map of what changed";
                     let where_ =
                         format!("machine {}: {what} between points {} and {}", machine.row.name, id.from.0, id.to.0);
                     findings.defects.push(format!("{where_} cannot be read: {error}"));
-                    boundary = if row.level == 0 { id.to } else { boundary };
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            if row.level > 0 {
-                continue;
+            if row.level == 0 {
+                self.follow_damage(&run, id, bad, &mut open, (machine, findings))?;
             }
-            if id.from != boundary {
-                findings.defects.push(format!("machine {}: no span leads from {} on", machine.row.name, boundary.0));
-            }
-            boundary = id.to;
-            self.follow_damage(&run, id, bad, &mut open, (machine, findings))?;
         }
         for (extent, from) in open {
             findings.losses.push(loss(machine, &extent, from, None));
         }
-        let reachable = |p: &&crate::rows::Point| p.number <= boundary;
-        if points.iter().filter(reachable).count() != points.len() {
-            findings.defects.push(format!("machine {}: points after {} have no map", machine.row.name, boundary.0));
+        for point in points.iter().filter(|p| !ends.contains(&p.number)) {
+            findings.defects.push(format!("machine {}: point {} has no map", machine.row.name, point.number.0));
         }
         let existing: BTreeSet<PointNo> = points.iter().map(|p| p.number).collect();
         findings.losses.retain(|l| l.machine != machine.row.name || concerns(l, &existing));
         Ok(())
+    }
+
+    /// Goes on to the next span of level 0. One that begins at the beginning begins a stretch: damage of the one before ends.
+    fn step(
+        &self,
+        machine: &Machine,
+        id: SpanId,
+        boundary: &mut PointNo,
+        (open, findings): (&mut Vec<(Extent, PointNo)>, &mut Findings),
+    ) {
+        if id.from == PointNo::BEGINNING {
+            let ended = open.drain(..).map(|(extent, since)| loss(machine, &extent, since, Some(*boundary)));
+            findings.losses.extend(ended);
+        } else if id.from != *boundary {
+            findings.defects.push(format!("machine {}: no span leads from {} on", machine.row.name, boundary.0));
+        }
+        *boundary = id.to;
     }
 
     /// Damage opens where an extent refers to a bad chunk, and ends where a later span says something else.

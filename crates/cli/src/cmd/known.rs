@@ -30,8 +30,14 @@ pub(super) fn changes_to(vault: &Vault, found: &Found, target: &Path) -> Result<
     let Some(current) = points.iter().rev().take(ASKED).find(is_now) else { return Ok(None) };
     let (from, to) = (current.number.min(found.point.number), current.number.max(found.point.number));
     let pages = found.point.row.disks.iter().find(|d| d.disk == at).map_or(0, |d| pages_in(d.size));
+    let changes = vault.changes(found.machine.id, from, to).and_then(|map| map.extents(at, 0..pages));
+    let extents = match changes {
+        // What changed is lost, or the capture started over in between: then the target is compared.
+        Err(error) if error.is_damage() => return Ok(None),
+        other => other?,
+    };
     let mut ranges: Vec<Range<u64>> = Vec::new();
-    for extent in vault.changes(found.machine.id, from, to)?.extents(at, 0..pages)? {
+    for extent in extents {
         let range = extent.page.offset()..PageNo(extent.end().0).offset();
         match ranges.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,

@@ -130,6 +130,7 @@ fn report(common: &Common, made: &Made) -> Result<(), Failure> {
             "changed_pages": row.changed,
             "stored_bytes": row.stored,
             "unreadable_pages": unreadable,
+            "started_over": made.started_over,
         }));
     }
     say!(
@@ -141,6 +142,10 @@ fn report(common: &Common, made: &Made) -> Result<(), Failure> {
         size(row.changed * 4096),
         size(row.stored),
     )?;
+    if made.started_over {
+        let what = "the map of the point before is damaged, so everything was read and this point does not rest on it";
+        note!("note: {what}; `backstay check` says what is lost");
+    }
     if row.consistency == Consistency::Fuzzy {
         let why = "the source was mounted or written while it was read";
         note!("note: {why}, so this point is fuzzy: parts of it may be of different times");

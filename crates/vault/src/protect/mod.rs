@@ -78,6 +78,8 @@ pub struct Made {
     pub machine: Machine,
     /// The point.
     pub point: Point,
+    /// The map of the newest point before it is damaged, so the point does not rest on it: a stretch of the timeline begins here.
+    pub started_over: bool,
 }
 
 /// How often to begin again when others commit to the same machine, or reclaim takes what we refer to.
@@ -89,14 +91,17 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Cancelled`], [`VaultError::Source`], [`VaultError::Home`] (a full disk, for instance): what was stored stays and is
     /// found by the next capture, or reclaimed; no point appears. Pages that cannot be read are no error: the point says so.
+    /// Nor is it one if the map of the newest point is damaged: the capture starts over from the sources.
     pub fn protect(&self, capture: &Capture<'_>) -> Result<Made, VaultError> {
         check_names(capture)?;
+        let mut start_over = false;
         for _ in 0..ATTEMPTS {
             let view = self.ledger.refresh()?;
-            match self.attempt(capture) {
+            match self.attempt(capture, start_over) {
                 Err(VaultError::Overtaken) => {}
                 // Others moved or reclaimed what the newest point refers to while it was compared with.
                 Err(error) if self.is_outdated(&view, &error)? => {}
+                Err(error) if error.is_damage() && !start_over => start_over = true,
                 outcome => return outcome,
             }
             capture.progress.restart();
@@ -104,11 +109,11 @@ impl Vault {
         Err(VaultError::Overtaken)
     }
 
-    fn attempt(&self, capture: &Capture<'_>) -> Result<Made, VaultError> {
+    fn attempt(&self, capture: &Capture<'_>, start_over: bool) -> Result<Made, VaultError> {
         let started = self.seams.clock.now();
         let view = self.ledger.refresh()?;
         self.table.refresh()?;
-        let base = Base::find(self, &view, capture.machine)?;
+        let base = Base::find(self, &view, capture.machine, start_over)?;
         let disks = base.number_disks(&capture.sources);
         let plan = Plan::new(&capture.sources, &disks);
         capture.progress.begin(plan.bytes());
@@ -162,7 +167,7 @@ impl Vault {
             referred.check(view)?;
             let machine = base.continued(self, view, name, disks)?;
             let number = machine.row.next_point;
-            let id = SpanId { machine: machine.id, to: number, from: base.boundary };
+            let id = SpanId { machine: machine.id, to: number, from: base.from };
             let mut changes = Vault::pack_changes(view, packs)?;
             changes.extend(run.changes(id));
             changes.extend(drafts.iter().map(|pack| delete(RowKey::Suspect(*pack))));
@@ -171,7 +176,8 @@ impl Vault {
             let next = MachineRow { next_point: PointNo(number.0 + 1), ..machine.row.clone() };
             changes.push(set(RowKey::Machine(machine.id), next.encode()));
             changes.push(set(RowKey::Name(name.to_owned()), machine.id.0.to_vec()));
-            made = Some(Made { machine: Machine { id: machine.id, row: next }, point: Point { number, row } });
+            let (machine, point) = (Machine { id: machine.id, row: next }, Point { number, row });
+            made = Some(Made { machine, point, started_over: base.from < base.boundary });
             Ok::<_, VaultError>(changes)
         })?;
         let made = made.expect("a commit that succeeded was decided on");
@@ -234,6 +240,8 @@ struct Base {
     machine: Option<Machine>,
     /// Where the newest span ends.
     boundary: PointNo,
+    /// Where the capture's span is to begin: there, or at the beginning.
+    from: PointNo,
     /// What the disks held there.
     map: Option<Arc<Map>>,
     /// Names and numbers of the disks at the newest point.
@@ -241,13 +249,17 @@ struct Base {
 }
 
 impl Base {
-    fn find(vault: &Vault, view: &View, name: &str) -> Result<Base, VaultError> {
+    /// What there is to continue. `start_over`: its map is damaged, so nothing is but the names and numbers of the disks. What is
+    /// dropped with the map is read from the sources again, and found by the index where it was stored before.
+    fn find(vault: &Vault, view: &View, name: &str, start_over: bool) -> Result<Base, VaultError> {
+        const NOTHING: PointNo = PointNo::BEGINNING;
         let Some(machine) = find_machine(view, name)? else {
-            return Ok(Base { machine: None, boundary: PointNo::BEGINNING, map: None, disks: Vec::new() });
+            return Ok(Base { machine: None, boundary: NOTHING, from: NOTHING, map: None, disks: Vec::new() });
         };
         let boundary = newest_boundary(view, machine.id)?;
-        let map = match boundary {
-            PointNo::BEGINNING => None,
+        let from = if start_over { NOTHING } else { boundary };
+        let map = match from {
+            NOTHING => None,
             number => Some(Arc::new(vault.map(machine.id, number)?)),
         };
         let disks = match vault.point_at(&machine, None) {
@@ -255,7 +267,7 @@ impl Base {
             Err(VaultError::NoPoint(_)) => Vec::new(),
             Err(error) => return Err(error),
         };
-        Ok(Base { machine: Some(machine), boundary, map, disks })
+        Ok(Base { machine: Some(machine), boundary, from, map, disks })
     }
 
     /// The number of each source's disk: that of the disk of its name, or a new one.

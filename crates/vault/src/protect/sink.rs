@@ -2,7 +2,7 @@
 //!
 //! Never knows: how segments were scanned.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use backstay_format::rows::RowKey;
 use backstay_format::units::{ChunkId, PackId};
@@ -42,6 +42,8 @@ pub(super) struct ProtectSink<'a> {
     progress: &'a Progress,
     run: RunBuilder,
     referred: Referred,
+    /// Packs that the index knows, and that cannot be read.
+    lost: HashSet<PackId>,
     uncommitted: Vec<NewPack>,
     drafts: Vec<PackId>,
 }
@@ -58,8 +60,8 @@ pub(super) struct Outcome {
 
 impl<'a> ProtectSink<'a> {
     pub(super) fn new(vault: &'a Vault, index: &'a mut LazyIndex, progress: &'a Progress) -> Self {
-        let (run, referred) = (RunBuilder::default(), Referred::default());
-        ProtectSink { vault, index, progress, run, referred, uncommitted: Vec::new(), drafts: Vec::new() }
+        let (run, referred, lost) = (RunBuilder::default(), Referred::default(), HashSet::new());
+        ProtectSink { vault, index, progress, run, referred, lost, uncommitted: Vec::new(), drafts: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Outcome {
@@ -73,6 +75,15 @@ impl<'a> ProtectSink<'a> {
             drop(self.commit());
         }
         self.index.distrust();
+    }
+
+    /// Whether a pack's table cannot be read any more. Asked once of each pack.
+    fn is_lost(&mut self, pack: PackId) -> Result<bool, VaultError> {
+        match self.vault.packs.reader(pack) {
+            Ok(_) => Ok(false),
+            Err(error) if error.is_damage() => Ok(self.lost.insert(pack)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn commit(&mut self) -> Result<(), VaultError> {
@@ -96,9 +107,14 @@ impl Sink<Note, VaultError> for ProtectSink<'_> {
     fn known(&mut self, id: &ChunkId) -> Result<Option<ChunkAt>, VaultError> {
         let Some((at, len)) = self.index.lookup(id) else { return Ok(None) };
         let own = self.uncommitted.iter().any(|p| p.id == at.pack);
-        if !own {
-            self.referred.0.insert(at.pack, len);
+        if own || self.referred.0.contains_key(&at.pack) {
+            return Ok(Some(at));
         }
+        // The index remembers packs that are lost since: what is in them is stored again.
+        if self.lost.contains(&at.pack) || self.is_lost(at.pack)? {
+            return Ok(None);
+        }
+        self.referred.0.insert(at.pack, len);
         Ok(Some(at))
     }
 

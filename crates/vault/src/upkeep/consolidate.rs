@@ -6,6 +6,7 @@
 //! Never knows: why points were dropped.
 
 use std::collections::BTreeSet;
+use std::ops::{Bound, Range};
 
 use backstay_format::ledger::Change;
 use backstay_format::rows::{RowKey, SpanId, SpanRow};
@@ -33,36 +34,41 @@ struct Merge {
 }
 
 impl Vault {
-    /// Merges and drops spans of a machine that no point needs as they are. Says how many spans went.
+    /// Merges and drops spans of a machine that no point needs as they are. Says how many spans went. Spans whose runs are
+    /// damaged are not merged; they go with the points that they lead to.
     ///
     /// # Errors
     /// [`VaultError`]; what was done so far is done, the rest is for the next run.
     pub fn consolidate(&self, machine: MachineId) -> Result<u64, VaultError> {
         let mut gone = self.drop_unneeded(machine)?;
+        let mut damaged = BTreeSet::new();
         loop {
             let view = self.ledger.refresh()?;
-            let merges = plan(&view, machine)?;
+            let mut merges = plan(&view, machine)?;
+            merges.retain(|merge| !damaged.contains(&merge.output));
             if merges.is_empty() {
                 return Ok(gone);
             }
             for batch in merges.chunks(BATCH) {
-                gone += self.merge_batch(machine, batch)?;
+                gone += self.merge_batch(machine, batch, &mut damaged)?;
             }
         }
     }
 
-    /// Drops spans after the last point, and summaries that end or begin where no point is.
+    /// Drops spans after the last point of their stretch, and summaries that end or begin where no point is.
     fn drop_unneeded(&self, machine: MachineId) -> Result<u64, VaultError> {
         let mut gone = 0;
         self.ledger.commit(("consolidate", self.seams.clock.now()), |view| {
             let points = point_numbers(view, machine)?;
-            let last = points.last().copied().unwrap_or(PointNo::BEGINNING);
+            let spans = spans_of(view, machine)?;
+            let starts = starts(&spans);
             let needed = |at: PointNo| at == PointNo::BEGINNING || points.contains(&at);
             let mut changes: Vec<Change> = Vec::new();
             gone = 0;
-            for (id, row) in spans_of(view, machine)? {
+            for (id, row) in spans {
+                let last = points.range(stretch(&starts, id.to)).next_back();
                 let useless_summary = row.level > 0 && !(needed(id.from) && needed(id.to));
-                if id.to > last || useless_summary {
+                if last.is_none_or(|last| id.to > *last) || useless_summary {
                     gone += 1;
                     merge_changes(&mut changes, drop_span(id, &refs_of(view, &self.packs, id)?));
                 }
@@ -72,14 +78,28 @@ impl Vault {
         Ok(gone)
     }
 
-    fn merge_batch(&self, machine: MachineId, merges: &[Merge]) -> Result<u64, VaultError> {
+    /// Carries out merges. Those of runs that are damaged are left, and noted.
+    fn merge_batch(
+        &self,
+        machine: MachineId,
+        merges: &[Merge],
+        damaged: &mut BTreeSet<SpanId>,
+    ) -> Result<u64, VaultError> {
         let view = self.ledger.view();
         let mut ingest = self.new_ingest();
         let mut outputs: Vec<(&Merge, PutRun)> = Vec::new();
         for merge in merges {
-            let runs = merge.inputs.iter().map(|s| Run::open(&view, &self.packs, *s));
-            let merged = merge_runs(&runs.collect::<Result<Vec<_>, _>>()?, &self.packs)?;
-            outputs.push((merge, put_run(&mut ingest, merged, 0)));
+            let runs = merge.inputs.iter().map(|s| Run::open(&view, &self.packs, *s)).collect::<Result<Vec<_>, _>>();
+            match runs.and_then(|runs| merge_runs(&runs, &self.packs)) {
+                Ok(merged) => outputs.push((merge, put_run(&mut ingest, merged, 0))),
+                // Not damage, but others' doing: it is planned anew.
+                Err(error) if self.is_outdated(&view, &error)? => return Ok(0),
+                Err(error) if error.is_damage() => drop(damaged.insert(merge.output)),
+                Err(error) => return Err(error),
+            }
+        }
+        if outputs.is_empty() {
+            return Ok(0);
         }
         let packs = ingest.finish()?;
         self.commit_keys("consolidate", &packs)?;
@@ -103,13 +123,9 @@ impl Vault {
                     gone += 1;
                     merge_changes(&mut changes, drop_span(merge.output, &refs_of(view, &self.packs, merge.output)?));
                 }
-                // A summary from and to the same points gives way: rows have room for one of them.
-                if view.get(&RowKey::Span(merge.output).encode())?.is_some() {
-                    merge_changes(&mut changes, drop_span(merge.output, &refs_of(view, &self.packs, merge.output)?));
-                }
                 merge_changes(&mut changes, run.changes(merge.output));
             }
-            for id in cut_off(view, machine, merges)? {
+            for id in cut_off(view, machine, outputs.iter().map(|(merge, _)| *merge))? {
                 gone += 1;
                 merge_changes(&mut changes, drop_span(id, &refs_of(view, &self.packs, id)?));
             }
@@ -122,10 +138,29 @@ impl Vault {
 
 /// Summaries that end or begin where spans no longer meet once they are merged: somebody wrote them after the unneeded ones were
 /// dropped.
-fn cut_off(view: &View, machine: MachineId, merges: &[Merge]) -> Result<Vec<SpanId>, VaultError> {
-    let inner = |at: PointNo| merges.iter().any(|m| m.output.from < at && at < m.output.to);
+fn cut_off<'m>(
+    view: &View,
+    machine: MachineId,
+    merges: impl Iterator<Item = &'m Merge>,
+) -> Result<Vec<SpanId>, VaultError> {
+    let begins = merges.flat_map(|m| m.inputs.iter().filter(|s| s.from != m.output.from).map(|s| s.from));
+    let inner: BTreeSet<PointNo> = begins.collect();
     let spans = spans_of(view, machine)?.into_iter();
-    Ok(spans.filter(|(id, row)| row.level > 0 && (inner(id.from) || inner(id.to))).map(|(id, _)| id).collect())
+    let is_cut = |(id, row): &(SpanId, SpanRow)| row.level > 0 && (inner.contains(&id.from) || inner.contains(&id.to));
+    Ok(spans.filter(is_cut).map(|(id, _)| id).collect())
+}
+
+/// Where the stretches of a timeline begin: the ends of the spans that lead there from the beginning.
+fn starts(spans: &[(SpanId, SpanRow)]) -> BTreeSet<PointNo> {
+    let first = |(id, row): &&(SpanId, SpanRow)| row.level == 0 && id.from == PointNo::BEGINNING;
+    spans.iter().filter(first).map(|(id, _)| id.to).collect()
+}
+
+/// The numbers of the stretch that `at` is in.
+fn stretch(starts: &BTreeSet<PointNo>, at: PointNo) -> Range<PointNo> {
+    let start = starts.range(..=at).next_back().copied().unwrap_or(PointNo::BEGINNING);
+    let next = starts.range((Bound::Excluded(at), Bound::Unbounded)).next().copied();
+    start..next.unwrap_or(PointNo(u64::MAX))
 }
 
 /// Adds changes; of two changes of one row the later counts.
@@ -171,12 +206,15 @@ fn point_numbers(view: &View, machine: MachineId) -> Result<BTreeSet<PointNo>, V
     rows.iter().map(number).collect()
 }
 
-/// Which level-0 spans to merge: those that meet where no point is.
+/// Which level-0 spans to merge: those that meet where no point is. A stretch is never merged with the one before it.
 fn plan(view: &View, machine: MachineId) -> Result<Vec<Merge>, VaultError> {
     let points = point_numbers(view, machine)?;
     let mut merges = Vec::new();
     let mut group: Vec<(SpanId, SpanRow)> = Vec::new();
     for span in spans_of(view, machine)?.into_iter().filter(|(_, row)| row.level == 0) {
+        if span.0.from == PointNo::BEGINNING {
+            group.clear();
+        }
         group.push(span);
         if points.contains(&span.0.to) {
             merges.extend(merge_of(&std::mem::take(&mut group)));

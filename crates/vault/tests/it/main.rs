@@ -3,4 +3,5 @@
 mod check;
 mod forget;
 mod protect;
+mod start_over;
 mod world;

@@ -1,5 +1,6 @@
 //! A store in a temporary folder, a disk in memory, and what tests do with them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -12,9 +13,10 @@ use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
 use backstay_vault::protect::{Capture, Made, Progress, Source, Verdict};
 use backstay_vault::{Seams, Vault, VaultError};
+use backstay_verify::{Reader, SeqSink};
 
 pub(crate) struct World {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(crate) seams: Seams,
 }
 
@@ -31,7 +33,7 @@ impl World {
             random: Arc::new(SystemRandom),
         };
         Vault::create_with(&seams, "main", b"secret", CHEAP).unwrap();
-        World { _dir: dir, seams }
+        World { dir, seams }
     }
 
     /// Bytes in the store's pack objects, and how many objects there are.
@@ -39,6 +41,34 @@ impl World {
         let prefix = Key::new("vault/main/pack").unwrap();
         let listed = self.seams.home.list(&prefix).unwrap();
         (listed.iter().map(|l| l.size).sum(), listed.len())
+    }
+
+    /// Names of the store's pack objects.
+    pub(crate) fn pack_objects(&self) -> BTreeSet<Key> {
+        let listed = self.seams.home.list(&Key::new("vault/main/pack").unwrap()).unwrap();
+        listed.into_iter().map(|l| l.key).collect()
+    }
+
+    /// The store as the independent reader sees it.
+    pub(crate) fn witness(&self) -> Reader {
+        Reader::open(&self.dir.path().join("store"), "main", b"secret").unwrap()
+    }
+
+    /// The independent reader finds nothing wrong, and reads of machine alpha's disk at a point what we read.
+    pub(crate) fn witnessed(&self, states: &BTreeMap<u64, Vec<u8>>) {
+        let reader = self.witness();
+        let found = reader.check().findings;
+        assert!(found.is_empty(), "{}", found[0]);
+        states.iter().for_each(|(number, expected)| self.witness_reads(&reader, *number, expected));
+    }
+
+    /// The independent reader reads this at a point.
+    pub(crate) fn witness_reads(&self, reader: &Reader, number: u64, expected: &[u8]) {
+        let machine = reader.find("alpha").unwrap();
+        let mut bytes = Vec::new();
+        let unvouched = reader.read_disk(machine, number, 1, &mut SeqSink::new(&mut bytes)).unwrap();
+        assert_eq!(unvouched, [], "point {number}");
+        assert!(bytes == expected, "point {number}");
     }
 
     pub(crate) fn open(&self) -> Vault {

@@ -1,5 +1,5 @@
-//! Timelines: spans of level 0 tile each; spans of higher levels say the same
-//! as those of level 0 that they cover.
+//! Timelines: spans of level 0 tile each stretch; spans of higher levels say
+//! the same as those of level 0 that they cover.
 //!
 //! Never knows: bytes of pages. Two extents are the same if they are of one
 //! kind, and those with data are the same pages of chunks of one id.
@@ -24,19 +24,20 @@ pub(super) fn check(reader: &Reader, report: &mut Report) {
     }
 }
 
-/// The spans of level 0, by where they begin.
+/// The spans of level 0, by where they end.
 type Tiles = BTreeMap<u64, SpanKey>;
 
 fn tiles(spans: &[(&SpanKey, &Span)], report: &mut Report) -> Tiles {
     let mut tiles = Tiles::new();
     for (key, _) in spans.iter().filter(|(_, span)| span.level == 0) {
-        if let Some(other) = tiles.insert(key.from, **key) {
-            report.find(Kind::Timeline, key, format!("{other} begins at the same number"));
+        if let Some(other) = tiles.insert(key.to, **key) {
+            report.find(Kind::Timeline, key, format!("{other} ends at the same number"));
         }
     }
     let mut at = 0;
     for key in tiles.values() {
-        if key.from != at {
+        // One that begins at 0 begins a stretch.
+        if key.from != at && key.from != 0 {
             report.find(Kind::Timeline, key, format!("spans of level 0 before it end at {at}"));
         }
         at = key.to;
@@ -44,21 +45,31 @@ fn tiles(spans: &[(&SpanKey, &Span)], report: &mut Report) -> Tiles {
     tiles
 }
 
-/// Each point lies where spans of level 0 meet, or the last one ends.
+/// Each point lies where a span of level 0 ends.
 fn points(reader: &Reader, machine: Id, tiles: &Tiles, report: &mut Report) {
-    let ends: BTreeSet<u64> = tiles.values().map(|key| key.to).collect();
-    for (number, _) in reader.points(machine).filter(|(number, _)| !ends.contains(number)) {
+    for (number, _) in reader.points(machine).filter(|(number, _)| !tiles.contains_key(number)) {
         report.find(Kind::Timeline, format!("point {number} of machine {machine}"), "no span of level 0 ends there");
     }
 }
 
-fn summary(reader: &Reader, key: &SpanKey, span: &Span, tiles: &Tiles, report: &mut Report) {
-    let covered: Vec<&SpanKey> = tiles.range(key.from..key.to).map(|(_, tile)| tile).collect();
-    let meets = covered.first().is_some_and(|tile| tile.from == key.from)
-        && covered.last().is_some_and(|tile| tile.to == key.to);
-    if !meets {
-        return report.find(Kind::Timeline, key, "it does not begin and end where spans of level 0 do");
+/// The spans of level 0 that a span covers, in order; `None` if it does not
+/// begin and end where they do, or leads from one stretch into another.
+fn covered<'t>(key: &SpanKey, tiles: &'t Tiles) -> Option<Vec<&'t SpanKey>> {
+    let mut covered = Vec::new();
+    let mut at = key.to;
+    while at > key.from {
+        let tile = tiles.get(&at)?;
+        covered.push(tile);
+        at = tile.from;
     }
+    covered.reverse();
+    (at == key.from).then_some(covered)
+}
+
+fn summary(reader: &Reader, key: &SpanKey, span: &Span, tiles: &Tiles, report: &mut Report) {
+    let Some(covered) = covered(key, tiles) else {
+        return report.find(Kind::Timeline, key, "it does not begin and end where spans of level 0 do");
+    };
     let Some(own) = whole(reader, span) else {
         return;
     }; // damage has been named

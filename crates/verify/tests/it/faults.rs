@@ -162,7 +162,7 @@ fn timelines() {
     check(Kind::Timeline, "no span of level 0 ends there", |fixture| {
         fixture.vault.commit(false, &[delete(&[b"s", &span_suffix(&WEB, 4, 3)])]);
     });
-    check(Kind::Timeline, "begins at the same number", |fixture| {
+    check(Kind::Timeline, "ends at the same number", |fixture| {
         change(&mut fixture.vault, &[b"s", &span_suffix(&WEB, 3, 1)], |value| *value.last_mut().expect("level") = 0);
     });
     check(Kind::Timeline, "where spans of level 0 do", |fixture| {
