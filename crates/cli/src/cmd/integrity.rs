@@ -2,9 +2,11 @@
 //!
 //! Never knows: how either is done.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use backstay_vault::check::{Findings, joined};
+use backstay_vault::upkeep::Left;
 use serde_json::json;
 
 use crate::args::Common;
@@ -66,11 +68,15 @@ pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), F
         true if yes => {} // one JSON value: what was done
         true => output::json(&json!({
             "delete_packs": dead, "shrink_packs": shrink, "orphans": orphans, "bytes": bytes,
+            "left_alone": plan.left.iter().map(left_json).collect::<Vec<_>>(),
         }))?,
         false => say!(
             "plan: delete {dead} packs, write {shrink} anew, delete {orphans} leftovers: {} come free",
             size(bytes)
         )?,
+    }
+    if !common.json {
+        tell_left(&plan.left)?;
     }
     if bytes == 0 && !yes {
         return Ok(());
@@ -82,9 +88,24 @@ pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), F
     if common.json {
         return output::json(&json!({
             "deleted_packs": done.packs, "shrunk_packs": done.shrunk, "orphans": done.orphans, "bytes": done.bytes,
+            "left_alone": plan.left.iter().map(left_json).collect::<Vec<_>>(),
         }));
     }
     say!("{} freed", size(done.bytes))
+}
+
+fn left_json(left: &Left) -> serde_json::Value {
+    json!({ "pack": left.pack.to_string(), "bytes": left.bytes, "why": left.why })
+}
+
+/// What reclaim leaves alone, by reason.
+fn tell_left(left: &[Left]) -> Result<(), Failure> {
+    let mut reasons: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for left in left {
+        let (packs, bytes) = reasons.entry(&left.why).or_default();
+        (*packs, *bytes) = (*packs + 1, *bytes + left.bytes);
+    }
+    reasons.iter().try_for_each(|(why, (packs, bytes))| say!("left alone: {packs} packs of {}, as {why}", size(*bytes)))
 }
 
 /// Whether a printed plan is to be carried out.

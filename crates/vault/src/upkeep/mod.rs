@@ -8,11 +8,14 @@
 mod bundle;
 mod consolidate;
 mod merge;
+mod needs;
+mod plan;
 mod reclaim;
 mod summarise;
 
 pub(crate) use bundle::is_small;
-pub use reclaim::{ReclaimPlan, Reclaimed};
+pub use plan::{Left, ReclaimPlan};
+pub use reclaim::Reclaimed;
 
 use backstay_format::units::MachineId;
 

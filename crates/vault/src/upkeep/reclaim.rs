@@ -1,62 +1,25 @@
-//! Giving back space that nothing needs: packs nobody refers to, frames whose chunks nobody refers to, objects nobody names.
+//! Giving back space that nothing needs, by a plan: packs, frames and objects.
 //!
-//! Looked at are the packs that lost a reference (rows `g`), not all packs. What is live in them is learned from the runs that
-//! refer to them (rows `r`), never from counts that could be wrong.
+//! Each step is decided anew on the newest rows, so what changed since the plan was made is respected.
 //!
 //! Never knows: points.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use backstay_format::keys::TableKey;
 use backstay_format::ledger::Change;
 use backstay_format::names;
 use backstay_format::rows::{PackRow, RowKey, SpanId};
-use backstay_format::units::{FrameNo, ObjectId, PackId};
+use backstay_format::units::{ObjectId, PackId};
 use backstay_seal::Secret;
-use backstay_store::ledger::View;
 use backstay_store::pack::{PackReader, aged_id, shrink};
 use backstay_store::packs::PackCatalogue as _;
-use backstay_timeline::extent::Content;
 
 use super::bundle::objects_named;
-use crate::map::Run;
+use super::plan::{ReclaimPlan, referring};
 use crate::open::key;
-use crate::rows::{DRAFT, delete, pack_row, row_key, set, spans_ending};
+use crate::rows::{delete, pack_row, set};
 use crate::{Vault, VaultError};
-
-/// A pack is written anew when more than one part in so many of it is of no use.
-const WORTHWHILE: u64 = 8;
-/// Packs without references that are younger than this may be of a capture that goes on: in milliseconds of their ids.
-const DRAFT_AGE: u64 = 24 * 3600 * 1000;
-
-/// How often to look again when others change the vault meanwhile.
-const ATTEMPTS: u32 = 4;
-
-/// What reclaim would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReclaimPlan {
-    /// Packs to delete, with their bytes.
-    pub dead: Vec<(PackId, u64)>,
-    /// Packs to write anew without their dead frames: bytes now, bytes that go.
-    pub shrink: Vec<(PackId, u64, u64)>,
-    /// Packs that turned out to be needed as they are.
-    pub cleared: Vec<PackId>,
-    /// Objects that no row names, old enough to be no capture's under way.
-    pub orphans: Vec<(ObjectId, u64)>,
-    keep: BTreeMap<PackId, BTreeSet<u32>>,
-    /// The spans that referred to each pack that is needed, in part or as it is.
-    needed_by: BTreeMap<PackId, Vec<SpanId>>,
-}
-
-impl ReclaimPlan {
-    /// Bytes that would be freed.
-    pub fn bytes(&self) -> u64 {
-        let dead: u64 = self.dead.iter().map(|d| d.1).sum();
-        let shrunk: u64 = self.shrink.iter().map(|s| s.2).sum();
-        let orphans: u64 = self.orphans.iter().map(|o| o.1).sum();
-        dead + shrunk + orphans
-    }
-}
 
 /// What reclaim did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,123 +35,6 @@ pub struct Reclaimed {
 }
 
 impl Vault {
-    /// Looks at what could be given back. Changes nothing.
-    ///
-    /// # Errors
-    /// [`VaultError`]; a map that cannot be read is one: what it refers to is not known.
-    pub fn plan_reclaim(&self) -> Result<ReclaimPlan, VaultError> {
-        for _ in 0..ATTEMPTS {
-            let view = self.ledger.refresh()?;
-            match self.plan_reclaim_of(&view) {
-                Err(error) if self.is_outdated(&view, &error)? => {}
-                outcome => return outcome,
-            }
-        }
-        Err(VaultError::Overtaken)
-    }
-
-    fn plan_reclaim_of(&self, view: &View) -> Result<ReclaimPlan, VaultError> {
-        let mut plan = ReclaimPlan::default();
-        let mut partial: BTreeMap<PackId, Vec<SpanId>> = BTreeMap::new();
-        for (key, value) in view.prefix(b"g")? {
-            let RowKey::Suspect(pack) = row_key(&key)? else { continue };
-            let Some(row) = pack_row(view, pack)? else {
-                plan.cleared.push(pack);
-                continue;
-            };
-            match referring(view, pack)? {
-                spans if !spans.is_empty() => drop(partial.insert(pack, spans)),
-                _ if value == DRAFT && self.is_young(pack.0) => {}
-                _ => plan.dead.push((pack, row.len)),
-            }
-        }
-        self.plan_shrinking(view, &partial, &mut plan)?;
-        plan.orphans = self.orphans(view)?;
-        Ok(plan)
-    }
-
-    /// Whether something of this age may belong to a capture under way. Only efficiency hangs on it: what is taken from a
-    /// capture under way, it notices at its commit, and stores again.
-    fn is_young(&self, id: [u8; 16]) -> bool {
-        let now = u64::try_from(self.seams.clock.now().0 / 1_000_000).unwrap_or(0);
-        let mut born = [0; 8];
-        born[2..].copy_from_slice(&id[..6]);
-        now.saturating_sub(u64::from_be_bytes(born)) < DRAFT_AGE
-    }
-
-    fn plan_shrinking(
-        &self,
-        view: &View,
-        partial: &BTreeMap<PackId, Vec<SpanId>>,
-        plan: &mut ReclaimPlan,
-    ) -> Result<(), VaultError> {
-        let live = self.live_frames(view, partial)?;
-        for (pack, spans) in partial {
-            let reader = self.packs.open_at(*pack, false)?;
-            let live = live.get(pack).cloned().unwrap_or_default();
-            let stored = |(number, frame): (usize, &backstay_format::pack::Frame)| {
-                if live.contains(&(number as u32)) { 0 } else { u64::from(frame.stored) }
-            };
-            plan.needed_by.insert(*pack, spans.clone());
-            let waste: u64 = reader.table().frames.iter().enumerate().map(stored).sum();
-            let len = pack_row(view, *pack)?.map_or(0, |r| r.len);
-            if waste * WORTHWHILE > len {
-                plan.shrink.push((*pack, len, waste));
-                plan.keep.insert(*pack, live);
-            } else {
-                plan.cleared.push(*pack);
-            }
-        }
-        Ok(())
-    }
-
-    /// The frames of packs that runs refer to. Each run is read once.
-    fn live_frames(
-        &self,
-        view: &View,
-        partial: &BTreeMap<PackId, Vec<SpanId>>,
-    ) -> Result<HashMap<PackId, BTreeSet<u32>>, VaultError> {
-        let spans: BTreeSet<SpanId> = partial.values().flatten().copied().collect();
-        let mut live: HashMap<PackId, BTreeSet<u32>> = HashMap::new();
-        let mut blob = |pack: PackId, frame: FrameNo| {
-            live.entry(pack).or_default().extend([frame.0, frame.0 + 1]);
-        };
-        let mut chunks: HashMap<PackId, BTreeSet<u32>> = HashMap::new();
-        for span in spans {
-            let row = spans_ending(view, span.machine, span.to)?.into_iter().find(|(s, _)| *s == span);
-            let row = row.ok_or(VaultError::NoWay)?.1;
-            blob(row.pack, row.frame);
-            let run = Run::open(view, &self.packs, span)?;
-            run.block_frames().into_iter().for_each(|(pack, frame)| blob(pack, frame));
-            run.for_each_block(&self.packs, |extents| {
-                for extent in extents {
-                    if let Content::Data { pack, chunk, .. } = extent.content
-                        && partial.contains_key(&pack)
-                    {
-                        chunks.entry(pack).or_default().insert(chunk.0);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        for (pack, chunks) in chunks {
-            let reader = self.packs.open_at(pack, false)?;
-            for chunk in chunks {
-                let (frame, _, _) = reader.locate(backstay_format::units::ChunkNo(chunk))?;
-                live.entry(pack).or_default().insert(frame.0);
-            }
-        }
-        Ok(live)
-    }
-
-    /// Objects of packs that no row names and no capture under way can be about to commit.
-    fn orphans(&self, view: &View) -> Result<Vec<(ObjectId, u64)>, VaultError> {
-        let named = objects_named(view)?;
-        let listed = self.seams.home.list(&key(&names::packs(&self.name)))?;
-        let objects = listed.iter().filter_map(|l| Some((names::pack_object_of(l.key.as_str())?, l.size)));
-        Ok(objects.filter(|(id, _)| !named.contains_key(id) && !self.is_young(id.0)).collect())
-    }
-
     /// Carries out a plan, step by step; each step is decided anew on the newest rows, so what changed since is respected.
     /// `stop` is asked between steps.
     ///
@@ -337,14 +183,4 @@ impl Vault {
 
 fn check_stop(stop: &dyn Fn() -> bool) -> Result<(), VaultError> {
     if stop() { Err(VaultError::Cancelled) } else { Ok(()) }
-}
-
-/// The spans that refer to a pack.
-fn referring(view: &View, pack: PackId) -> Result<Vec<SpanId>, VaultError> {
-    let rows = view.prefix(&[b"r", &pack.0[..]].concat())?;
-    let span = |(key, _): &(Vec<u8>, Vec<u8>)| match row_key(key)? {
-        RowKey::Ref(_, span) => Ok(span),
-        _ => Err(VaultError::NoWay),
-    };
-    rows.iter().map(span).collect()
 }
