@@ -108,6 +108,7 @@ impl World {
             volume: &self.disk,
             used: vec![0..self.disk.len() as u64],
             excluded: Vec::new(),
+            exclusions: Vec::new(),
         };
         let start = Instant::now();
         let made = self.vault.protect(&Capture {

@@ -72,6 +72,7 @@ impl OpenSource {
             volume: &self.disk,
             used,
             excluded: Vec::new(),
+            exclusions: Vec::new(),
         }
     }
 

@@ -152,6 +152,15 @@ pub enum Consistency {
     Fuzzy,
 }
 
+/// What a choice left out of a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exclusion {
+    /// The choice, as it was written.
+    pub rule: String,
+    /// Bytes of content that it names.
+    pub bytes: u64,
+}
+
 /// A disk at a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskAt {
@@ -169,8 +178,12 @@ pub struct DiskAt {
     pub unreadable: u64,
     /// Pages left out because nothing uses them.
     pub absent: u64,
+    /// Pages left out by choice.
+    pub excluded: u64,
     /// What the source's file looked like, if nothing had changed it since; else empty.
     pub stamp: Vec<u8>,
+    /// The choices that left something out.
+    pub exclusions: Vec<Exclusion>,
 }
 
 /// A recovery point.
@@ -231,7 +244,7 @@ impl PointRow {
             _ => return Err(DecodeError::Invalid("consistency")),
         };
         let note = input.text("note")?;
-        let count = input.count(9)?;
+        let count = input.count(11)?;
         let disks = (0..count).map(|_| disk(&mut input)).collect::<Result<Vec<_>, _>>()?;
         if !disks.is_sorted_by(|a, b| a.disk < b.disk) {
             return Err(DecodeError::Invalid("order of disks"));
@@ -247,10 +260,15 @@ fn put_disk(out: &mut Vec<u8>, disk: &DiskAt) {
     out.put_varint(disk.disk.0.into());
     out.put_bytes(disk.name.as_bytes());
     out.put_bytes(disk.source.as_bytes());
-    for value in [disk.size, disk.sector.into(), disk.unreadable, disk.absent] {
+    for value in [disk.size, disk.sector.into(), disk.unreadable, disk.absent, disk.excluded] {
         out.put_varint(value);
     }
     out.put_bytes(&disk.stamp);
+    out.put_varint(disk.exclusions.len() as u64);
+    for exclusion in &disk.exclusions {
+        out.put_bytes(exclusion.rule.as_bytes());
+        out.put_varint(exclusion.bytes);
+    }
 }
 
 fn disk(input: &mut Input<'_>) -> Result<DiskAt, DecodeError> {
@@ -262,12 +280,19 @@ fn disk(input: &mut Input<'_>) -> Result<DiskAt, DecodeError> {
         sector: input.varint32("sector size")?,
         unreadable: input.varint()?,
         absent: input.varint()?,
+        excluded: input.varint()?,
         stamp: input.bytes()?.to_vec(),
+        exclusions: exclusions(input)?,
     };
     match disk.sector {
         512 | 4096 if disk.size < 1 << 63 => Ok(disk),
         _ => Err(DecodeError::Invalid("geometry")),
     }
+}
+
+fn exclusions(input: &mut Input<'_>) -> Result<Vec<Exclusion>, DecodeError> {
+    let count = input.count(2)?;
+    (0..count).map(|_| Ok(Exclusion { rule: input.text("rule")?, bytes: input.varint()? })).collect()
 }
 
 /// Where a span's run is, and how much is in it.
@@ -365,3 +390,6 @@ impl PackRow {
         Ok(row)
     }
 }
+
+#[cfg(test)]
+mod tests;

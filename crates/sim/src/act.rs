@@ -142,6 +142,7 @@ fn protect(vault: &Vault, prepared: &Prepared, cancelled: bool, done: &mut Done)
         volume: &*disk.volume,
         used: disk.used.clone(),
         excluded: disk.excluded.clone(),
+        exclusions: Vec::new(),
     });
     done.effect = Some(Effect::MaybeMade(prepared.shot.clone()));
     let made = vault.protect(&Capture {

@@ -43,8 +43,21 @@ pub struct Disk {
     pub unreadable: u64,
     /// Pages left out because nothing uses them.
     pub absent: u64,
+    /// Pages left out by choice.
+    pub excluded: u64,
     /// For the program that wrote it.
     pub stamp: Vec<u8>,
+    /// The choices that left something out.
+    pub exclusions: Vec<Exclusion>,
+}
+
+/// What a choice left out of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exclusion {
+    /// As it was written.
+    pub rule: String,
+    /// Bytes of content that it names.
+    pub bytes: u64,
 }
 
 /// A point.
@@ -231,7 +244,7 @@ fn point(input: &mut Input<'_>) -> Result<Point, Malformed> {
         }
     };
     let note = input.text()?;
-    let count = input.count(9)?;
+    let count = input.count(11)?;
     let mut disks: Vec<Disk> = Vec::with_capacity(count);
     for _ in 0..count {
         let disk = disk(input)?;
@@ -253,7 +266,9 @@ fn disk(input: &mut Input<'_>) -> Result<Disk, Malformed> {
         sector: input.varint()?,
         unreadable: input.varint()?,
         absent: input.varint()?,
+        excluded: input.varint()?,
         stamp: input.bytes()?.to_vec(),
+        exclusions: exclusions(input)?,
     };
     if disk.number == 0 {
         return Err(Malformed::Value { field: "number of a disk", value: 0 });
@@ -262,6 +277,11 @@ fn disk(input: &mut Input<'_>) -> Result<Disk, Malformed> {
         return Err(Malformed::Value { field: "sector", value: disk.sector });
     }
     Ok(disk)
+}
+
+fn exclusions(input: &mut Input<'_>) -> Result<Vec<Exclusion>, Malformed> {
+    let count = input.count(2)?;
+    (0..count).map(|_| Ok(Exclusion { rule: input.text()?, bytes: input.varint()? })).collect()
 }
 
 fn span(input: &mut Input<'_>) -> Result<Span, Malformed> {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_env::volume::Volume;
 use backstay_format::names::is_machine_name;
-use backstay_format::rows::{Consistency, DiskAt, MachineRow, PointRow, RowKey, SpanId};
+use backstay_format::rows::{Consistency, DiskAt, Exclusion, MachineRow, PointRow, RowKey, SpanId};
 use backstay_format::units::{DiskNo, MachineId, PackId, PointNo, Timestamp, pages_in};
 use backstay_store::ingest::{IngestError, NewPack};
 use backstay_store::ledger::View;
@@ -44,6 +44,8 @@ pub struct Source<'a> {
     pub used: Vec<Range<u64>>,
     /// Byte ranges inside `used` that are left out by choice.
     pub excluded: Vec<Range<u64>>,
+    /// The choices that led to `excluded`, for the point to tell.
+    pub exclusions: Vec<Exclusion>,
 }
 
 /// What a point is to say of itself, known only once everything was read.
@@ -217,7 +219,9 @@ fn point_row(
             sector: source.volume.sector_size(),
             unreadable: seen.unreadable.load(Ordering::Relaxed),
             absent: seen.absent.load(Ordering::Relaxed),
+            excluded: seen.excluded.load(Ordering::Relaxed),
             stamp: verdict.stamps.get(index).cloned().unwrap_or_default(),
+            exclusions: source.exclusions.clone(),
         });
     }
     at.sort_by_key(|d| d.disk);

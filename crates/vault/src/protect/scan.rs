@@ -70,6 +70,7 @@ impl Plan {
 pub(super) struct Seen {
     pub(super) unreadable: AtomicU64,
     pub(super) absent: AtomicU64,
+    pub(super) excluded: AtomicU64,
 }
 
 /// Scans for a rescan.
@@ -114,6 +115,7 @@ impl<'a> RescanScanner<'a> {
         let count = |which: Page| state.iter().filter(|s| **s == which).count() as u64;
         self.seen[source].unreadable.fetch_add(count(Page::Unreadable), Ordering::Relaxed);
         self.seen[source].absent.fetch_add(count(Page::Absent), Ordering::Relaxed);
+        self.seen[source].excluded.fetch_add(count(Page::Excluded), Ordering::Relaxed);
     }
 
     /// Cuts and names a run of changed pages.

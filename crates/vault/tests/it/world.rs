@@ -82,7 +82,14 @@ pub(crate) fn protect(vault: &Vault, disk: &Vec<u8>) -> Made {
 
 pub(crate) fn try_protect(vault: &Vault, disk: &Vec<u8>, used: Vec<std::ops::Range<u64>>) -> Result<Made, VaultError> {
     let verdict = || Verdict { consistency: Consistency::Still, stamps: vec![] };
-    let source = Source { name: "sda".into(), origin: "memory".into(), volume: disk, used, excluded: Vec::new() };
+    let source = Source {
+        name: "sda".into(),
+        origin: "memory".into(),
+        volume: disk,
+        used,
+        excluded: Vec::new(),
+        exclusions: Vec::new(),
+    };
     vault.protect(&Capture {
         machine: "alpha",
         sources: vec![source],

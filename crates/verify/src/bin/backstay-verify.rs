@@ -146,9 +146,19 @@ fn points(reader: &Reader) -> Result<u8, Failure> {
             );
             for disk in &point.disks {
                 println!(
-                    "    disk {} {} of {} bytes, sector {}, unreadable {}, absent {}, from {:?}",
-                    disk.number, disk.name, disk.size, disk.sector, disk.unreadable, disk.absent, disk.source
+                    "    disk {} {} of {} bytes, sector {}, unreadable {}, absent {}, excluded {}, from {:?}",
+                    disk.number,
+                    disk.name,
+                    disk.size,
+                    disk.sector,
+                    disk.unreadable,
+                    disk.absent,
+                    disk.excluded,
+                    disk.source
                 );
+                for left_out in &disk.exclusions {
+                    println!("      left out: {} bytes by {:?}", left_out.bytes, left_out.rule);
+                }
             }
         }
     }

@@ -252,8 +252,11 @@ pub(crate) fn point(machine: &Id, number: u64, disks: &[(u64, u64)]) -> Change {
         varint(&mut value, *disk);
         bytes(&mut value, format!("sd{disk}").as_bytes());
         bytes(&mut value, b"/dev/disk");
-        [*size, 512, 1, 3].iter().for_each(|number| varint(&mut value, *number));
+        [*size, 512, 1, 3, 2].iter().for_each(|number| varint(&mut value, *number));
         bytes(&mut value, b"stamp");
+        varint(&mut value, 1);
+        bytes(&mut value, b"/var/cache");
+        varint(&mut value, 9000);
     }
     [7, 8, 9].iter().for_each(|number| varint(&mut value, *number));
     ([b"p".as_slice(), machine, &number.to_be_bytes()].concat(), Some(value))

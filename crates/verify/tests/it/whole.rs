@@ -66,8 +66,10 @@ fn machines_and_points_are_listed_with_their_fields() {
     assert_eq!((point.note.as_str(), point.read, point.changed, point.stored), ("a note, größer", 7, 8, 9));
     let disk = &point.disks[1];
     assert_eq!((disk.number, disk.name.as_str(), disk.source.as_str()), (2, "sd2", "/dev/disk"));
-    assert_eq!((disk.size, disk.sector, disk.unreadable, disk.absent), (TWO, 512, 1, 3));
+    assert_eq!((disk.size, disk.sector, disk.unreadable, disk.absent, disk.excluded), (TWO, 512, 1, 3, 2));
     assert_eq!(disk.stamp, b"stamp");
+    let left_out: Vec<_> = disk.exclusions.iter().map(|e| (e.rule.as_str(), e.bytes)).collect();
+    assert_eq!(left_out, [("/var/cache", 9000)]);
 }
 
 #[test]
