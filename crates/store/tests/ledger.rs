@@ -214,3 +214,58 @@ fn damage_is_never_passed_off_as_the_newest() {
     let mut unused = [0];
     SystemRandom.fill(&mut unused);
 }
+
+/// A ledger of 100 entries with two states that cannot be read, and all its entries.
+fn torn_twice() -> (World, Vec<Key>) {
+    let world = World::new();
+    let ledger = world.open();
+    for i in 0..100 {
+        commit(&ledger, vec![set(i, i)]);
+        if i == 39 || i == 79 {
+            ledger.fold().unwrap();
+            // Torn at once: a power loss in the midst of it.
+            world.home.put(&world.names("state").pop().unwrap(), &[b"rot"]).unwrap();
+        }
+    }
+    let entries = world.names("entry");
+    assert_eq!((world.names("state").len(), entries.len()), (2, 100));
+    (world, entries)
+}
+
+#[test]
+fn without_a_state_that_can_be_read_all_entries_are_applied() {
+    let (world, _) = torn_twice();
+    let ledger = world.open();
+    assert_eq!((ledger.view().seq(), rows(&ledger.view()).len()), (100, 100));
+    assert_eq!(ledger.refresh().unwrap().seq(), 100);
+    assert_eq!(ledger.check().unwrap().len(), 2, "both states are named");
+    commit(&ledger, vec![set(100, 100)]);
+    assert!(ledger.fold().unwrap());
+    assert_eq!(rows(&world.open().view()), rows(&ledger.view()));
+}
+
+#[test]
+fn without_a_state_that_can_be_read_a_missing_entry_is_damage() {
+    for missing in [0, 50] {
+        let (world, entries) = torn_twice();
+        world.home.delete(&entries[missing]).unwrap();
+        assert!(Ledger::open(world.place(), Arc::new(SystemRandom)).is_err_and(|e| e.is_damage()), "{missing}");
+    }
+    let (world, entries) = torn_twice();
+    entries[70..].iter().for_each(|entry| world.home.delete(entry).unwrap());
+    let opened = Ledger::open(world.place(), Arc::new(SystemRandom));
+    assert!(opened.is_err_and(|e| e.is_damage()), "a state of a later entry was there");
+}
+
+#[test]
+fn what_comes_after_a_damaged_entry_is_named() {
+    let world = World::new();
+    let ledger = world.open();
+    (0..5).for_each(|i| drop(commit(&ledger, vec![set(i, i)])));
+    let entries = world.names("entry");
+    world.home.put(&entries[2], &[b"rot"]).unwrap();
+    let (before, _) = Ledger::open_before_damage(world.place(), Arc::new(SystemRandom)).unwrap();
+    let beyond = before.beyond().unwrap();
+    assert_eq!(beyond.iter().map(|b| (b.seq, b.entry.is_ok())).collect::<Vec<_>>(), [(3, false), (4, true), (5, true)]);
+    assert_eq!(before.entry_name(3), entries[2].as_str());
+}

@@ -24,12 +24,13 @@ pub struct PointDisk {
 }
 
 impl Vault {
-    /// The disks of a machine at a point.
+    /// The disks of a machine at a point. Where a part of the map is lost that newer parts do not make good, pages cannot be
+    /// read; all others can.
     ///
     /// # Errors
-    /// [`VaultError`].
+    /// [`VaultError`], also when nothing at all is known of the point.
     pub fn disks(&self, machine: &Machine, point: &Point) -> Result<Vec<PointDisk>, VaultError> {
-        let map = Arc::new(self.map(machine.id, point.number)?);
+        let map = Arc::new(self.map_as_far_as_known(machine.id, point.number)?);
         let disk = |at: &DiskAt| PointDisk { packs: self.packs.clone(), map: map.clone(), at: at.clone() };
         Ok(point.row.disks.iter().map(disk).collect())
     }
@@ -135,15 +136,17 @@ impl Volume for PointDisk {
                 _ => spans.push(Span { offset: from, len: to - from, content }),
             }
         };
+        // What nobody knows is to be read, and named then.
+        let between = if self.map.is_whole() { Known::Hole } else { Known::Data };
         let mut at = pages.start;
-        for extent in self.extents(pages.clone()).map_err(to_io)? {
+        for extent in self.map.known(self.at.disk, pages.clone()).map_err(to_io)? {
             let data = matches!(extent.content, Content::Data { .. } | Content::Unreadable);
             let content = if data { Known::Data } else { Known::Hole };
-            push(PageNo(at).offset(), extent.page.offset(), Known::Hole);
+            push(PageNo(at).offset(), extent.page.offset(), between);
             push(extent.page.offset(), extent.end().offset(), content);
             at = extent.end().0;
         }
-        push(PageNo(at).offset(), PageNo(pages.end).offset(), Known::Hole);
+        push(PageNo(at).offset(), PageNo(pages.end).offset(), between);
         Ok(spans)
     }
 }

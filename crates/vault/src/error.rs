@@ -73,6 +73,9 @@ pub enum VaultError {
     /// A run of a map does not decode.
     #[error("the map of a point is damaged")]
     Map(#[source] DecodeError),
+    /// Nothing is known of some pages: the part of the map that says what they hold is lost.
+    #[error("what these pages hold is not known: {0}")]
+    Unknown(String),
     /// Spans do not lead to the point.
     #[error("no spans lead to the point: the ledger contradicts itself")]
     NoWay,
@@ -103,7 +106,7 @@ impl VaultError {
     pub fn is_damage(&self) -> bool {
         match self {
             VaultError::Header(_) | VaultError::Slot { .. } | VaultError::Row { .. } => true,
-            VaultError::Map(_) | VaultError::NoWay => true,
+            VaultError::Map(_) | VaultError::Unknown(_) | VaultError::NoWay => true,
             VaultError::Ledger(error) => error.is_damage(),
             VaultError::Read(error) => error.is_damage(),
             _ => false,

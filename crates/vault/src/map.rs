@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_format::map::{BlockRef, Body, Extent as Stored, Root, decode_block};
 use backstay_format::rows::{SpanId, SpanRow};
-use backstay_format::units::{DiskNo, FrameNo, MachineId, PackId, PointNo};
+use backstay_format::units::{DiskNo, FrameNo, MachineId, PackId, PageNo, PointNo};
 use backstay_store::ledger::View;
 use backstay_store::packs::Packs;
 use backstay_timeline::extent::{Extent, overlay};
@@ -117,6 +117,31 @@ impl Run {
         }
     }
 
+    /// As [`Run::for_each_block`], past blocks that are damaged: these are noted.
+    pub(crate) fn for_each_readable(
+        &self,
+        packs: &Packs,
+        lost: &mut Vec<Lost>,
+        mut each: impl FnMut(&[Extent]),
+    ) -> Result<(), VaultError> {
+        let RunBody::Blocks { refs, .. } = &self.body else {
+            return self.for_each_block(packs, |extents| {
+                each(extents);
+                Ok(())
+            });
+        };
+        for (index, block) in refs.iter().enumerate() {
+            match self.block(packs, index) {
+                Ok(extents) => each(&extents),
+                Err(error) if error.is_damage() => {
+                    lost.push(Lost { first: block.first, last: block.last, why: error.to_string() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// The regions that it may have extents in.
     pub(crate) fn regions(&self, packs: &Packs, into: &mut BTreeSet<(DiskNo, u64)>) -> Result<(), VaultError> {
         let mut add = |disk: DiskNo, first: u64, last: u64| {
@@ -138,6 +163,13 @@ impl Run {
     }
 }
 
+/// A block that cannot be read: it says something of pages from the first to the last.
+pub(crate) struct Lost {
+    pub(crate) first: (DiskNo, PageNo),
+    pub(crate) last: (DiskNo, PageNo),
+    pub(crate) why: String,
+}
+
 /// Pages of a region.
 pub(crate) fn region_pages(region: u64) -> Range<u64> {
     region * REGION..(region + 1).saturating_mul(REGION)
@@ -152,6 +184,8 @@ pub struct Map {
     /// Newest first.
     runs: Vec<Arc<Run>>,
     regions: Mutex<Regions>,
+    /// Why what lies beneath these runs is not known; `None`: it is zeros.
+    lost: Option<String>,
 }
 
 impl Map {
@@ -159,8 +193,22 @@ impl Map {
     /// map of changes, did not change).
     ///
     /// # Errors
-    /// [`VaultError`].
+    /// [`VaultError`]; [`VaultError::Unknown`] if there are pages among them of which nothing is known.
     pub fn extents(&self, disk: DiskNo, range: Range<u64>) -> Result<Vec<Extent>, VaultError> {
+        let known = self.known(disk, range.clone())?;
+        match &self.lost {
+            Some(why) if !covers(&known, &range) => Err(VaultError::Unknown(why.clone())),
+            _ => Ok(known),
+        }
+    }
+
+    /// Whether pages without an extent are zeros (or did not change).
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lost.is_none()
+    }
+
+    /// As [`Map::extents`], also if nothing is known of the pages between them.
+    pub(crate) fn known(&self, disk: DiskNo, range: Range<u64>) -> Result<Vec<Extent>, VaultError> {
         let mut out = Vec::new();
         let mut at = range.start;
         while at < range.end {
@@ -189,6 +237,12 @@ impl Map {
     pub fn depth(&self) -> usize {
         self.runs.len()
     }
+}
+
+/// Whether extents, in order, leave no page of a range out.
+fn covers(extents: &[Extent], range: &Range<u64>) -> bool {
+    let end = extents.iter().try_fold(range.start, |at, e| (e.page.0 <= at).then_some(e.end().0));
+    end.is_some_and(|end| end >= range.end)
 }
 
 /// Lays runs, newest first, over each other in a range of pages of a disk.
@@ -221,9 +275,22 @@ impl Vault {
     /// # Errors
     /// As [`Vault::map`].
     pub fn changes(&self, machine: MachineId, from: PointNo, to: PointNo) -> Result<Map, VaultError> {
-        let view = self.ledger.view();
-        let runs = self.open_way(&view, machine, (from, to))?;
-        Ok(Map { packs: self.packs.clone(), runs, regions: Mutex::new(LruCache::new(REGIONS)) })
+        match self.open_way(&self.ledger.view(), machine, (from, to))? {
+            (_, Some(error)) => Err(error),
+            (runs, None) => Ok(self.map_of(runs, None)),
+        }
+    }
+
+    /// As [`Vault::map`], but where a run is lost: then what newer runs say is known, and nothing else.
+    pub(crate) fn map_as_far_as_known(&self, machine: MachineId, point: PointNo) -> Result<Map, VaultError> {
+        match self.open_way(&self.ledger.view(), machine, (PointNo::BEGINNING, point))? {
+            (runs, Some(error)) if runs.is_empty() => Err(error),
+            (runs, lost) => Ok(self.map_of(runs, lost.map(|error| error.to_string()))),
+        }
+    }
+
+    fn map_of(&self, runs: Vec<Arc<Run>>, lost: Option<String>) -> Map {
+        Map { packs: self.packs.clone(), runs, regions: Mutex::new(LruCache::new(REGIONS)), lost }
     }
 }
 
@@ -252,8 +319,9 @@ impl RunCache {
 }
 
 impl Vault {
-    /// The runs on the way between two numbers, newest first. Where a summary is damaged, the spans it sums up are taken.
-    fn open_way(&self, view: &View, machine: MachineId, way: (PointNo, PointNo)) -> Result<Vec<Arc<Run>>, VaultError> {
+    /// The runs on the way between two numbers, newest first, and why it ends before the older number, if it does. Where a
+    /// summary is damaged, the spans it sums up are taken.
+    fn open_way(&self, view: &View, machine: MachineId, way: (PointNo, PointNo)) -> Result<Way, VaultError> {
         let mut runs = Vec::new();
         let mut at = way.1;
         while at > way.0 {
@@ -267,10 +335,18 @@ impl Vault {
                     break;
                 }
             }
-            let (run, from) = outcome?;
-            runs.push(run);
-            at = from;
+            match outcome {
+                Ok((run, from)) => {
+                    runs.push(run);
+                    at = from;
+                }
+                Err(error) if error.is_damage() => return Ok((runs, Some(error))),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(runs)
+        Ok((runs, None))
     }
 }
+
+/// Runs, newest first, and the damage that they end at, if any.
+type Way = (Vec<Arc<Run>>, Option<VaultError>);

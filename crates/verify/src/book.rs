@@ -175,6 +175,11 @@ pub(crate) fn load(source: &Source<'_>, report: &mut Report) -> std::io::Result<
             }
         }
     }
+    let newest = states.numbers.last().copied().unwrap_or(0);
+    if head < newest && entries.numbers.last().is_none_or(|last| *last <= head) {
+        let text = format!("is missing, but there is a state {newest:016x}");
+        report.find(Kind::Ledger, source.name("entry", head + 1), text);
+    }
     Ok(rows)
 }
 

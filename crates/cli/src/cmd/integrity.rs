@@ -17,16 +17,17 @@ use crate::stop::Stop;
 use crate::store;
 
 pub(super) fn check(common: &Common, read_data: bool) -> Result<(), Failure> {
-    let vault = store::open(common)?;
-    let meter = Meter::new("checking packs", common.json);
-    let findings = vault.check(read_data, &mut |done, total| meter.show(done, total))?;
-    drop(meter);
-    tell(common, &findings, read_data)?;
-    if findings.is_clean() {
-        Ok(())
-    } else {
-        Err(Failure::damaged("damage was found; what is not named above is whole"))
-    }
+    store::reading(common, |vault| {
+        let meter = Meter::new("checking packs", common.json);
+        let findings = vault.check(read_data, &mut |done, total| meter.show(done, total))?;
+        drop(meter);
+        tell(common, &findings, read_data)?;
+        if findings.is_clean() {
+            Ok(())
+        } else {
+            Err(Failure::damaged("damage was found; what is not named above is whole"))
+        }
+    })
 }
 
 fn tell(common: &Common, findings: &Findings, read_data: bool) -> Result<(), Failure> {

@@ -116,8 +116,9 @@ impl LedgerIo {
             }
         }
         match first_error {
-            // Entries from the very first one are kept until there are two states.
-            Some(error) if numbers.len() > 1 => Err(error),
+            // Entries from the very first one are kept until there are two states that can be read. Whether all of them
+            // are there shows when they are applied.
+            Some(error) if numbers.len() > 1 && !self.entry_exists(1)? => Err(error),
             _ => Ok(View::new(self.clone(), StateAt::default())),
         }
     }
@@ -154,7 +155,11 @@ impl LedgerIo {
             let newest_entry = self.numbers("entry")?.last().map_or(0, |(n, _)| *n);
             let newest_state = self.numbers("state")?.last().map_or(0, |(n, _)| *n);
             if newest_state > view.state().seq {
-                *view = self.newest_state()?;
+                let newest = self.newest_state()?;
+                // If newer ones cannot be read, what is known rests on an older one as before.
+                if newest.state().seq > view.state().seq {
+                    *view = newest;
+                }
             }
             while let Some((entry, digest)) = self.read_entry(view.seq() + 1)? {
                 if entry.previous != view.last() {
@@ -163,7 +168,8 @@ impl LedgerIo {
                 }
                 view.apply(entry.changes, digest);
             }
-            if view.seq() >= newest_entry.max(known) {
+            // A state, readable or not, is of an entry that was there.
+            if view.seq() >= newest_entry.max(newest_state).max(known) {
                 return Ok(());
             }
             // The next entry is lost, unless it was folded away after we looked for a newer state.
@@ -171,7 +177,7 @@ impl LedgerIo {
         Err(LedgerError::Gap { missing: view.seq() + 1 })
     }
 
-    fn read_entry(&self, seq: u64) -> Result<Option<(Entry, Digest)>, LedgerError> {
+    pub(super) fn read_entry(&self, seq: u64) -> Result<Option<(Entry, Digest)>, LedgerError> {
         let key = self.key("entry", seq);
         let object = match self.home().get(&key) {
             Ok(object) => object,
@@ -244,7 +250,13 @@ pub(super) fn check(io: &Arc<LedgerIo>) -> Result<Vec<LedgerError>, LedgerError>
             }
         }
     }
-    let (mut view, unreadable) = check_parts(io)?;
+    let (mut view, unreadable) = match check_parts(io) {
+        Err(error) if error.is_damage() => {
+            findings.push(error);
+            return Ok(findings);
+        }
+        other => other?,
+    };
     for error in unreadable.into_iter().chain(io.catch_up(&mut view).err()) {
         match error {
             // What is out of reach is not damaged, unless it is out of reach because it is not there.

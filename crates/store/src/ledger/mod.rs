@@ -102,6 +102,15 @@ pub struct Ledger {
     committing: Mutex<()>,
 }
 
+/// An entry that is not applied.
+#[derive(Debug)]
+pub struct Beyond {
+    /// Its number.
+    pub seq: u64,
+    /// What it says, or why it cannot be read.
+    pub entry: Result<Entry, LedgerError>,
+}
+
 const ATTEMPTS: u32 = 200;
 
 impl Ledger {
@@ -216,6 +225,29 @@ impl Ledger {
         drop(current);
         fold::delete_superfluous(&self.io)?;
         Ok(true)
+    }
+
+    /// The entries after the last one that this process knows: if a refresh ended in damage, the damaged ones and those that
+    /// cannot be applied for it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Home`].
+    pub fn beyond(&self) -> Result<Vec<Beyond>, LedgerError> {
+        let known = self.view().seq();
+        let mut beyond = Vec::new();
+        for (seq, _) in self.io.numbers("entry")?.into_iter().filter(|(seq, _)| *seq > known) {
+            match self.io.read_entry(seq) {
+                Ok(entry) => beyond.extend(entry.map(|(entry, _)| Beyond { seq, entry: Ok(entry) })),
+                Err(error) if error.is_damage() => beyond.push(Beyond { seq, entry: Err(error) }),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(beyond)
+    }
+
+    /// The name of an entry's object.
+    pub fn entry_name(&self, seq: u64) -> String {
+        self.io.key("entry", seq).as_str().to_owned()
     }
 
     /// Lists the ledger's objects with a defect: those with a damaged copy, those that do not open, those that are missing.

@@ -1,8 +1,11 @@
 //! Damage is found, named, and costs no more than it must.
 
 use backstay_env::objects::Key;
+use backstay_env::volume::Volume as _;
 use backstay_format::twin::second_copy;
 use backstay_format::units::PointNo;
+use backstay_vault::Vault;
+use backstay_vault::check::{Findings, Loss};
 
 use crate::world::{World, noise, protect, read};
 
@@ -57,4 +60,95 @@ fn a_flipped_bit_of_data_is_named_with_its_bytes_and_points_and_all_else_restore
     assert!(rest == disk[end as usize..]);
     let mut whole = vec![0; 4096];
     assert!(backstay_env::volume::Volume::read_at(&volume, 0, &mut whole).is_err());
+}
+
+fn check(vault: &Vault) -> Findings {
+    vault.check(true, &mut |_, _| {}).unwrap()
+}
+
+#[test]
+fn a_damaged_entry_is_named_with_what_it_means_and_all_before_it_is_checked() {
+    let world = World::new();
+    let disk = noise(1 << 20, 3);
+    for _ in 0..4 {
+        protect(&world.open(), &disk);
+    }
+    let rot = |name: &str| {
+        let key = Key::new(name).unwrap();
+        let size = world.seams.home.get(&key).unwrap().len();
+        world.seams.home.put(&key, &[&vec![9; size]]).unwrap();
+    };
+    rot("vault/main/ledger/entry/0000000000000003");
+    let packs = world.seams.home.list(&Key::new("vault/main/pack").unwrap()).unwrap();
+    let first = packs.iter().max_by_key(|p| p.size).unwrap();
+    spoil(&world, &first.key, 5000);
+    let opened = Vault::open_before_damage(world.seams.clone(), "main", b"secret").unwrap();
+    assert!(opened.damage.is_some());
+    let found = check(&opened.vault);
+    assert_eq!(found.packs, 2, "those of the entries before the damage");
+    assert!(found.losses.iter().any(|l| l.from == PointNo(1)), "{:?}", found.losses);
+    let told = found.defects.join("\n");
+    let named = "ledger/entry/0000000000000003 is damaged in both copies";
+    assert_eq!(told.matches(named).count(), 1, "{told}");
+    for part in
+        ["entries up to 2 are whole", "made point 4 of machine alpha", "put the object from another copy of the store"]
+    {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    // A process that knew all of it before the damage checks what it knows.
+    assert!(!opened.vault.machines().unwrap().is_empty());
+}
+
+#[test]
+fn a_map_that_is_lost_is_named_with_its_points_and_bytes_and_newer_maps_still_serve() {
+    let world = World::new();
+    let vault = world.open();
+    let mut disk = noise(1 << 20, 4);
+    let mut states = vec![disk.clone()];
+    protect(&vault, &disk);
+    let mut lost = None;
+    for number in 2..=24u64 {
+        let before = world.pack_objects();
+        disk[number as usize * 4096..][..4096].copy_from_slice(&noise(4096, 2 * number + 901));
+        let made = protect(&vault, &disk);
+        states.push(disk.clone());
+        if number == 5 {
+            lost = world.pack_objects().difference(&before).next().cloned();
+        }
+        vault.settle(made.machine.id).unwrap();
+    }
+    let lost = lost.unwrap();
+    let whole = world.seams.home.get(&lost).unwrap();
+    world.seams.home.put(&lost, &[&vec![7; whole.len()]]).unwrap();
+    let vault = world.open();
+    let machine = vault.machine("alpha").unwrap();
+    let found = check(&vault);
+    assert!(found.defects.iter().any(|d| d.contains("between points 4 and 5")), "{:?}", found.defects);
+    let mut readable = 0;
+    for (index, state) in states.iter().enumerate() {
+        let number = PointNo(index as u64 + 1);
+        let point = vault.point(&machine, number).unwrap();
+        let covered = |page: usize| {
+            let at = page as u64 * 4096;
+            let of_point = |l: &&Loss| l.from <= number && l.until.is_none_or(|until| number <= until);
+            found.losses.iter().filter(of_point).any(|l| l.bytes.contains(&at))
+        };
+        let disk = match vault.disk(&machine, &point, None) {
+            Ok(disk) => disk,
+            Err(_) => {
+                assert!((0..256).all(covered), "point {}: nothing is known of it", number.0);
+                continue;
+            }
+        };
+        for page in 0..256 {
+            let mut bytes = vec![0; 4096];
+            let outcome = disk.read_at(page as u64 * 4096, &mut bytes);
+            assert_eq!(outcome.is_err(), covered(page), "point {}, page {page}", number.0);
+            assert!(outcome.is_err() || bytes == state[page * 4096..][..4096], "point {}, page {page}", number.0);
+            readable += u32::from(number.0 > 5 && outcome.is_ok());
+        }
+    }
+    assert!(readable > 0, "what newer maps say of the points after it is known");
+    let newest = found.losses.iter().filter(|l| l.until.is_none()).count();
+    assert_eq!(newest, 1, "the summary makes it good but for the page that was lost: {:?}", found.losses);
 }
