@@ -41,7 +41,7 @@ pub(super) struct Compare<'a> {
 }
 
 /// A run of pages of the segment that are to be said anew: with a content that needs no chunk, or `None` for data.
-type Change = (Range<usize>, Option<Content>);
+pub(super) type Change = (Range<usize>, Option<Content>);
 
 impl Compare<'_> {
     /// Runs of pages that changed, in order. `base`: extents of the segment, which starts at page `start`.
@@ -120,7 +120,7 @@ fn mark_same(same: &mut [bool], state: &[Page], range: Range<usize>, is_same: im
 }
 
 /// Runs of pages that are not the same, each of one content.
-fn runs(state: &[Page], same: &[bool]) -> Vec<Change> {
+pub(super) fn runs(state: &[Page], same: &[bool]) -> Vec<Change> {
     let mut runs: Vec<Change> = Vec::new();
     for (index, (page, same)) in state.iter().zip(same).enumerate() {
         if *same {

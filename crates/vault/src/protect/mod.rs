@@ -6,31 +6,33 @@
 //!
 //! Never knows: file systems (it is told what is in use), or whether anything writes to the source (it is told that, too).
 
+mod base;
 mod compare;
+mod cut;
+mod follow;
+mod making;
 mod progress;
 mod scan;
 mod segment;
 mod sink;
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_env::volume::Volume;
 use backstay_format::names::is_machine_name;
-use backstay_format::rows::{Consistency, DiskAt, Exclusion, MachineRow, PointRow, RowKey, SpanId};
-use backstay_format::units::{DiskNo, MachineId, PackId, PointNo, Timestamp, pages_in};
-use backstay_store::ingest::{IngestError, NewPack};
-use backstay_store::ledger::View;
+use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
+use backstay_format::units::{DiskNo, PointNo, Timestamp, pages_in};
+use backstay_timeline::run::RunBuilder;
 
-use crate::map::Map;
-use crate::rows::{Machine, Point, delete, find_machine, newest_boundary, set};
-use crate::spans::{PutRun, put_run};
+use crate::rows::{Machine, Point};
 use crate::{Vault, VaultError};
 
+use base::Base;
+pub use follow::{Changed, Following, Told};
+use making::{Making, Published};
 pub use progress::{Counters, Progress};
 use scan::{Plan, RescanScanner};
-use sink::{Outcome, ProtectSink, Referred};
 
 /// A disk to capture.
 pub struct Source<'a> {
@@ -95,11 +97,27 @@ impl Vault {
     /// found by the next capture, or reclaimed; no point appears. Pages that cannot be read are no error: the point says so.
     /// Nor is it one if the map of the newest point is damaged: the capture starts over from the sources.
     pub fn protect(&self, capture: &Capture<'_>) -> Result<Made, VaultError> {
+        let verdict = || (capture.verdict)();
+        let (boundary, point, started_over) = self.rescan(capture, Some(&verdict))?;
+        let point = point.expect("a verdict makes a point");
+        Ok(Made { machine: boundary.machine, point, started_over })
+    }
+
+    /// As [`Vault::protect`], but makes no point: afterwards the timeline has what the disks hold, as far as they held still, for
+    /// [`Vault::follow`] to go on from.
+    ///
+    /// # Errors
+    /// As [`Vault::protect`].
+    pub fn catch_up(&self, capture: &Capture<'_>) -> Result<Boundary, VaultError> {
+        Ok(self.rescan(capture, None)?.0)
+    }
+
+    fn rescan(&self, capture: &Capture<'_>, verdict: Asked<'_>) -> Result<Rescanned, VaultError> {
         check_names(capture)?;
         let mut start_over = false;
         for _ in 0..ATTEMPTS {
             let view = self.ledger.refresh()?;
-            match self.attempt(capture, start_over) {
+            match self.attempt(capture, start_over, verdict) {
                 Err(VaultError::Overtaken) => {}
                 // Others moved or reclaimed what the newest point refers to while it was compared with.
                 Err(error) if self.is_outdated(&view, &error)? => {}
@@ -111,107 +129,54 @@ impl Vault {
         Err(VaultError::Overtaken)
     }
 
-    fn attempt(&self, capture: &Capture<'_>, start_over: bool) -> Result<Made, VaultError> {
+    fn attempt(&self, capture: &Capture<'_>, start_over: bool, verdict: Asked<'_>) -> Result<Rescanned, VaultError> {
         let started = self.seams.clock.now();
         let view = self.ledger.refresh()?;
         self.table.refresh()?;
         let base = Base::find(self, &view, capture.machine, start_over)?;
-        let disks = base.number_disks(&capture.sources);
+        let names: Vec<&str> = capture.sources.iter().map(|s| s.name.as_str()).collect();
+        let disks = base.number_disks(&names);
         let plan = Plan::new(&capture.sources, &disks);
-        capture.progress.begin(plan.bytes());
-        let mut index = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        index.update(&view, &self.packs)?;
-        let mut ingest = self.new_ingest();
-        let mut sink = ProtectSink::new(self, &mut index, capture.progress);
-        let scanner = RescanScanner::new(self, capture, &plan, base.map.as_ref());
-        let outcome = ingest.run(&scanner, plan.segments(), &mut sink);
-        let outcome = outcome.map_err(|e| match e {
-            IngestError::Caller(error) => error,
-            IngestError::Home(error) => error.into(),
-        });
-        if let Err(error) = outcome {
-            sink.give_up();
-            return Err(error);
-        }
-        let Outcome { run, referred, mut packs, drafts } = sink.finish();
-        let run = put_run(&mut ingest, run, 0);
-        let last = ingest.finish()?;
-        let stored = capture.progress.counters().stored + last.iter().map(|p| p.row.len).sum::<u64>();
-        packs.extend(last);
-        let time = Times { started, shown: self.seams.clock.now() };
-        let counters = capture.progress.counters();
-        let row = point_row(capture, &disks, time, &scanner, Counters { stored, ..counters });
-        let made = self.publish(capture.machine, &base, &disks, row, (&run, &referred, &packs, &drafts));
-        if made.is_err() {
-            index.distrust();
-        }
-        let (made, seq) = made?;
-        packs.iter().try_for_each(|p| index.add(p))?;
-        index.committed(seq);
-        index.settle()?;
-        drop(index);
-        Ok(made)
-    }
-
-    /// Commits the point: keys, then one entry with everything else.
-    fn publish(
-        &self,
-        name: &str,
-        base: &Base,
-        disks: &[DiskNo],
-        row: PointRow,
-        (run, referred, packs, drafts): (&PutRun, &Referred, &[NewPack], &[PackId]),
-    ) -> Result<(Made, u64), VaultError> {
-        self.commit_keys("protect", packs)?;
-        let mut made = None;
-        let now = self.seams.clock.now();
-        let view = self.ledger.commit(("protect", now), |view| {
-            referred.check(view)?;
-            let machine = base.continued(self, view, name, disks)?;
-            let number = machine.row.next_point;
-            let id = SpanId { machine: machine.id, to: number, from: base.from };
-            let mut changes = Vault::pack_changes(view, packs)?;
-            changes.extend(run.changes(id));
-            changes.extend(drafts.iter().map(|pack| delete(RowKey::Suspect(*pack))));
-            let row = PointRow { committed: now, ..row.clone() };
-            changes.push(set(RowKey::Point(machine.id, number), row.encode()));
-            let next = MachineRow { next_point: PointNo(number.0 + 1), ..machine.row.clone() };
-            changes.push(set(RowKey::Machine(machine.id), next.encode()));
-            changes.push(set(RowKey::Name(name.to_owned()), machine.id.0.to_vec()));
-            let (machine, point) = (Machine { id: machine.id, row: next }, Point { number, row });
-            made = Some(Made { machine, point, started_over: base.from < base.boundary });
-            Ok::<_, VaultError>(changes)
+        let progress = capture.progress;
+        progress.begin(plan.bytes());
+        let (map, started_over) = (base.map.clone(), base.from < base.boundary);
+        let mut making = Making::new(self, capture.machine, base, disks.clone());
+        let scanner = RescanScanner::new(self, capture, &plan, map.as_ref());
+        let mut run = RunBuilder::default();
+        making.pass(&scanner, plan.segments(), progress, &mut |extent| run.push(extent))?;
+        let at = disks_at(capture, &disks, &scanner);
+        let (published, row) = making.publish(run, progress, |_| {
+            verdict.map(|ask| {
+                let time = self.seams.clock.now();
+                point_row(capture, (started, time), ask(), at.clone(), progress.counters())
+            })
         })?;
-        let made = made.expect("a commit that succeeded was decided on");
-        Ok((made, view.seq()))
+        let Published { machine, number } = published;
+        let point = row.map(|row| Point { number, row });
+        Ok((Boundary { machine, number, disks: at }, point, started_over))
     }
 }
 
-struct Times {
-    started: Timestamp,
-    shown: Timestamp,
+/// Asked for a verdict once everything was read, if there is to be a point.
+type Asked<'a> = Option<&'a dyn Fn() -> Verdict>;
+type Rescanned = (Boundary, Option<Point>, bool);
+
+/// Where a span ends, and the disks as they were there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boundary {
+    /// The machine.
+    pub machine: Machine,
+    /// The number at which the span ends; a point's, or of none.
+    pub number: PointNo,
+    /// Its disks.
+    pub disks: Vec<DiskAt>,
 }
 
-fn check_names(capture: &Capture<'_>) -> Result<(), VaultError> {
-    let names = capture.sources.iter().map(|s| s.name.as_str()).chain([capture.machine]);
-    match names.into_iter().find(|n| !is_machine_name(n)) {
-        Some(bad) => Err(VaultError::BadName(bad.to_owned())),
-        None => Ok(()),
-    }
-}
-
-fn point_row(
-    capture: &Capture<'_>,
-    disks: &[DiskNo],
-    times: Times,
-    scanner: &RescanScanner<'_>,
-    counters: Counters,
-) -> PointRow {
-    let verdict = (capture.verdict)();
-    let mut at: Vec<DiskAt> = Vec::new();
-    for (index, (source, disk)) in capture.sources.iter().zip(disks).enumerate() {
+fn disks_at(capture: &Capture<'_>, disks: &[DiskNo], scanner: &RescanScanner<'_>) -> Vec<DiskAt> {
+    let sources = capture.sources.iter().zip(disks).enumerate();
+    let at = |(index, (source, disk)): (usize, (&Source<'_>, &DiskNo))| {
         let seen = scanner.seen(index);
-        at.push(DiskAt {
+        DiskAt {
             disk: *disk,
             name: source.name.clone(),
             source: source.origin.clone(),
@@ -220,94 +185,41 @@ fn point_row(
             unreadable: seen.unreadable.load(Ordering::Relaxed),
             absent: seen.absent.load(Ordering::Relaxed),
             excluded: seen.excluded.load(Ordering::Relaxed),
-            stamp: verdict.stamps.get(index).cloned().unwrap_or_default(),
+            stamp: Vec::new(),
             exclusions: source.exclusions.clone(),
-        });
-    }
-    at.sort_by_key(|d| d.disk);
+        }
+    };
+    sources.map(at).collect()
+}
+
+fn point_row(
+    capture: &Capture<'_>,
+    (started, time): (Timestamp, Timestamp),
+    verdict: Verdict,
+    mut disks: Vec<DiskAt>,
+    counters: Counters,
+) -> PointRow {
+    disks.iter_mut().zip(verdict.stamps).for_each(|(disk, stamp)| disk.stamp = stamp);
+    disks.sort_by_key(|d| d.disk);
     PointRow {
         // Still sources are as they were all the time; of others, the newest write is what the point may show.
-        time: times.shown,
-        started: times.started,
-        committed: times.shown,
+        time,
+        started,
+        committed: time,
         consistency: verdict.consistency,
         note: capture.note.clone(),
-        disks: at,
+        disks,
         read: counters.read,
         changed: counters.changed_pages,
         stored: counters.stored,
     }
 }
 
-/// What a capture continues.
-struct Base {
-    machine: Option<Machine>,
-    /// Where the newest span ends.
-    boundary: PointNo,
-    /// Where the capture's span is to begin: there, or at the beginning.
-    from: PointNo,
-    /// What the disks held there.
-    map: Option<Arc<Map>>,
-    /// Names and numbers of the disks at the newest point.
-    disks: Vec<DiskAt>,
-}
-
-impl Base {
-    /// What there is to continue. `start_over`: its map is damaged, so nothing is but the names and numbers of the disks. What is
-    /// dropped with the map is read from the sources again, and found by the index where it was stored before.
-    fn find(vault: &Vault, view: &View, name: &str, start_over: bool) -> Result<Base, VaultError> {
-        const NOTHING: PointNo = PointNo::BEGINNING;
-        let Some(machine) = find_machine(view, name)? else {
-            return Ok(Base { machine: None, boundary: NOTHING, from: NOTHING, map: None, disks: Vec::new() });
-        };
-        let boundary = newest_boundary(view, machine.id)?;
-        let from = if start_over { NOTHING } else { boundary };
-        let map = match from {
-            NOTHING => None,
-            number => Some(Arc::new(vault.map(machine.id, number)?)),
-        };
-        let disks = match vault.point_at(&machine, None) {
-            Ok(point) => point.row.disks,
-            Err(VaultError::NoPoint(_)) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        Ok(Base { machine: Some(machine), boundary, from, map, disks })
-    }
-
-    /// The number of each source's disk: that of the disk of its name, or a new one.
-    fn number_disks(&self, sources: &[Source<'_>]) -> Vec<DiskNo> {
-        let mut next = self.machine.as_ref().map_or(1, |m| m.row.next_disk.0);
-        let mut number = |source: &Source<'_>| {
-            let known = self.disks.iter().find(|d| d.name == source.name).map(|d| d.disk);
-            known.unwrap_or_else(|| {
-                next += 1;
-                DiskNo(next - 1)
-            })
-        };
-        sources.iter().map(&mut number).collect()
-    }
-
-    /// The machine as it will be, if it is still as we found it.
-    fn continued(&self, vault: &Vault, view: &View, name: &str, disks: &[DiskNo]) -> Result<Machine, VaultError> {
-        let now = find_machine(view, name)?;
-        let boundary = now.as_ref().map_or(Ok(PointNo::BEGINNING), |m| newest_boundary(view, m.id))?;
-        let same =
-            now.as_ref().map(|m| (m.id, m.row.next_disk)) == self.machine.as_ref().map(|m| (m.id, m.row.next_disk));
-        if !same || boundary != self.boundary {
-            return Err(VaultError::Overtaken);
-        }
-        let mut machine = now.unwrap_or_else(|| Machine {
-            id: MachineId(vault.seams.salt()),
-            row: MachineRow {
-                created: vault.seams.clock.now(),
-                name: name.to_owned(),
-                next_disk: DiskNo(1),
-                next_point: PointNo(1),
-            },
-        });
-        let highest = disks.iter().map(|d| d.0 + 1).max().unwrap_or(1);
-        machine.row.next_disk = DiskNo(machine.row.next_disk.0.max(highest));
-        Ok(machine)
+fn check_names(capture: &Capture<'_>) -> Result<(), VaultError> {
+    let names = capture.sources.iter().map(|s| s.name.as_str()).chain([capture.machine]);
+    match names.into_iter().find(|n| !is_machine_name(n)) {
+        Some(bad) => Err(VaultError::BadName(bad.to_owned())),
+        None => Ok(()),
     }
 }
 

@@ -6,34 +6,18 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backstay_format::units::{ChunkId, DiskNo, PAGE_SIZE, PageNo};
-use backstay_seal::chunk::{ChunkNamer, CutSize, Cutter};
+use backstay_format::units::{DiskNo, PAGE_SIZE, PageNo};
 use backstay_store::ingest::{Buffers, Scanned, Scanner};
-use backstay_timeline::extent::Content;
 
 use super::compare::{Compare, Page};
-use super::segment::Segment;
+use super::cut::{Cutting, Findings, Note};
+use super::segment::{Segment, View};
 use super::{Capture, Source, pages_of};
 use crate::map::Map;
 use crate::{Vault, VaultError};
 
 /// Pages in a segment: 4 MiB. Chunks do not cross its ends.
-const SEGMENT: u64 = 1024;
-
-/// How chunks are cut: about 40 KiB on average. Frames of many chunks are compressed together, so that short chunks, which
-/// deduplicate better, do not compress worse.
-const CUT: CutSize = CutSize { least: 2, bits: 3, most: 64 };
-
-/// Something to say about a run of pages: a content that needs no chunk, or `None` for the next chunk.
-pub(super) struct Found {
-    pub(super) disk: DiskNo,
-    pub(super) page: PageNo,
-    pub(super) pages: u64,
-    pub(super) what: Option<Content>,
-}
-
-/// What was found in a segment, in order.
-pub(super) type Note = Vec<Found>;
+pub(super) const SEGMENT: u64 = 1024;
 
 /// The segments of a capture.
 pub(super) struct Plan {
@@ -79,8 +63,7 @@ pub(super) struct RescanScanner<'a> {
     plan: &'a Plan,
     base: Option<&'a Arc<Map>>,
     compare: Compare<'a>,
-    cutter: Cutter,
-    namer: ChunkNamer,
+    cutting: Cutting,
     buffers: Buffers,
     seen: Vec<Seen>,
 }
@@ -92,8 +75,7 @@ impl<'a> RescanScanner<'a> {
             plan,
             base,
             compare: Compare { packs: &vault.packs },
-            cutter: Cutter::new(&vault.keys.cut, CUT),
-            namer: ChunkNamer::new(&vault.keys.chunk),
+            cutting: Cutting::new(vault),
             buffers: Buffers::new(SEGMENT as usize * PAGE_SIZE),
             seen: capture.sources.iter().map(|_| Seen::default()).collect(),
         }
@@ -105,7 +87,8 @@ impl<'a> RescanScanner<'a> {
 
     /// Reads the used part of a segment.
     fn read(&self, source: &Source<'_>, pages: &Range<u64>) -> Result<Segment, VaultError> {
-        let (segment, counts) = Segment::read(source, pages, &self.buffers)
+        let view = View { volume: source.volume, used: &source.used, excluded: &source.excluded };
+        let (segment, counts) = Segment::read(&view, std::slice::from_ref(pages), &self.buffers)
             .map_err(|error| VaultError::Source { name: source.name.clone(), source: error })?;
         self.capture.progress.looked_at(counts.used, counts.read);
         Ok(segment)
@@ -116,20 +99,6 @@ impl<'a> RescanScanner<'a> {
         self.seen[source].unreadable.fetch_add(count(Page::Unreadable), Ordering::Relaxed);
         self.seen[source].absent.fetch_add(count(Page::Absent), Ordering::Relaxed);
         self.seen[source].excluded.fetch_add(count(Page::Excluded), Ordering::Relaxed);
-    }
-
-    /// Cuts and names a run of changed pages.
-    fn chunks(&self, buffer: &[u8], run: Range<usize>, out: &mut Vec<(ChunkId, Range<usize>)>) -> Vec<u64> {
-        let bytes = &buffer[run.start * PAGE_SIZE..run.end * PAGE_SIZE];
-        let mut at = run.start * PAGE_SIZE;
-        let mut lengths = Vec::new();
-        for pages in self.cutter.cut(bytes) {
-            let range = at..at + pages * PAGE_SIZE;
-            out.push((self.namer.name(&buffer[range.clone()]), range.clone()));
-            at = range.end;
-            lengths.push(pages as u64);
-        }
-        lengths
     }
 }
 
@@ -149,19 +118,11 @@ impl Scanner for RescanScanner<'_> {
             Some(map) => map.extents(disk, pages.clone())?,
             None => Vec::new(),
         };
-        let mut note = Note::new();
-        let mut chunks = Vec::new();
+        let mut found = Findings::default();
         for (run, content) in self.compare.changes(&base, pages.start, &buffer, &state)? {
-            let mut page = PageNo(pages.start + run.start as u64);
-            let lengths = match content {
-                Some(_) => vec![run.len() as u64],
-                None => self.chunks(&buffer, run, &mut chunks),
-            };
-            for pages in lengths {
-                note.push(Found { disk, page, pages, what: content });
-                page.0 += pages;
-            }
+            let page = PageNo(pages.start + run.start as u64);
+            self.cutting.say(&mut found, (disk, page), &buffer, (run, content));
         }
-        Ok(Scanned { buffer: Arc::new(buffer), chunks, note })
+        Ok(found.of(buffer))
     }
 }

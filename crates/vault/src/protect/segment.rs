@@ -11,10 +11,18 @@ use backstay_format::units::PAGE_SIZE;
 use backstay_seal::chunk::is_zero;
 use backstay_store::ingest::{Buffer, Buffers};
 
-use super::Source;
 use super::compare::Page;
 
-/// A segment that was read.
+/// What is to be read of a disk.
+pub(super) struct View<'a> {
+    pub(super) volume: &'a dyn Volume,
+    /// Byte ranges in use, in order; nothing else is read.
+    pub(super) used: &'a [Range<u64>],
+    /// Byte ranges inside these that are left out by choice.
+    pub(super) excluded: &'a [Range<u64>],
+}
+
+/// A segment that was read: pieces of a disk, one after the other.
 pub(super) struct Segment {
     /// Of all its pages; nothing if none of them is used.
     pub(super) bytes: Buffer,
@@ -23,6 +31,7 @@ pub(super) struct Segment {
 }
 
 /// How much of a segment, in bytes.
+#[derive(Default)]
 pub(super) struct Counts {
     /// Is in use.
     pub(super) used: u64,
@@ -31,40 +40,58 @@ pub(super) struct Counts {
 }
 
 impl Segment {
-    /// Reads what is used of some pages of a source. A page that cannot be read is marked, and its neighbours kept.
+    /// Reads what is used of some pieces, ranges of pages in order. A page that cannot be read is marked, and its neighbours kept.
     ///
     /// # Errors
     /// The source is gone.
-    pub(super) fn read(source: &Source<'_>, pages: &Range<u64>, buffers: &Buffers) -> io::Result<(Segment, Counts)> {
-        let bytes = pages.start * PAGE_SIZE as u64..pages.end * PAGE_SIZE as u64;
-        let mut state = vec![Page::Absent; (pages.end - pages.start) as usize];
-        let parts: Vec<Range<u64>> = overlapping(&source.used, &bytes).collect();
-        if parts.is_empty() {
-            return Ok((Segment { bytes: buffers.take(0), state }, Counts { used: 0, read: 0 }));
+    pub(super) fn read(view: &View<'_>, pieces: &[Range<u64>], buffers: &Buffers) -> io::Result<(Segment, Counts)> {
+        let pages: u64 = pieces.iter().map(|p| p.end - p.start).sum();
+        let mut state = vec![Page::Absent; pages as usize];
+        let bytes = |piece: &Range<u64>| piece.start * PAGE_SIZE as u64..piece.end * PAGE_SIZE as u64;
+        let is_used = |piece: &Range<u64>| overlapping(view.used, &bytes(piece)).next().is_some();
+        if !pieces.iter().any(is_used) {
+            return Ok((Segment { bytes: buffers.take(0), state }, Counts::default()));
         }
         let mut buffer = buffers.take(state.len() * PAGE_SIZE);
-        let mut reading =
-            Reading { volume: source.volume, start: bytes.start, buffer: &mut buffer, state: &mut state, clean: 0 };
-        let mut counts = Counts { used: 0, read: 0 };
-        for part in parts {
-            counts.used += part.end - part.start;
-            counts.read += reading.part(part)?;
-        }
-        reading.finish();
-        for part in overlapping(&source.excluded, &bytes) {
-            exclude(&mut state, &mut buffer, &bytes, &part);
-        }
-        for (page, state) in buffer.chunks(PAGE_SIZE).zip(&mut state) {
-            if *state == Page::Data && is_zero(page) {
-                *state = Page::Zero;
-            }
+        let mut counts = Counts::default();
+        let mut at = 0;
+        for piece in pieces {
+            let pages = at..at + (piece.end - piece.start) as usize;
+            at = pages.end;
+            let target = (&mut buffer[pages.start * PAGE_SIZE..pages.end * PAGE_SIZE], &mut state[pages]);
+            read_piece(view, &bytes(piece), target, &mut counts)?;
         }
         Ok((Segment { bytes: buffer, state }, counts))
     }
 }
 
+/// Reads what is used of one piece, a range of bytes.
+fn read_piece(
+    view: &View<'_>,
+    bytes: &Range<u64>,
+    (buffer, state): (&mut [u8], &mut [Page]),
+    counts: &mut Counts,
+) -> io::Result<()> {
+    let mut reading = Reading { volume: view.volume, start: bytes.start, buffer, state, clean: 0 };
+    for part in overlapping(view.used, bytes) {
+        counts.used += part.end - part.start;
+        counts.read += reading.part(part)?;
+    }
+    let (buffer, state) = reading.finish();
+    for part in overlapping(view.excluded, bytes) {
+        exclude(state, buffer, bytes, &part);
+    }
+    for (page, state) in buffer.chunks(PAGE_SIZE).zip(state) {
+        if *state == Page::Data && is_zero(page) {
+            *state = Page::Zero;
+        }
+    }
+    Ok(())
+}
+
 /// The parts of sorted ranges that lie inside one.
-fn overlapping<'r>(ranges: &'r [Range<u64>], inside: &'r Range<u64>) -> impl Iterator<Item = Range<u64>> + 'r {
+fn overlapping<'r>(ranges: &'r [Range<u64>], inside: &Range<u64>) -> impl Iterator<Item = Range<u64>> + 'r {
+    let inside = inside.clone();
     let first = ranges.partition_point(|r| r.end <= inside.start);
     let touched = ranges[first..].iter().take_while(move |r| r.start < inside.end);
     touched.map(move |r| r.start.max(inside.start)..r.end.min(inside.end))
@@ -80,10 +107,10 @@ fn exclude(state: &mut [Page], buffer: &mut [u8], segment: &Range<u64>, bytes: &
     }
 }
 
-/// A segment that is being read, from its start to its end.
+/// A piece that is being read, from its start to its end.
 struct Reading<'a> {
     volume: &'a dyn Volume,
-    /// Where the segment begins, in bytes.
+    /// Where it begins, in bytes.
     start: u64,
     buffer: &'a mut [u8],
     state: &'a mut [Page],
@@ -91,7 +118,7 @@ struct Reading<'a> {
     clean: usize,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
     /// Reads what of a used part is no hole; says how much that was.
     fn part(&mut self, part: Range<u64>) -> io::Result<u64> {
         self.mark(&self.inside(&part), Page::Zero);
@@ -120,8 +147,9 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn finish(self) {
+    fn finish(self) -> (&'a mut [u8], &'a mut [Page]) {
         self.buffer[self.clean..].fill(0);
+        (self.buffer, self.state)
     }
 
     /// A read failed: finds the pages that cannot be read. All of them at once means that the source is gone.

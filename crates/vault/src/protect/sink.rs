@@ -1,4 +1,4 @@
-//! What a capture does with what ingest makes: the run of extents, and packs committed on the way.
+//! What a capture does with what ingest makes: it hands on extents, and commits packs on the way.
 //!
 //! Never knows: how segments were scanned.
 
@@ -9,10 +9,9 @@ use backstay_format::units::{ChunkId, PackId};
 use backstay_store::ingest::{ChunkAt, NewPack, Placed, Sink};
 use backstay_store::ledger::View;
 use backstay_timeline::extent::{Content, Extent};
-use backstay_timeline::run::RunBuilder;
 
+use super::cut::{Found, Note};
 use super::progress::Progress;
-use super::scan::{Found, Note};
 use crate::index::LazyIndex;
 use crate::rows::{DRAFT, pack_row};
 use crate::{Vault, VaultError};
@@ -36,42 +35,33 @@ impl Referred {
     }
 }
 
-pub(super) struct ProtectSink<'a> {
-    vault: &'a Vault,
-    index: &'a mut LazyIndex,
-    progress: &'a Progress,
-    run: RunBuilder,
-    referred: Referred,
-    /// Packs that the index knows, and that cannot be read.
-    lost: HashSet<PackId>,
-    uncommitted: Vec<NewPack>,
-    drafts: Vec<PackId>,
-}
-
-/// What is left to commit at the end.
-pub(super) struct Outcome {
-    pub(super) run: RunBuilder,
+/// What a point in the making has gathered; nothing refers to it before the point is published.
+#[derive(Default)]
+pub(super) struct Gathered {
     pub(super) referred: Referred,
     /// Durable, but not committed.
     pub(super) packs: Vec<NewPack>,
     /// Committed on the way.
     pub(super) drafts: Vec<PackId>,
+    /// Packs that the index knows, and that cannot be read.
+    lost: HashSet<PackId>,
 }
 
-impl<'a> ProtectSink<'a> {
-    pub(super) fn new(vault: &'a Vault, index: &'a mut LazyIndex, progress: &'a Progress) -> Self {
-        let (run, referred, lost) = (RunBuilder::default(), Referred::default(), HashSet::new());
-        ProtectSink { vault, index, progress, run, referred, lost, uncommitted: Vec::new(), drafts: Vec::new() }
-    }
+/// Takes what one pass over the sources makes.
+pub(super) struct ProtectSink<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) index: &'a mut LazyIndex,
+    pub(super) progress: &'a Progress,
+    pub(super) gathered: &'a mut Gathered,
+    /// Takes the extents, in order.
+    pub(super) out: &'a mut dyn FnMut(Extent),
+}
 
-    pub(super) fn finish(self) -> Outcome {
-        Outcome { run: self.run, referred: self.referred, packs: self.uncommitted, drafts: self.drafts }
-    }
-
+impl ProtectSink<'_> {
     /// After a failure or an interruption: what is durable is committed, for the next capture to go on from. If that
     /// fails too, it is what a crash would leave behind, and no worse.
     pub(super) fn give_up(mut self) {
-        if !self.uncommitted.is_empty() {
+        if !self.gathered.packs.is_empty() {
             drop(self.commit());
         }
         self.index.distrust();
@@ -81,13 +71,13 @@ impl<'a> ProtectSink<'a> {
     fn is_lost(&mut self, pack: PackId) -> Result<bool, VaultError> {
         match self.vault.packs.reader(pack) {
             Ok(_) => Ok(false),
-            Err(error) if error.is_damage() => Ok(self.lost.insert(pack)),
+            Err(error) if error.is_damage() => Ok(self.gathered.lost.insert(pack)),
             Err(error) => Err(error.into()),
         }
     }
 
     fn commit(&mut self) -> Result<(), VaultError> {
-        let packs = std::mem::take(&mut self.uncommitted);
+        let packs = std::mem::take(&mut self.gathered.packs);
         self.vault.commit_keys("protect", &packs)?;
         let now = self.vault.seams.clock.now();
         let suspects = |view: &View| {
@@ -98,7 +88,7 @@ impl<'a> ProtectSink<'a> {
         };
         let view = self.vault.ledger.commit(("protect", now), suspects)?;
         self.index.committed(view.seq());
-        self.drafts.extend(packs.iter().map(|p| p.id));
+        self.gathered.drafts.extend(packs.iter().map(|p| p.id));
         Ok(())
     }
 }
@@ -106,15 +96,15 @@ impl<'a> ProtectSink<'a> {
 impl Sink<Note, VaultError> for ProtectSink<'_> {
     fn known(&mut self, id: &ChunkId) -> Result<Option<ChunkAt>, VaultError> {
         let Some((at, len)) = self.index.lookup(id) else { return Ok(None) };
-        let own = self.uncommitted.iter().any(|p| p.id == at.pack);
-        if own || self.referred.0.contains_key(&at.pack) {
+        let own = self.gathered.packs.iter().any(|p| p.id == at.pack);
+        if own || self.gathered.referred.0.contains_key(&at.pack) {
             return Ok(Some(at));
         }
         // The index remembers packs that are lost since: what is in them is stored again.
-        if self.lost.contains(&at.pack) || self.is_lost(at.pack)? {
+        if self.gathered.lost.contains(&at.pack) || self.is_lost(at.pack)? {
             return Ok(None);
         }
-        self.referred.0.insert(at.pack, len);
+        self.gathered.referred.0.insert(at.pack, len);
         Ok(Some(at))
     }
 
@@ -129,7 +119,7 @@ impl Sink<Note, VaultError> for ProtectSink<'_> {
                     Content::Data { pack: placed.at.pack, chunk: placed.at.chunk, inside: 0, tag: placed.tag }
                 }
             };
-            self.run.push(Extent { disk, page, pages, content });
+            (self.out)(Extent { disk, page, pages, content });
         }
         Ok(())
     }
@@ -137,7 +127,7 @@ impl Sink<Note, VaultError> for ProtectSink<'_> {
     fn durable(&mut self, pack: NewPack) -> Result<(), VaultError> {
         self.progress.stored(pack.row.len);
         self.index.add(&pack)?;
-        self.uncommitted.push(pack);
-        if self.uncommitted.len() >= COMMIT_AFTER { self.commit() } else { Ok(()) }
+        self.gathered.packs.push(pack);
+        if self.gathered.packs.len() >= COMMIT_AFTER { self.commit() } else { Ok(()) }
     }
 }

@@ -1,6 +1,7 @@
 //! One test binary: no forgotten file.
 
 mod check;
+mod follow;
 mod forget;
 mod protect;
 mod start_over;

@@ -1,0 +1,279 @@
+//! Following changes: a point is made of what somebody says has changed since the newest one, without looking at the rest.
+//!
+//! Pass after pass, pages that were written are read and stored; a later pass covers an earlier one. Then a point is made of
+//! all passes together. What of it is true rests on whoever says what changed.
+//!
+//! Never knows: how changes are noticed, or what makes a disk hold still.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use backstay_env::volume::Volume;
+use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
+use backstay_format::units::{DiskNo, PAGE_SIZE, PageNo, PointNo, Timestamp};
+use backstay_store::ingest::{Buffers, Scanned, Scanner};
+use backstay_timeline::extent::{Extent, overlay};
+use backstay_timeline::run::RunBuilder;
+
+use super::base::Base;
+use super::compare::{Page, runs};
+use super::cut::{Cutting, Findings, Note};
+use super::making::{Making, Published};
+use super::scan::SEGMENT;
+use super::segment::{Segment, View};
+use super::{Boundary, Counters, Made, Progress};
+use crate::rows::{Point, find_machine, newest_boundary};
+use crate::{Vault, VaultError};
+
+/// Pieces of a segment: more would make its note long.
+const PIECES: usize = 256;
+
+/// Pages of a disk that may have changed.
+pub struct Changed<'a> {
+    /// Which disk, as an index of [`Boundary::disks`].
+    pub disk: usize,
+    /// Read now.
+    pub volume: &'a dyn Volume,
+    /// The pages, in order, not touching.
+    pub pages: Vec<Range<u64>>,
+    /// Byte ranges, in order, that are left out by choice.
+    pub excluded: Vec<Range<u64>>,
+}
+
+/// What a point is to say of itself.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The moment it shows.
+    pub time: Timestamp,
+    /// Whether the disks held still at that moment.
+    pub consistency: Consistency,
+    /// For people.
+    pub note: String,
+    /// For each disk, what choices left out.
+    pub exclusions: Vec<Vec<Exclusion>>,
+}
+
+/// A point in the making, of a machine whose changes are followed.
+pub struct Following<'v> {
+    making: Making<'v>,
+    disks: Vec<DiskAt>,
+    started: Timestamp,
+    progress: Progress,
+    /// What all passes found, in order.
+    extents: Vec<Extent>,
+}
+
+impl Vault {
+    /// Where the newest span of a machine ends, and its disks at the newest point; `None` for a machine that has neither.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn boundary(&self, machine: &str) -> Result<Option<Boundary>, VaultError> {
+        let view = self.ledger.refresh()?;
+        let Some(machine) = find_machine(&view, machine)? else { return Ok(None) };
+        let number = newest_boundary(&view, machine.id)?;
+        match self.point_at(&machine, None) {
+            Ok(point) => Ok(Some(Boundary { machine, number, disks: point.row.disks })),
+            Err(VaultError::NoPoint(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a point of a machine that goes on from a boundary: that of the last [`Vault::catch_up`] or point.
+    ///
+    /// # Errors
+    /// [`VaultError::Overtaken`]: that is not where the machine's newest span ends any more.
+    pub fn follow(&self, from: &Boundary) -> Result<Following<'_>, VaultError> {
+        let view = self.ledger.refresh()?;
+        self.table.refresh()?;
+        let name = &from.machine.row.name;
+        let Some(machine) = find_machine(&view, name)? else { return Err(VaultError::Overtaken) };
+        if machine.id != from.machine.id || newest_boundary(&view, machine.id)? != from.number {
+            return Err(VaultError::Overtaken);
+        }
+        let numbers: Vec<DiskNo> = from.disks.iter().map(|d| d.disk).collect();
+        let base = Base::known(machine, from.number);
+        Ok(Following {
+            making: Making::new(self, name, base, numbers),
+            disks: from.disks.clone(),
+            started: self.seams.clock.now(),
+            progress: Progress::default(),
+            extents: Vec::new(),
+        })
+    }
+}
+
+impl Following<'_> {
+    /// Reads pages and stores them. Each page is as some read of it during the call returned it. A disk that has grown or shrunk
+    /// cannot be followed: that is for a [`Vault::catch_up`].
+    ///
+    /// # Errors
+    /// [`VaultError::Source`], [`VaultError::Home`], [`VaultError::Cancelled`]: this point cannot be made any more; another can,
+    /// of the same changes.
+    pub fn pass(&mut self, changed: &[Changed<'_>], cancel: &AtomicBool) -> Result<(), VaultError> {
+        let mut order: Vec<&Changed<'_>> = changed.iter().collect();
+        order.sort_by_key(|c| self.disks[c.disk].disk);
+        let segments: Vec<_> = order.iter().enumerate().flat_map(|(index, c)| segments(index, &c.pages)).collect();
+        let scanner = PassScanner {
+            changed: &order,
+            disks: &self.disks,
+            segments: &segments,
+            cancel,
+            cutting: Cutting::new(self.making.vault),
+            buffers: Buffers::new(SEGMENT as usize * PAGE_SIZE),
+            progress: &self.progress,
+        };
+        let mut found = Vec::new();
+        let mut out = |extent| backstay_timeline::extent::push(&mut found, extent);
+        self.making.pass(&scanner, segments.len(), &self.progress, &mut out)?;
+        self.extents = overlay(&found, &self.extents);
+        Ok(())
+    }
+
+    /// What passes did so far.
+    pub fn counters(&self) -> Counters {
+        self.progress.counters()
+    }
+
+    /// How many extents passes found: what this point holds in memory, some fifty bytes each.
+    pub fn extents(&self) -> usize {
+        self.extents.len()
+    }
+
+    /// The number that a point published now gets, if nobody else is quicker.
+    pub fn next(&self) -> Option<PointNo> {
+        self.making.base.machine.as_ref().map(|m| m.row.next_point)
+    }
+
+    /// Makes the point. On `Ok` it survives a power loss.
+    ///
+    /// # Errors
+    /// [`VaultError::Overtaken`] when others made a point of the machine, or took what this one refers to; [`VaultError::Home`].
+    /// Another point can be made of the same changes.
+    pub fn publish(self, told: Told) -> Result<Made, VaultError> {
+        let Following { making, mut disks, started, progress, extents } = self;
+        for (disk, exclusions) in disks.iter_mut().zip(told.exclusions) {
+            disk.exclusions = exclusions;
+        }
+        disks.iter_mut().for_each(|disk| disk.stamp.clear());
+        disks.sort_by_key(|d| d.disk);
+        let row = |stored| {
+            let counters = progress.counters();
+            Some(PointRow {
+                time: told.time,
+                started,
+                committed: told.time,
+                consistency: told.consistency,
+                note: told.note,
+                disks,
+                read: counters.read,
+                changed: counters.changed_pages,
+                stored,
+            })
+        };
+        let (Published { machine, number }, row) = making.publish(run_of(extents), &progress, row)?;
+        let row = row.expect("a row was given");
+        Ok(Made { machine, point: Point { number, row }, started_over: false })
+    }
+
+    /// As [`Following::publish`], but makes no point: what passes found so far is in the timeline, for the next one to go on from.
+    /// For when it gets too much to hold in memory.
+    ///
+    /// # Errors
+    /// As [`Following::publish`].
+    pub fn set_down(self) -> Result<Boundary, VaultError> {
+        let Following { making, disks, progress, extents, .. } = self;
+        let (Published { machine, number }, _) = making.publish(run_of(extents), &progress, |_| None)?;
+        Ok(Boundary { machine, number, disks })
+    }
+}
+
+impl Made {
+    /// Where the point's span ends: for the next one to go on from.
+    pub fn boundary(&self) -> Boundary {
+        Boundary { machine: self.machine.clone(), number: self.point.number, disks: self.point.row.disks.clone() }
+    }
+}
+
+fn run_of(extents: Vec<Extent>) -> RunBuilder {
+    let mut run = RunBuilder::default();
+    extents.into_iter().for_each(|extent| run.push(extent));
+    run
+}
+
+/// Pieces of one disk that are read together.
+struct PassSegment {
+    changed: usize,
+    pieces: Vec<Range<u64>>,
+}
+
+fn segments(changed: usize, pages: &[Range<u64>]) -> Vec<PassSegment> {
+    let mut segments = Vec::new();
+    let (mut pieces, mut room) = (Vec::new(), SEGMENT);
+    for range in pages {
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + room);
+            pieces.push(at..end);
+            room -= end - at;
+            at = end;
+            if room == 0 || pieces.len() == PIECES {
+                segments.push(PassSegment { changed, pieces: std::mem::take(&mut pieces) });
+                room = SEGMENT;
+            }
+        }
+    }
+    if !pieces.is_empty() {
+        segments.push(PassSegment { changed, pieces });
+    }
+    segments
+}
+
+struct PassScanner<'a> {
+    changed: &'a [&'a Changed<'a>],
+    disks: &'a [DiskAt],
+    segments: &'a [PassSegment],
+    cancel: &'a AtomicBool,
+    cutting: Cutting,
+    buffers: Buffers,
+    progress: &'a Progress,
+}
+
+impl Scanner for PassScanner<'_> {
+    type Note = Note;
+    type Error = VaultError;
+
+    fn scan(&self, number: usize) -> Result<Scanned<Note>, VaultError> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(VaultError::Cancelled);
+        }
+        let PassSegment { changed, pieces } = &self.segments[number];
+        let changed = self.changed[*changed];
+        let at = &self.disks[changed.disk];
+        let whole: Vec<Range<u64>> = std::iter::once(0..changed.volume.size()).collect();
+        let view = View { volume: changed.volume, used: &whole, excluded: &changed.excluded };
+        let (segment, counts) = Segment::read(&view, pieces, &self.buffers)
+            .map_err(|source| VaultError::Source { name: at.name.clone(), source })?;
+        self.progress.looked_at(counts.used, counts.read);
+        let Segment { bytes, state } = segment;
+        let mut found = Findings::default();
+        let mut offset = 0;
+        for piece in pieces {
+            let pages = offset..offset + (piece.end - piece.start) as usize;
+            offset = pages.end;
+            self.say(&mut found, (at.disk, piece.start), &bytes, (pages.start, &state[pages]));
+        }
+        Ok(found.of(bytes))
+    }
+}
+
+impl PassScanner<'_> {
+    /// Says what a piece holds, which begins at a page of a disk and at a page of the buffer.
+    fn say(&self, found: &mut Findings, (disk, first): (DiskNo, u64), bytes: &[u8], (at, state): (usize, &[Page])) {
+        let nothing = vec![false; state.len()];
+        for (run, content) in runs(state, &nothing) {
+            let page = PageNo(first + run.start as u64);
+            self.cutting.say(found, (disk, page), bytes, (at + run.start..at + run.end, content));
+        }
+    }
+}

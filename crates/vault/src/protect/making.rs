@@ -1,0 +1,121 @@
+//! A span in the making: what passes over the sources gather, until it is published as one entry of the ledger.
+//!
+//! Never knows: which pages a pass looks at, or why.
+
+use std::sync::PoisonError;
+
+use backstay_format::rows::{PointRow, RowKey, SpanId};
+use backstay_format::units::{DiskNo, PointNo};
+use backstay_store::ingest::{Ingest, IngestError, NewPack, Scanner};
+use backstay_timeline::extent::Extent;
+use backstay_timeline::run::RunBuilder;
+
+use super::base::Base;
+use super::cut::Note;
+use super::progress::Progress;
+use super::sink::{Gathered, ProtectSink};
+use crate::rows::{Machine, delete, set};
+use crate::spans::{PutRun, put_run};
+use crate::{Vault, VaultError};
+
+/// A span in the making. Dropped, it leaves behind what a crash would.
+pub(super) struct Making<'v> {
+    pub(super) vault: &'v Vault,
+    name: String,
+    pub(super) base: Base,
+    pub(super) disks: Vec<DiskNo>,
+    ingest: Ingest,
+    gathered: Gathered,
+}
+
+/// A span that was published.
+pub(super) struct Published {
+    pub(super) machine: Machine,
+    pub(super) number: PointNo,
+}
+
+impl<'v> Making<'v> {
+    /// A span of machine `name` from where `base` ends, of disks with these numbers.
+    pub(super) fn new(vault: &'v Vault, name: &str, base: Base, disks: Vec<DiskNo>) -> Self {
+        let (ingest, gathered) = (vault.new_ingest(), Gathered::default());
+        Making { vault, name: name.to_owned(), base, disks, ingest, gathered }
+    }
+
+    /// One pass. The extents it finds go to `out`, in order.
+    ///
+    /// # Errors
+    /// What is durable was committed if possible, for another capture to find; this one cannot go on.
+    pub(super) fn pass(
+        &mut self,
+        scanner: &impl Scanner<Note = Note, Error = VaultError>,
+        segments: usize,
+        progress: &Progress,
+        out: &mut dyn FnMut(Extent),
+    ) -> Result<(), VaultError> {
+        let vault = self.vault;
+        let mut index = vault.index.lock().unwrap_or_else(PoisonError::into_inner);
+        index.update(&vault.ledger.view(), &vault.packs)?;
+        let mut sink = ProtectSink { vault, index: &mut index, progress, gathered: &mut self.gathered, out };
+        let outcome = self.ingest.run(scanner, segments, &mut sink).map_err(|e| match e {
+            IngestError::Caller(error) => error,
+            IngestError::Home(error) => error.into(),
+        });
+        if outcome.is_err() {
+            sink.give_up();
+        }
+        outcome
+    }
+
+    /// Puts the run into the last pack and commits everything in one entry. `row` makes the point's row, told how many bytes were
+    /// stored; without one the span leads to a number that is no point.
+    ///
+    /// # Errors
+    /// [`VaultError::Overtaken`] when others made a point of the machine, or took what this one refers to.
+    pub(super) fn publish(
+        mut self,
+        run: RunBuilder,
+        progress: &Progress,
+        row: impl FnOnce(u64) -> Option<PointRow>,
+    ) -> Result<(Published, Option<PointRow>), VaultError> {
+        let run = put_run(&mut self.ingest, run, 0);
+        let last = self.ingest.finish()?;
+        last.iter().for_each(|pack| progress.stored(pack.row.len));
+        self.gathered.packs.extend(last);
+        let row = row(progress.counters().stored);
+        let committed = self.commit(&run, row);
+        let mut index = self.vault.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if committed.is_err() {
+            index.distrust();
+        }
+        let (published, row, seq) = committed?;
+        self.gathered.packs.iter().try_for_each(|pack: &NewPack| index.add(pack))?;
+        index.committed(seq);
+        index.settle()?;
+        Ok((published, row))
+    }
+
+    /// Keys first, then one entry with everything else.
+    fn commit(&self, run: &PutRun, row: Option<PointRow>) -> Result<(Published, Option<PointRow>, u64), VaultError> {
+        let (vault, gathered) = (self.vault, &self.gathered);
+        vault.commit_keys("protect", &gathered.packs)?;
+        let mut published = None;
+        let now = vault.seams.clock.now();
+        let row = row.map(|row| PointRow { committed: now, ..row });
+        let view = vault.ledger.commit(("protect", now), |view| {
+            gathered.referred.check(view)?;
+            let mut machine = self.base.continued(vault, view, &self.name, &self.disks)?;
+            let number = machine.row.next_point;
+            machine.row.next_point = PointNo(number.0 + 1);
+            let mut changes = Vault::pack_changes(view, &gathered.packs)?;
+            changes.extend(run.changes(SpanId { machine: machine.id, to: number, from: self.base.from }));
+            changes.extend(gathered.drafts.iter().map(|pack| delete(RowKey::Suspect(*pack))));
+            changes.extend(row.as_ref().map(|row| set(RowKey::Point(machine.id, number), row.encode())));
+            changes.push(set(RowKey::Machine(machine.id), machine.row.encode()));
+            changes.push(set(RowKey::Name(self.name.clone()), machine.id.0.to_vec()));
+            published = Some(Published { machine, number });
+            Ok::<_, VaultError>(changes)
+        })?;
+        let published = published.expect("a commit that succeeded was decided on");
+        Ok((published, row, view.seq()))
+    }
+}

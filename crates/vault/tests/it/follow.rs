@@ -1,0 +1,159 @@
+//! Points made of what is said to have changed, without looking at the rest.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+
+use backstay_format::rows::Consistency;
+use backstay_format::units::Timestamp;
+use backstay_vault::protect::{Boundary, Capture, Changed, Following, Progress, Source, Told, Verdict};
+use backstay_vault::{Vault, VaultError};
+
+use crate::world::{World, noise, protect, read};
+
+const PAGE: usize = 4096;
+
+fn told() -> Told {
+    Told {
+        time: Timestamp(1_000_000),
+        consistency: Consistency::Still,
+        note: "followed".into(),
+        exclusions: Vec::new(),
+    }
+}
+
+fn pass(following: &mut Following<'_>, disk: &Vec<u8>, pages: &[Range<u64>]) {
+    let changed = Changed { disk: 0, volume: disk, pages: pages.to_vec(), excluded: Vec::new() };
+    following.pass(&[changed], &AtomicBool::new(false)).unwrap();
+}
+
+fn catch_up(vault: &Vault, disk: &Vec<u8>) -> Boundary {
+    let verdict = || Verdict { consistency: Consistency::Fuzzy, stamps: Vec::new() };
+    let source = Source {
+        name: "sda".into(),
+        origin: "memory".into(),
+        volume: disk,
+        used: std::iter::once(0..disk.len() as u64).collect(),
+        excluded: Vec::new(),
+        exclusions: Vec::new(),
+    };
+    let (cancel, progress) = (AtomicBool::new(false), Progress::default());
+    let capture = Capture {
+        machine: "alpha",
+        sources: vec![source],
+        note: String::new(),
+        verdict: &verdict,
+        cancel: &cancel,
+        progress: &progress,
+    };
+    vault.catch_up(&capture).unwrap()
+}
+
+/// Overwrites some pages and says which, in order.
+fn scribble(disk: &mut [u8], seed: u64) -> Vec<Range<u64>> {
+    let pages = disk.len().div_ceil(PAGE) as u64;
+    let mut written = std::collections::BTreeSet::new();
+    for step in 0..12 {
+        let page = noise(8, seed * 100 + step).iter().fold(0u64, |n, b| n * 251 + u64::from(*b)) % pages;
+        for page in page..(page + 1 + step % 3).min(pages) {
+            let bytes = page as usize * PAGE..(page as usize * PAGE + PAGE).min(disk.len());
+            let len = bytes.len();
+            match (seed + step) % 5 {
+                0 => disk[bytes].fill(0),
+                _ => disk[bytes].copy_from_slice(&noise(len, seed * 1000 + step)),
+            }
+            written.insert(page);
+        }
+    }
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for page in written {
+        match ranges.last_mut() {
+            Some(last) if last.end == page => last.end += 1,
+            _ => ranges.push(page..page + 1),
+        }
+    }
+    ranges
+}
+
+#[test]
+fn passes_cover_each_other_and_rescans_and_become_points() {
+    let world = World::new();
+    let vault = world.open();
+    let mut disk = noise((9 << 20) - 700, 1);
+    let mut states = BTreeMap::new();
+    let mut boundary = catch_up(&vault, &disk);
+    assert!(matches!(vault.point_at(&boundary.machine, None), Err(VaultError::NoPoint(_))));
+    for round in 1..40u64 {
+        let mut following = vault.follow(&boundary).unwrap();
+        for step in 0..round % 4 {
+            let pages = scribble(&mut disk, round * 10 + step);
+            pass(&mut following, &disk, &pages);
+        }
+        assert!(following.counters().changed_pages <= round % 4 * 36);
+        boundary = match round % 7 {
+            0 => following.set_down().unwrap(),
+            _ => {
+                let made = following.publish(told()).unwrap();
+                assert_eq!(read(&vault, made.point.number), disk);
+                states.insert(made.point.number.0, disk.clone());
+                vault.settle(made.machine.id).unwrap();
+                made.boundary()
+            }
+        };
+        if round % 11 == 0 {
+            scribble(&mut disk, round * 10 + 9);
+            boundary = catch_up(&vault, &disk);
+        }
+    }
+    // A rescan of what was followed finds nothing to change.
+    let made = protect(&vault, &disk);
+    assert_eq!((made.point.row.changed, made.point.row.read), (0, disk.len() as u64));
+    states.insert(made.point.number.0, disk.clone());
+    world.witnessed(&states);
+    let vault = world.open();
+    vault.reclaim(&vault.plan_reclaim().unwrap(), &|| false).unwrap();
+    let findings = vault.check(true, &mut |_, _| {}).unwrap();
+    assert!(findings.defects.is_empty() && findings.losses.is_empty());
+    world.witnessed(&states);
+}
+
+#[test]
+fn a_machine_that_others_made_a_point_of_is_not_followed_further() {
+    let world = World::new();
+    let vault = world.open();
+    let mut disk = noise(5 << 20, 3);
+    let boundary = protect(&vault, &disk).boundary();
+    assert_eq!(vault.boundary("alpha").unwrap(), Some(boundary.clone()));
+    assert_eq!(vault.boundary("beta").unwrap(), None);
+    let mut following = vault.follow(&boundary).unwrap();
+    let pages = scribble(&mut disk, 1);
+    pass(&mut following, &disk, &pages);
+    let others = protect(&world.open(), &disk);
+    assert!(matches!(following.publish(told()), Err(VaultError::Overtaken)));
+    assert!(matches!(vault.follow(&boundary), Err(VaultError::Overtaken)));
+    // The same changes can be followed from there.
+    let mut following = vault.follow(&others.boundary()).unwrap();
+    pass(&mut following, &disk, &pages);
+    let made = following.publish(told()).unwrap();
+    assert_eq!(read(&vault, made.point.number), disk);
+    assert_eq!(made.point.row.note, "followed");
+}
+
+#[test]
+fn what_is_left_out_by_choice_is_not_stored() {
+    let world = World::new();
+    let vault = world.open();
+    let mut disk = vec![0; 4 << 20];
+    let boundary = protect(&vault, &disk).boundary();
+    disk[1 << 20..2 << 20].copy_from_slice(&noise(1 << 20, 5));
+    let mut following = vault.follow(&boundary).unwrap();
+    let excluded = std::iter::once((1 << 20) + 10..(2 << 20) - PAGE as u64).collect();
+    let pages = std::iter::once(256..512).collect();
+    following.pass(&[Changed { disk: 0, volume: &disk, pages, excluded }], &AtomicBool::new(false)).unwrap();
+    let made = following.publish(told()).unwrap();
+    let mut expected = vec![0; 4 << 20];
+    expected[1 << 20..(1 << 20) + PAGE].copy_from_slice(&disk[1 << 20..(1 << 20) + PAGE]);
+    expected[(2 << 20) - PAGE..2 << 20].copy_from_slice(&disk[(2 << 20) - PAGE..2 << 20]);
+    assert!(read(&vault, made.point.number) == expected);
+    assert_eq!(made.point.row.changed, 2);
+}
