@@ -1,0 +1,11 @@
+//! Freezing real file systems on loop devices: what holds still, what breaks a freeze, and that nothing stays frozen
+//! whatever dies. Needs root. Only file systems that the tests made are ever frozen.
+//!
+//! Never knows: private parts of the room.
+
+mod death;
+mod kinds;
+mod others;
+mod role;
+mod stacks;
+mod world;
