@@ -11,6 +11,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let Some(node) = nodes.pop() else { break };
         let _known = tree.metadata(node);
         let _read = tree.read(node, 0, &mut buf);
+        let _own = tree.own_content(node);
         let _target = tree.link_target(node);
         nodes.extend(tree.entries(node).unwrap_or_default().into_iter().take(16).map(|e| e.node));
     }

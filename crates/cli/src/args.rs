@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use backstay_format::names::is_vault_name;
 use clap::{Args, Parser, Subcommand};
 
+use crate::exclude::Exclude;
+
 /// Keeps disks recoverable at any moment: deduplicated, compressed, encrypted, and every byte checked when it comes back.
 #[derive(Debug, Parser)]
 #[command(name = "backstay", version, propagate_version = true, max_term_width = 100)]
@@ -163,6 +165,16 @@ pub(crate) struct Protect {
     /// Read everything, also what no file system uses.
     #[arg(long)]
     pub all_blocks: bool,
+    /// Leave out the content of a file, of a folder with all below it, or of a kind of file; may be given again.
+    ///
+    /// PATH counts from the top of the file system it lies in: `/var/cache`, `/home/*/Downloads`, `/var/log/**`. Without a slash it
+    /// is a name wherever it occurs: `*.iso`, `pagefile.sys`. It is looked for in all file systems of all disks, unless
+    /// written DISK:PATH or DISK:PARTITION:PATH. It is looked up anew for each point.
+    ///
+    /// Names, sizes and other metadata are kept, and so is what a file or snapshot that is not left out uses too. The point says
+    /// what it lacks; after a restore these files read as zeros or not at all.
+    #[arg(long, value_name = "PATH")]
+    pub exclude: Vec<Exclude>,
     /// A note to keep with the points.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub note: String,

@@ -4,7 +4,9 @@
 
 mod args;
 mod cmd;
+mod exclude;
 mod failure;
+mod kept;
 mod moment;
 mod output;
 mod progress;

@@ -44,10 +44,30 @@ impl Meter {
             bar.set_position(done);
             return;
         }
+        self.line(|| format!("{}: {} of {}", self.what, size(done), size(total)));
+    }
+
+    /// A plain line, if the last one is some time ago.
+    fn line(&self, text: impl FnOnce() -> String) {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if Instant::now().saturating_duration_since(*last) >= PLAIN {
             *last = Instant::now();
-            note!("{}: {} of {}", self.what, size(done), size(total));
+            note!("{}", text());
+        }
+    }
+}
+
+impl Meter {
+    /// As [`Meter::show`], where nobody knows how much there is: so many files and bytes are done.
+    pub(crate) fn so_far(&self, files: u64, bytes: u64) {
+        let text = format!("{}: {files} files, {} so far", self.what, size(bytes));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid"));
+                bar.set_message(text);
+                bar.tick();
+            }
+            None => self.line(|| text),
         }
     }
 }

@@ -5,13 +5,16 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use backstay_env::real::disk::{self, Disk, Identity};
-use backstay_env::volume::{Volume as _, VolumeMut as _};
+use backstay_env::volume::{Volume, VolumeMut as _};
 use backstay_format::rows::Consistency;
-use backstay_items::disk::allocated;
+use backstay_items::disk::{DiskAllocation, allocated};
 use backstay_vault::protect::{Source, Verdict};
 
+use crate::exclude::{self, Exclude, Resolved};
 use crate::failure::Failure;
 
 /// A file changed this recently may change again without its times telling: file times come from a clock that ticks at least
@@ -24,7 +27,7 @@ const RACY_COARSE: i128 = 4_000_000_000;
 pub(crate) struct OpenSource {
     path: PathBuf,
     name: String,
-    disk: Disk,
+    disk: Arc<Disk>,
     before: Option<Identity>,
     /// Any later change of the file will show in its times.
     settled: bool,
@@ -59,21 +62,32 @@ impl OpenSource {
         let disk = disk::open(path)?;
         let mounted = disk::is_mounted(path)?;
         let (before, settled) = identity_before(&disk);
-        Ok(OpenSource { path: path.to_owned(), name: name_of(path), disk, before, settled, mounted })
+        Ok(OpenSource { path: path.to_owned(), name: name_of(path), disk: Arc::new(disk), before, settled, mounted })
     }
 
-    /// As the vault wants it. `all`: everything counts as used.
-    pub(crate) fn source(&self, all: bool) -> Source<'_> {
+    /// The name of its disk.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As the vault wants it, and what the choices came to. `all`: everything counts as used.
+    pub(crate) fn source(&self, all: bool, choices: &[Exclude], stop: &AtomicBool) -> (Source<'_>, Resolved) {
         let whole = || std::iter::once(0..self.disk.size()).collect::<Vec<Range<u64>>>();
-        let used = if all { whole() } else { allocated(&self.disk).used.iter().collect() };
-        Source {
+        let on_it = match all && choices.is_empty() {
+            true => DiskAllocation::default(), // nobody asks
+            false => allocated(&*self.disk),
+        };
+        let volume: Arc<dyn Volume> = self.disk.clone();
+        let resolved = exclude::resolve(choices, (&self.name, &volume), &on_it.parts, stop);
+        let source = Source {
             name: self.name.clone(),
             origin: self.path.display().to_string(),
-            volume: &self.disk,
-            used,
-            excluded: Vec::new(),
-            exclusions: Vec::new(),
-        }
+            volume: &*self.disk,
+            used: if all { whole() } else { on_it.used.iter().collect() },
+            excluded: resolved.found.ranges.iter().collect(),
+            exclusions: resolved.exclusions.clone(),
+        };
+        (source, resolved)
     }
 
     fn verdict(&self) -> (Consistency, Vec<u8>) {

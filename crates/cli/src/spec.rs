@@ -2,6 +2,7 @@
 //!
 //! Never knows: whether they exist.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use backstay_env::volume::{Slice, Volume};
@@ -70,28 +71,36 @@ pub(crate) fn disks(vault: &Vault, found: &Found) -> Result<Vec<Arc<PointDisk>>,
     Ok(disks.into_iter().map(Arc::new).collect())
 }
 
+/// The one disk that is meant.
+pub(crate) fn disk(vault: &Vault, found: &Found) -> Result<Arc<PointDisk>, Failure> {
+    Ok(Arc::new(vault.disk(&found.machine, &found.point, found.spec.disk.as_deref())?))
+}
+
 /// The one disk or partition that is meant.
 pub(crate) fn volume(vault: &Vault, found: &Found) -> Result<Arc<dyn Volume>, Failure> {
-    let disk = Arc::new(vault.disk(&found.machine, &found.point, found.spec.disk.as_deref())?);
+    let disk = disk(vault, found)?;
     match found.spec.partition {
         None => Ok(disk),
-        Some(number) => partition(disk, number),
+        Some(number) => {
+            let place = partition(&disk, number)?;
+            let slice = Slice::new(disk, place.start, place.end - place.start);
+            let slice = slice.map_err(|e| Failure::new(format!("partition {number} cannot be used: {e}")))?;
+            Ok(Arc::new(slice))
+        }
     }
 }
 
-/// A partition of a disk.
-pub(crate) fn partition(disk: Arc<PointDisk>, number: u32) -> Result<Arc<dyn Volume>, Failure> {
+/// Where a partition of a disk is.
+pub(crate) fn partition(disk: &PointDisk, number: u32) -> Result<Range<u64>, Failure> {
     let name = disk.info().name.clone();
-    let table = partitions(&*disk).map_err(|e| Failure::new(format!("disk {name}: {}", sentence(&e))))?;
+    let table = partitions(disk).map_err(|e| Failure::new(format!("disk {name}: {}", sentence(&e))))?;
     let Some(part) = table.partitions.iter().find(|p| p.index == number) else {
         let why = if table.kind == TableKind::None { ": it has no partition table" } else { "" };
         return Err(Failure::usage(format!(
             "disk {name} has no partition {number}{why}; `backstay show` lists what it has"
         )));
     };
-    let slice = Slice::new(disk, part.start, part.len);
-    let slice = slice.map_err(|e| Failure::new(format!("partition {number} of {name} cannot be used: {e}")))?;
-    Ok(Arc::new(slice))
+    Ok(part.start..part.end())
 }
 
 #[cfg(test)]

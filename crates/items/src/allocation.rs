@@ -45,6 +45,19 @@ impl Ranges {
         range.is_empty() || after.checked_sub(1).is_some_and(|i| holds(&self.0[i]))
     }
 
+    /// The parts of `range` that no range touches.
+    pub fn gaps_in(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let first = self.0.partition_point(|r| r.end <= range.start);
+        let (mut at, mut gaps) = (range.start, Vec::new());
+        for taken in self.0[first..].iter().take_while(|r| r.start < range.end) {
+            gaps.push(at..taken.start.max(at));
+            at = taken.end;
+        }
+        gaps.push(at..range.end.max(at));
+        gaps.retain(|gap| !gap.is_empty());
+        gaps
+    }
+
     /// Sorts and joins ranges in any order.
     pub fn from_unsorted(mut ranges: Vec<Range<u64>>) -> Self {
         ranges.sort_by_key(|r| r.start);
@@ -92,5 +105,20 @@ impl Allocation {
             }
             Err(why) => Allocation::everything(kind, size, Some(why.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_what_no_range_touches() {
+        let taken = Ranges::from_unsorted(vec![10..20, 30..40]);
+        assert_eq!(taken.gaps_in(&(0..50)), [0..10, 20..30, 40..50]);
+        assert_eq!(taken.gaps_in(&(15..35)), [20..30]);
+        assert_eq!(taken.gaps_in(&(10..20)), []);
+        assert_eq!(taken.gaps_in(&(20..30)), [20..30]);
+        assert_eq!(Ranges::new().gaps_in(&(3..4)), [3..4]);
     }
 }

@@ -77,10 +77,14 @@ impl<V: Volume> Volume for CachedVolume<V> {
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
-            let block = self.block(at / BLOCK)?;
             let from = (at % BLOCK) as usize;
-            let n = (block.len() - from).min(buf.len() - done);
-            buf[done..done + n].copy_from_slice(&block[from..from + n]);
+            let n = (BLOCK as usize - from).min(buf.len() - done);
+            let part = &mut buf[done..done + n];
+            match self.block(at / BLOCK) {
+                Ok(block) => part.copy_from_slice(&block[from..from + n]),
+                // Something else in the block cannot be read, perhaps.
+                Err(_) => self.inner.read_at(at, part)?,
+            }
             done += n;
         }
         Ok(())

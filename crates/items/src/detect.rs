@@ -86,7 +86,16 @@ pub fn detect(volume: &dyn Volume) -> Result<Kind, TreeError> {
 /// [`TreeError::Unsupported`] for what is no file system, or one of a kind that this reader does not know; else as
 /// the file system's own reader.
 pub fn open(volume: Arc<dyn Volume>) -> Result<Box<dyn FileTree>, TreeError> {
-    match detect(&*volume)? {
+    let kind = detect(&*volume)?;
+    open_as(kind, volume)
+}
+
+/// As [`open`], with what [`detect`] said of the volume.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_as(kind: Kind, volume: Arc<dyn Volume>) -> Result<Box<dyn FileTree>, TreeError> {
+    match kind {
         Kind::Ext(_) => ext4::open(volume),
         Kind::Xfs => Ok(Box::new(xfs::Xfs::open(volume)?)),
         Kind::Btrfs => Ok(Box::new(btrfs::Btrfs::open(volume)?)),

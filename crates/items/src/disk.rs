@@ -14,7 +14,7 @@ use backstay_env::volume::{Slice, Volume};
 use std::ops::Range;
 
 /// What is in use on a disk, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskAllocation {
     /// The ranges in use, from the start of the disk.
     pub used: Ranges,

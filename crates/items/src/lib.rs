@@ -12,6 +12,7 @@ mod bytes;
 mod cache;
 pub mod detect;
 pub mod disk;
+pub mod exclude;
 pub mod ext4;
 mod names;
 pub mod ntfs;

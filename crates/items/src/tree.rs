@@ -131,6 +131,17 @@ pub trait FileTree: Send + Sync {
     /// [`TreeError`].
     fn read(&self, file: NodeId, offset: u64, buf: &mut [u8]) -> Result<usize, TreeError>;
 
+    /// Where on the volume a file's content lies, in bytes and in no promised order, as far as the volume holds nothing else
+    /// there: not what is kept inside metadata, and not what another file or a snapshot shares. Each copy counts where
+    /// the file system keeps several. A reader that cannot tell says nothing.
+    ///
+    /// # Errors
+    /// [`TreeError`].
+    fn own_content(&self, file: NodeId) -> Result<Vec<std::ops::Range<u64>>, TreeError> {
+        let _ = file;
+        Ok(Vec::new())
+    }
+
     /// The target of a symbolic link, as stored.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use backstay_env::real::disk;
 use backstay_format::units::{DiskNo, PageNo, pages_in};
+use backstay_items::allocation::Ranges;
+use backstay_timeline::extent::Content;
 use backstay_vault::Vault;
 use backstay_vault::rows::Point;
 
@@ -36,15 +38,15 @@ pub(super) fn changes_to(vault: &Vault, found: &Found, target: &Path) -> Result<
         Err(error) if error.is_damage() => return Ok(None),
         other => other?,
     };
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    for extent in extents {
-        let range = extent.page.offset()..PageNo(extent.end().0).offset();
-        match ranges.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => ranges.push(range),
-        }
-    }
-    Ok(Some(ranges))
+    // What the point leaves out by choice the file may still have; restored it is zeros.
+    let disk = vault.disk(&found.machine, &found.point, found.spec.disk.as_deref())?;
+    let left_out = match disk.info().excluded {
+        0 => Vec::new(),
+        _ => disk.extents(0..pages)?,
+    };
+    let left_out = left_out.into_iter().filter(|extent| extent.content == Content::Excluded);
+    let ranges = extents.into_iter().chain(left_out).map(|e| e.page.offset()..PageNo(e.end().0).offset());
+    Ok(Some(Ranges::from_unsorted(ranges.collect()).iter().collect()))
 }
 
 /// The number of the disk that is restored; `None` for a partition, whose pages lie elsewhere in a file.

@@ -80,6 +80,8 @@ fn point_json(point: &Point) -> Value {
             "sector_bytes": d.sector,
             "unreadable_pages": d.unreadable,
             "absent_pages": d.absent,
+            "excluded_pages": d.excluded,
+            "excluded": d.exclusions.iter().map(|e| json!({ "rule": e.rule, "bytes": e.bytes })).collect::<Vec<_>>(),
         })
     };
     json!({
@@ -130,5 +132,11 @@ pub(super) fn show(common: &Common, vault: &Vault, at: &At) -> Result<(), Failur
     if !row.note.is_empty() {
         say!("note     {}", row.note)?;
     }
-    output::table(&["DISK", "PART", "SIZE", "USED", "WHAT"], rows, "no disks")
+    output::table(&["DISK", "PART", "SIZE", "USED", "WHAT"], rows, "no disks")?;
+    for disk in &row.disks {
+        for exclusion in &disk.exclusions {
+            say!("excluded from {}: {} by {}", disk.name, size(exclusion.bytes), exclusion.rule)?;
+        }
+    }
+    Ok(())
 }

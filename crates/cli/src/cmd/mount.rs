@@ -2,6 +2,7 @@
 //!
 //! Never knows: FUSE.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +19,7 @@ use crate::args::{At, Common};
 use crate::failure::{Failure, sentence};
 use crate::output::{self, say};
 use crate::stop::Stop;
-use crate::{moment, spec};
+use crate::{kept, moment, spec};
 
 pub(super) fn run(common: &Common, vault: &Vault, at: &At, dir: &Path, allow_other: bool) -> Result<(), Failure> {
     let found = spec::find(vault, at)?;
@@ -53,17 +54,20 @@ fn shown(disk: Arc<PointDisk>) -> Disk {
 fn parts(disk: &Arc<PointDisk>) -> Result<Vec<Part>, String> {
     let table = partitions(&**disk).map_err(|e| sentence(&e))?;
     if table.partitions.is_empty() {
-        let whole: Arc<dyn Volume> = disk.clone();
-        return Ok(vec![Part { name: "files".into(), volume: None, open: opener(whole) }]);
+        return Ok(vec![Part { name: "files".into(), volume: None, open: opener(disk, None) }]);
     }
     let part = |p: &backstay_items::partition::Partition| {
         let slice = Slice::new(disk.clone(), p.start, p.len).map_err(|e| e.to_string())?;
         let slice: Arc<dyn Volume> = Arc::new(slice);
-        Ok(Part { name: format!("p{}", p.index), volume: Some(slice.clone()), open: opener(slice) })
+        Ok(Part { name: format!("p{}", p.index), volume: Some(slice), open: opener(disk, Some(p.start..p.end())) })
     };
     table.partitions.iter().filter(|p| !p.container).map(part).collect()
 }
 
-fn opener(volume: Arc<dyn Volume>) -> Box<dyn Fn() -> Result<Arc<dyn FileTree>, String> + Send + Sync> {
-    Box::new(move || backstay_items::detect::open(volume.clone()).map(Arc::from).map_err(|e| sentence(&e)))
+/// How the files of a disk or of a place on it are opened.
+type Opener = Box<dyn Fn() -> Result<Arc<dyn FileTree>, String> + Send + Sync>;
+
+fn opener(disk: &Arc<PointDisk>, place: Option<Range<u64>>) -> Opener {
+    let disk = disk.clone();
+    Box::new(move || kept::open(&disk, place.clone()).map(Arc::from).map_err(|e| sentence(&e)))
 }

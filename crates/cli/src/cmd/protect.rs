@@ -2,16 +2,18 @@
 //!
 //! Never knows: what a rescan is.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backstay_format::names::is_machine_name;
 use backstay_format::rows::Consistency;
-use backstay_vault::protect::{Capture, Made, Progress};
+use backstay_vault::protect::{Capture, Made, Progress, Source};
 use backstay_vault::{Vault, VaultError};
 use serde_json::json;
 
 use crate::args::{Common, Protect};
+use crate::exclude::Exclude;
 use crate::failure::Failure;
 use crate::output::{self, note, say, size};
 use crate::progress::Meter;
@@ -38,58 +40,116 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     }
     let location = Location::of(common)?;
     // Before the passphrase is asked for: sources that cannot be captured.
-    drop(source::open_all(&args.sources, location.folder())?);
+    check_choices(&args.exclude, &source::open_all(&args.sources, location.folder())?)?;
     let vault = store::open(common)?;
     let stop = Stop::listen()?;
+    let mut protecting =
+        Protecting { vault: &vault, common, args, machine: &machine, stop: &stop, told: BTreeSet::new() };
     if args.once {
-        let made = capture(&vault, common, args, &machine, &stop)?;
+        let made = protecting.capture()?;
         settle(&vault, &made);
         return report(common, &made);
     }
-    keep_on(&vault, common, args, &machine, (&stop, every))
+    protecting.keep_on(every)
 }
 
-/// Makes points until asked to stop. A failure is told and tried again: a full disk or a lost network may come back. What
-/// makes no sense or is not allowed ends it.
-fn keep_on(
-    vault: &Vault,
-    common: &Common,
-    args: &Protect,
-    machine: &str,
-    (stop, every): (&Stop, Duration),
-) -> Result<(), Failure> {
-    while !stop.asked() {
-        let begun = std::time::Instant::now();
-        match capture(vault, common, args, machine, stop) {
-            Ok(made) => {
-                settle(vault, &made);
-                report(common, &made)?;
-            }
-            Err(_) if stop.asked() => break,
-            Err(failure) if failure.is_final() => return Err(failure),
-            Err(failure) => note!("backstay: no point this time: {failure}"),
-        }
-        stop.wait(every.saturating_sub(begun.elapsed()));
+/// A disk that a choice names and that is not protected is a slip of the pen.
+fn check_choices(choices: &[Exclude], sources: &[OpenSource]) -> Result<(), Failure> {
+    let names: Vec<&str> = sources.iter().map(OpenSource::name).collect();
+    let unknown = |e: &&Exclude| e.disk.as_deref().is_some_and(|disk| !names.contains(&disk));
+    match choices.iter().find(unknown) {
+        None => Ok(()),
+        Some(choice) => Err(Failure::usage(format!(
+            "--exclude {}: there is no disk {} here, only {}",
+            choice.text,
+            choice.disk.as_deref().unwrap_or_default(),
+            names.join(", ")
+        ))),
     }
-    note!("stopped; the next protect goes on from the last point");
-    Ok(())
 }
 
-fn capture(vault: &Vault, common: &Common, args: &Protect, machine: &str, stop: &Stop) -> Result<Made, Failure> {
-    let opened = source::open_all(&args.sources, Location::of(common)?.folder())?;
-    let progress = Progress::default();
-    let meter = Meter::new(format!("protecting {machine}"), common.json);
+/// A machine that is being protected.
+struct Protecting<'a> {
+    vault: &'a Vault,
+    common: &'a Common,
+    args: &'a Protect,
+    machine: &'a str,
+    stop: &'a Stop,
+    /// Notes that were printed: each is told once.
+    told: BTreeSet<String>,
+}
+
+impl Protecting<'_> {
+    /// Makes points until asked to stop. A failure is told and tried again: a full disk or a lost network may come back. What
+    /// makes no sense or is not allowed ends it.
+    fn keep_on(&mut self, every: Duration) -> Result<(), Failure> {
+        while !self.stop.asked() {
+            let begun = std::time::Instant::now();
+            match self.capture() {
+                Ok(made) => {
+                    settle(self.vault, &made);
+                    report(self.common, &made)?;
+                }
+                Err(_) if self.stop.asked() => break,
+                Err(failure) if failure.is_final() => return Err(failure),
+                Err(failure) => note!("backstay: no point this time: {failure}"),
+            }
+            self.stop.wait(every.saturating_sub(begun.elapsed()));
+        }
+        note!("stopped; the next protect goes on from the last point");
+        Ok(())
+    }
+
+    fn capture(&mut self) -> Result<Made, Failure> {
+        let opened = source::open_all(&self.args.sources, Location::of(self.common)?.folder())?;
+        let sources = self.sources(&opened);
+        let progress = Progress::default();
+        let verdict = || source::verdict(&opened);
+        let capture = Capture {
+            machine: self.machine,
+            sources,
+            note: self.args.note.clone(),
+            verdict: &verdict,
+            cancel: self.stop.flag(),
+            progress: &progress,
+        };
+        let meter = Meter::new(format!("protecting {}", self.machine), self.common.json);
+        let made = watched(&meter, &progress, || self.vault.protect(&capture));
+        made.map_err(|error| match error {
+            VaultError::Cancelled => {
+                Failure::new("interrupted: no point was made; what was stored is used by the next protect")
+            }
+            error => error.into(),
+        })
+    }
+
+    /// What is to be captured, and what not: resolved anew for each point, for files move.
+    fn sources<'o>(&mut self, opened: &'o [OpenSource]) -> Vec<Source<'o>> {
+        let choices = &self.args.exclude;
+        let (mut sources, mut notes, mut met) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for open in opened {
+            let (source, resolved) = open.source(self.args.all_blocks, choices, self.stop.flag());
+            let doubt = |why: &String| format!("--exclude leaves out less than it might on {}, {why}", open.name());
+            notes.extend(resolved.found.doubts.iter().map(doubt));
+            met.extend(resolved.met);
+            sources.push(source);
+        }
+        let idle = choices.iter().enumerate().filter(|(index, _)| !met.contains(index));
+        notes.extend(idle.map(|(_, choice)| format!("--exclude {} names no file now", choice.text)));
+        for note in notes.into_iter().filter(|_| !self.stop.asked()) {
+            if !self.told.contains(&note) {
+                note!("note: {note}");
+                self.told.insert(note);
+            }
+        }
+        sources
+    }
+}
+
+/// Does something while a meter shows how far it is.
+fn watched<T>(meter: &Meter, progress: &Progress, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
-    let verdict = || source::verdict(&opened);
-    let capture = Capture {
-        machine,
-        sources: opened.iter().map(|s: &OpenSource| s.source(args.all_blocks)).collect(),
-        note: args.note.clone(),
-        verdict: &verdict,
-        cancel: stop.flag(),
-        progress: &progress,
-    };
-    let made = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let shown = scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let now = progress.counters();
@@ -97,16 +157,10 @@ fn capture(vault: &Vault, common: &Common, args: &Protect, machine: &str, stop: 
                 std::thread::park_timeout(Duration::from_millis(200));
             }
         });
-        let made = vault.protect(&capture);
+        let made = work();
         done.store(true, Ordering::Relaxed);
         shown.thread().unpark();
         made
-    });
-    made.map_err(|error| match error {
-        VaultError::Cancelled => {
-            Failure::new("interrupted: no point was made; what was stored is used by the next protect")
-        }
-        error => error.into(),
     })
 }
 
@@ -120,6 +174,7 @@ fn settle(vault: &Vault, made: &Made) {
 fn report(common: &Common, made: &Made) -> Result<(), Failure> {
     let row = &made.point.row;
     let unreadable: u64 = row.disks.iter().map(|d| d.unreadable).sum();
+    let excluded: u64 = row.disks.iter().map(|d| d.excluded).sum();
     if common.json {
         return output::json(&json!({
             "machine": made.machine.row.name,
@@ -130,11 +185,13 @@ fn report(common: &Common, made: &Made) -> Result<(), Failure> {
             "changed_pages": row.changed,
             "stored_bytes": row.stored,
             "unreadable_pages": unreadable,
+            "excluded_pages": excluded,
             "started_over": made.started_over,
         }));
     }
+    let left_out = if excluded == 0 { String::new() } else { format!(", {} excluded", size(excluded * 4096)) };
     say!(
-        "{}: point {} of {}: {} read, {} changed, {} stored",
+        "{}: point {} of {}: {} read, {} changed, {} stored{left_out}",
         made.machine.row.name,
         made.point.number.0,
         moment::show(row.time),

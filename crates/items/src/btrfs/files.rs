@@ -9,6 +9,7 @@ use super::items::{Extent, INLINE_AT, Inode, Packing};
 use super::key::{Key, kind, tree};
 use super::log;
 use super::names::DirEntry;
+use super::own::Shared;
 use super::search::Flow;
 use super::subvolumes::{Subvolume, Subvolumes, default_subvolume, is_mounted, own_tree};
 use super::view::View;
@@ -18,7 +19,7 @@ use backstay_env::volume::Volume;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The inode that stands for a subvolume that a snapshot names but does not hold.
 const EMPTY_SUBVOLUME: u64 = 2;
@@ -39,6 +40,7 @@ pub struct Btrfs {
     sums: Sums,
     unpacked: Unpacked,
     root: NodeId,
+    shared: OnceLock<Shared>,
 }
 
 impl Btrfs {
@@ -66,7 +68,7 @@ impl Btrfs {
             TreeError::NotFound => damaged(format!("its default subvolume {default} is missing")),
             error => error,
         })?;
-        Ok(Btrfs { disk, subvolumes, sums, unpacked: Unpacked::default(), root })
+        Ok(Btrfs { disk, subvolumes, sums, unpacked: Unpacked::default(), root, shared: OnceLock::new() })
     }
 
     /// The same file system shown from its top level (subvolume 5), whatever its default subvolume.
@@ -77,6 +79,15 @@ impl Btrfs {
         let missing = |_| damaged("its top-level subvolume is missing");
         self.root = self.subvolumes.top(tree::FILES).map_err(missing)?;
         Ok(self)
+    }
+
+    /// What is shared; asked once.
+    fn shared(&self) -> Result<&Shared, TreeError> {
+        if let Some(shared) = self.shared.get() {
+            return Ok(shared);
+        }
+        let shared = Shared::read(&self.disk, &self.subvolumes)?;
+        Ok(self.shared.get_or_init(|| shared))
     }
 
     fn view<'a>(&'a self, subvolume: &'a Subvolume) -> View<'a> {
@@ -265,6 +276,14 @@ impl FileTree for Btrfs {
         let n = left.min(buf.len() as u64) as usize;
         self.fill(subvolume, (number, !inode.unsummed), offset, &mut buf[..n])?;
         Ok(n)
+    }
+
+    fn own_content(&self, file: NodeId) -> Result<Vec<Range<u64>>, TreeError> {
+        let (subvolume, number) = self.subvolumes.find(file)?;
+        if number == EMPTY_SUBVOLUME || self.inode(subvolume, number)?.kind != NodeKind::File {
+            return Ok(Vec::new());
+        }
+        self.shared()?.own_extents(&self.disk, subvolume, number)
     }
 
     fn link_target(&self, link: NodeId) -> Result<OsString, TreeError> {

@@ -18,6 +18,7 @@ mod log;
 mod lzo;
 mod names;
 mod node;
+mod own;
 mod replay;
 mod search;
 mod subvolumes;

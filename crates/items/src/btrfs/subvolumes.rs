@@ -51,6 +51,10 @@ impl Subvolumes {
         }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Subvolume> {
+        self.0.iter()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subvolume> {
         self.0.iter_mut()
     }

@@ -9,6 +9,7 @@ use crate::bytes::{damaged, read_vec};
 use crate::cache::CachedVolume;
 use crate::tree::TreeError;
 use backstay_env::volume::Volume;
+use std::ops::Range;
 
 /// An opened file system on a volume.
 pub(super) struct Fs<V> {
@@ -86,6 +87,12 @@ impl<V: Volume> Fs<V> {
             done += n;
         }
         Ok(())
+    }
+
+    /// Where a run of blocks lies on the volume.
+    pub(super) fn place(&self, block: u64, len: u64) -> Result<Range<u64>, TreeError> {
+        self.check(block, len)?;
+        Ok(block * self.sb.block_size..(block + len) * self.sb.block_size)
     }
 
     fn check(&self, block: u64, len: u64) -> Result<(), TreeError> {

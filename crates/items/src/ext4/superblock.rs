@@ -34,6 +34,7 @@ pub(super) mod ro_compat {
     pub(in crate::ext4) const GDT_CSUM: u32 = 0x10;
     pub(in crate::ext4) const BIGALLOC: u32 = 0x200;
     pub(in crate::ext4) const METADATA_CSUM: u32 = 0x400;
+    pub(in crate::ext4) const SHARED_BLOCKS: u32 = 0x4000;
     /// sparse_super, large_file, btree_dir, huge_file, gdt_csum, dir_nlink, extra_isize, quota, bigalloc,
     /// metadata_csum, readonly, project, shared_blocks, verity, orphan_present.
     pub(in crate::ext4) const KNOWN: u32 = 0x1F77F;

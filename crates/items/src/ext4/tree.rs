@@ -6,13 +6,14 @@ use super::directory::{Name, Reader};
 use super::fs::Fs;
 use super::inode::{Inode, ROOT, flags};
 use super::mapping::Mapping;
-use super::superblock::compat;
+use super::superblock::{compat, ro_compat};
 use super::{inline, superblock};
 use crate::bytes::{damaged, unsupported};
 use crate::names::NameCache;
 use crate::tree::{Entry, FileTree, Metadata, NodeId, NodeKind, TreeError};
 use backstay_env::volume::Volume;
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
@@ -180,6 +181,32 @@ impl FileTree for Ext4 {
             self.fill(&inode, offset, &mut buf[..n])?;
         }
         Ok(n)
+    }
+
+    fn own_content(&self, file: NodeId) -> Result<Vec<Range<u64>>, TreeError> {
+        let inode = self.inode(file)?;
+        let sb = &self.fs.sb;
+        let elsewhere = inode.has(flags::INLINE_DATA) || sb.ro_compat & ro_compat::SHARED_BLOCKS != 0;
+        if inode.kind != NodeKind::File || elsewhere {
+            return Ok(Vec::new());
+        }
+        let map = Mapping::of(&inode)?;
+        let (mut at, end) = (0, inode.size.div_ceil(sb.block_size));
+        let (mut taken, mut out) = (0, Vec::new());
+        while at < end {
+            let block = u32::try_from(at).map_err(|_| damaged(format!("inode {} is too long", inode.number)))?;
+            let run = map.find(&self.fs, block)?;
+            let len = run.len.min(end - at);
+            if let Some(start) = run.block {
+                taken += len;
+                if taken > sb.blocks {
+                    return Err(damaged(format!("inode {} has more blocks than there are", inode.number)));
+                }
+                out.push(self.fs.place(start, len)?);
+            }
+            at += len;
+        }
+        Ok(out)
     }
 
     fn link_target(&self, link: NodeId) -> Result<OsString, TreeError> {

@@ -5,13 +5,15 @@
 use super::index::{self, IndexName};
 use super::record::kind;
 use super::reparse::{self, Reparse};
-use super::stream::Stream;
+use super::runs::Run;
+use super::stream::{Place, Stream};
 use super::volume::{File, Ntfs};
 use crate::bytes::{damaged, le16, le32, le64, unsupported};
 use crate::names::NameCache;
 use crate::tree::{Entry, FileTime, FileTree, Metadata, NodeId, NodeKind, TreeError};
 use backstay_env::volume::Volume;
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -256,6 +258,18 @@ impl FileTree for Tree {
                 content.read(bulk, &self.ntfs.boot, offset, buf)
             }
             None => Ok(0),
+        }
+    }
+
+    fn own_content(&self, file: NodeId) -> Result<Vec<Range<u64>>, TreeError> {
+        let opened = self.opened(file)?;
+        match &opened.content {
+            Some(Stream { place: Place::Runs(runs), .. }) if opened.kind == NodeKind::File => {
+                let size = self.ntfs.boot.cluster_size;
+                let place = |run: &Run| run.lcn.map(|lcn| lcn * size..(lcn + run.len) * size);
+                Ok(runs.iter().filter_map(place).collect())
+            }
+            _ => Ok(Vec::new()),
         }
     }
 

@@ -220,6 +220,14 @@ impl FileTree for Vfat {
         Ok(n)
     }
 
+    fn own_content(&self, file: NodeId) -> Result<Vec<Range<u64>>, TreeError> {
+        let short = self.short(file)?;
+        match short.size() {
+            size if size > 0 && !short.is_directory() => Ok(self.chain(short.cluster(), size)?.to_vec()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     fn link_target(&self, _link: NodeId) -> Result<OsString, TreeError> {
         Err(TreeError::WrongKind("symbolic link"))
     }

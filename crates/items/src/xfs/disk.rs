@@ -46,6 +46,8 @@ pub(super) struct Disk<'v> {
     changed_owner: BTreeSet<u64>,
     /// Changes of what lies where in a file that the log announces and the inode does not show yet.
     remaps: BTreeMap<u64, Vec<Remap>>,
+    /// The log announces counts of users that the groups do not show yet.
+    counts_are_old: bool,
 }
 
 impl<'v> Disk<'v> {
@@ -56,6 +58,7 @@ impl<'v> Disk<'v> {
             unsealed: BTreeMap::new(),
             changed_owner: BTreeSet::new(),
             remaps: BTreeMap::new(),
+            counts_are_old: false,
         }
     }
 
@@ -122,6 +125,16 @@ impl<'v> Disk<'v> {
     /// Changes of what lies where in a file, in order.
     pub(super) fn remaps(&self, inode: u64) -> &[Remap] {
         self.remaps.get(&inode).map_or(&[], Vec::as_slice)
+    }
+
+    /// Remembers that counts of users of blocks are still to change.
+    pub(super) fn note_old_counts(&mut self) {
+        self.counts_are_old = true;
+    }
+
+    /// Whether blocks may have more users than the groups count.
+    pub(super) fn counts_are_old(&self) -> bool {
+        self.counts_are_old
     }
 
     /// Whether blocks of this inode's extent tree may rightly name another owner.

@@ -291,13 +291,15 @@ impl<'a> Group<'a> {
     }
 }
 
-fn sector_offset(geometry: &Geometry, ag: u32, index: u64) -> Result<u64, TreeError> {
+/// Where a sector of a group's headers is.
+pub(super) fn sector_offset(geometry: &Geometry, ag: u32, index: u64) -> Result<u64, TreeError> {
     let start = geometry.ag_offset(ag, 0, 1);
     let start = start.ok_or_else(|| damaged(format!("there is no group {ag}")))?;
     Ok(start + index * u64::from(geometry.sector_size))
 }
 
-fn sector(disk: &Disk<'_>, geometry: &Geometry, ag: u32, index: u64) -> Result<Vec<u8>, TreeError> {
+/// A sector of a group's headers.
+pub(super) fn sector(disk: &Disk<'_>, geometry: &Geometry, ag: u32, index: u64) -> Result<Vec<u8>, TreeError> {
     disk.read_vec(sector_offset(geometry, ag, index)?, usize::from(geometry.sector_size))
 }
 

@@ -12,6 +12,7 @@ pub(super) const MAGIC: u16 = 0x494e;
 pub(super) const CRC_FIELD: usize = 100;
 
 const FLAG_REALTIME: u16 = 0x0001;
+const FLAG2_REFLINK: u64 = 0x02;
 const FLAG2_BIGTIME: u64 = 0x08;
 const FLAG2_NREXT64: u64 = 0x10;
 const BIGTIME_EPOCH: i64 = -(1 << 31);
@@ -33,6 +34,8 @@ pub(super) struct Inode {
     /// Extents of the data fork.
     pub(super) extents: u64,
     pub(super) realtime: bool,
+    /// Some of its blocks may be another file's, too.
+    pub(super) may_share: bool,
     pub(super) metadata: Metadata,
     raw: Vec<u8>,
     fork: std::ops::Range<usize>,
@@ -81,7 +84,8 @@ impl Inode {
         }
         let metadata = metadata(b, kind, format, fork.start, flags2)?;
         let realtime = b.be16(90)? & FLAG_REALTIME != 0;
-        Ok(Inode { number, format, size, extents, realtime, metadata, fork, raw })
+        let may_share = flags2 & FLAG2_REFLINK != 0;
+        Ok(Inode { number, format, size, extents, realtime, may_share, metadata, fork, raw })
     }
 
     /// The data fork as it lies in the inode: content, extents, or the root of the extent tree.

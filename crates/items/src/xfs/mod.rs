@@ -14,6 +14,7 @@ mod inode;
 mod link;
 mod log;
 mod lookup;
+mod refcount;
 mod superblock;
 mod tree;
 

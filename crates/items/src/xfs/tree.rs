@@ -3,8 +3,9 @@
 //! Never knows: how the log was replayed, or who asks.
 
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use backstay_env::volume::Volume;
 
@@ -12,14 +13,16 @@ use super::disk::{Disk, read_geometry};
 use super::extents::{Extent, extents_in};
 use super::inode::{Format, Inode};
 use super::superblock::Geometry;
-use super::{directory, link, log, lookup};
+use super::{directory, link, log, lookup, refcount};
+use crate::allocation::Ranges;
 use crate::tree::{Entry, FileTree, Metadata, NodeId, NodeKind, TreeError};
 
 /// An XFS opened for reading, as a mount would show it: what the log holds is laid over the volume in memory.
-/// Keeps no inode or block but those of the log; every question reads the volume.
+/// Keeps no inode or block but those of the log, and which blocks are shared once that was asked; every question reads the volume.
 pub struct Xfs {
     disk: Disk<'static>,
     geometry: Geometry,
+    shared: OnceLock<Ranges>,
 }
 
 impl Xfs {
@@ -34,7 +37,16 @@ impl Xfs {
         let geometry = read_geometry(&disk)?;
         log::replay(&mut disk, &geometry)?;
         let geometry = read_geometry(&disk)?;
-        Ok(Xfs { disk, geometry })
+        Ok(Xfs { disk, geometry, shared: OnceLock::new() })
+    }
+
+    /// What the file system counts more than one user of.
+    fn shared(&self) -> Result<&Ranges, TreeError> {
+        if let Some(shared) = self.shared.get() {
+            return Ok(shared);
+        }
+        let shared = refcount::shared(&self.disk, &self.geometry)?;
+        Ok(self.shared.get_or_init(|| shared))
     }
 
     fn inode(&self, node: NodeId) -> Result<Inode, TreeError> {
@@ -136,6 +148,29 @@ impl FileTree for Xfs {
             self.copy_extent(extent, offset, buf)?;
         }
         Ok(buf.len())
+    }
+
+    /// Blocks are shared only by inodes that say that theirs may be, and then the groups count who uses them.
+    fn own_content(&self, file: NodeId) -> Result<Vec<Range<u64>>, TreeError> {
+        let inode = self.inode(file)?;
+        let in_extents = matches!(inode.format, Format::Extents | Format::Btree);
+        if inode.kind() != NodeKind::File || inode.realtime || !in_extents {
+            return Ok(Vec::new());
+        }
+        let blocks = 0..inode.size.div_ceil(u64::from(self.geometry.block_size));
+        let extents = extents_in(&self.disk, &self.geometry, &inode, blocks)?;
+        let place = |e: &Extent| {
+            let start = self.geometry.offset(e.block, e.len);
+            start.map(|start| start..start + e.len * u64::from(self.geometry.block_size))
+        };
+        let found = extents.iter().filter(|e| !e.unwritten).filter_map(place);
+        match inode.may_share {
+            false => Ok(found.collect()),
+            true => {
+                let shared = self.shared()?;
+                Ok(found.flat_map(|range| shared.gaps_in(&range)).collect())
+            }
+        }
     }
 
     fn link_target(&self, link: NodeId) -> Result<OsString, TreeError> {

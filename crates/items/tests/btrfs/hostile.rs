@@ -168,6 +168,7 @@ fn look_at(tree: &Btrfs, node: NodeId) -> Result<Look, String> {
         }
         NodeKind::Symlink => bytes = tree.link_target(node).map_err(told)?.into_encoded_bytes(),
         NodeKind::File => {
+            tree.own_content(node).map_err(told)?;
             for offset in [0, 131_000, meta.size.saturating_sub(5000)] {
                 let mut piece = vec![0; 70_000];
                 let n = tree.read(node, offset, &mut piece).map_err(told)?;

@@ -52,6 +52,7 @@ fn walk(tree: &dyn FileTree, node: NodeId, depth: u32, steps: &mut u32) {
         let metadata = tree.metadata(entry.node);
         let _ = tree.lookup(node, &entry.name);
         let _ = tree.link_target(entry.node);
+        let _ = tree.own_content(entry.node);
         let size = metadata.map_or(0, |m| m.size);
         for at in [0, 5000, size.saturating_sub(7), u64::MAX] {
             let n = tree.read(entry.node, at, &mut buf).unwrap_or(0);

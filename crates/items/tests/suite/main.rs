@@ -2,6 +2,7 @@
 //! sgdisk, sfdisk. Needs root, and fails where a tool is missing.
 
 mod disk;
+mod exclude;
 mod ext4;
 mod hostile;
 mod ntfs;

@@ -3,7 +3,7 @@
 //!
 //! Never knows: how blocks are kept.
 //! Why the rest may be left: an unfinished free leaves blocks in use that could be free, and unfinished counts of
-//! owners or of references, and attributes, are not read here.
+//! owners and attributes are not read here; unfinished counts of users are remembered as such.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,11 @@ use crate::xfs::bytes::damaged;
 use crate::xfs::disk::Disk;
 use crate::xfs::extents::{Extent, Remap};
 
+const COUNTS: u16 = 0x1242;
 const MAP: u16 = 0x1244;
 const EXCHANGE: u16 = 0x1248;
 /// Announced, with done as the next number: frees, owners, references, maps, attributes, exchanges.
-const ANNOUNCED: [u16; 6] = [0x1236, 0x1240, 0x1242, MAP, 0x1246, EXCHANGE];
+const ANNOUNCED: [u16; 6] = [0x1236, 0x1240, COUNTS, MAP, 0x1246, EXCHANGE];
 
 const ATTRIBUTES: u32 = 1 << 31;
 const UNWRITTEN: u32 = 1 << 30;
@@ -33,6 +34,8 @@ pub(super) struct Intents {
 enum Announced {
     /// Nothing that is read here depends on it.
     Harmless,
+    /// How many users blocks have.
+    Counts,
     Map(Vec<(u64, Remap)>),
     /// Two files whose content is being exchanged.
     Exchange([u64; 2]),
@@ -48,6 +51,7 @@ impl Intents {
         let id = le64(head, 8).ok_or_else(|| damaged("log: an announcement too short"))?;
         if ANNOUNCED.contains(&kind) {
             let announced = match kind {
+                COUNTS => Announced::Counts,
                 MAP => Announced::Map(maps(head)?),
                 EXCHANGE => {
                     let inodes = le64(head, 16).zip(le64(head, 24));
@@ -79,6 +83,7 @@ impl Intents {
         for announced in std::mem::take(&mut self.open).into_values() {
             match announced {
                 Announced::Harmless => {}
+                Announced::Counts => disk.note_old_counts(),
                 Announced::Map(maps) => maps.into_iter().for_each(|(inode, map)| disk.note_remap(inode, map)),
                 Announced::Exchange([a, b]) => {
                     let what = format!("an unfinished exchange of the inodes {a} and {b} in the log of XFS");
@@ -150,6 +155,11 @@ mod tests {
         let found: Vec<_> = disk.remaps(130).iter().map(|r| (r.mapped, r.extent.file_block, r.extent.len)).collect();
         assert_eq!(found, [(false, 20, 5), (true, 22, 1)]);
         assert!(disk.remaps(131).is_empty());
+        assert!(!disk.counts_are_old());
+        let mut intents = Intents::default();
+        intents.note(&item(COUNTS, 1, 7, &[0, 1])).unwrap();
+        intents.finish(&mut disk).unwrap();
+        assert!(disk.counts_are_old());
     }
 
     #[test]
