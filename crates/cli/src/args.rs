@@ -274,6 +274,10 @@ pub(crate) enum Key {
     List,
     /// Add a passphrase; the others stay.
     Add {
+        /// Open the vault with its keys on paper (`backstay key paper`), typed into a file; - is standard input. For a vault
+        /// whose passphrases are all lost.
+        #[arg(long, value_name = "FILE")]
+        paper: Option<PathBuf>,
         /// A file whose first line is the new passphrase; else it is asked for.
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,

@@ -95,6 +95,7 @@ fn hint(error: &VaultError) -> Option<&'static str> {
         VaultError::NoStore => "make one with `backstay init`, or name another with --store",
         VaultError::StoreExists => "name an empty folder",
         VaultError::WrongPassphrase(_) => "check it, or name another file with --passphrase-file",
+        VaultError::Paper(_) => "compare what was typed with what `backstay key paper` printed",
         VaultError::NoVault(_) => "name another with --vault",
         VaultError::NoMachine(_) => "`backstay machines` lists them",
         VaultError::NoPoint(_) => "`backstay points` lists them",
@@ -132,7 +133,7 @@ impl From<VaultError> for Failure {
         let status = match &error {
             VaultError::StoreExists | VaultError::WrongPassphrase(_) | VaultError::LastSlot(_) => Status::Refused,
             VaultError::StalePlan | VaultError::Home(ObjectError::Denied { .. }) => Status::Refused,
-            VaultError::BadName(_) => Status::Usage,
+            VaultError::BadName(_) | VaultError::Paper(_) => Status::Usage,
             VaultError::Header(DecodeError::Version { .. } | DecodeError::Features { .. } | DecodeError::Magic(_)) => {
                 Status::Failed
             }

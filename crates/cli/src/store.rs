@@ -3,6 +3,7 @@
 //! Never knows: what is done with it.
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,6 +137,22 @@ pub(crate) fn open(common: &Common) -> Result<Vault, Failure> {
     let seams = location.seams(false).map_err(about)?;
     let passphrase = passphrase(common.passphrase_file.as_deref(), false)?;
     Vault::open(seams, &common.vault, &passphrase).map_err(|e| about(e.into()))
+}
+
+/// Longer than any paper.
+const MOST_PAPER: u64 = 64 << 10;
+
+/// Opens the vault that the command line names with its keys on paper, from a file or standard input.
+pub(crate) fn open_with_paper(common: &Common, paper: &Path) -> Result<Vault, Failure> {
+    let location = Location::of(common)?;
+    let seams = location.seams(false).map_err(|failure| failure.about(&location))?;
+    let mut text = Zeroizing::new(String::new());
+    let read = match paper.to_str() {
+        Some("-") => std::io::stdin().take(MOST_PAPER).read_to_string(&mut text),
+        _ => std::fs::File::open(paper).and_then(|file| file.take(MOST_PAPER).read_to_string(&mut text)),
+    };
+    read.map_err(|e| Failure::new(format!("the keys on paper cannot be read from {}: {e}", paper.display())))?;
+    Vault::open_with_paper(seams, &common.vault, &text).map_err(|e| Failure::from(e).about(&location))
 }
 
 /// Reads from the vault that the command line names, also when its newest changes are damaged: from what was before

@@ -33,6 +33,9 @@ pub enum VaultError {
         /// What is wrong with it.
         why: String,
     },
+    /// Keys on paper that are mistyped or of another vault.
+    #[error("these are not the keys on paper: {0}")]
+    Paper(String),
     /// It is the last one: without it nobody could open the vault.
     #[error("key slot {0} is the only one left")]
     LastSlot(u16),

@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 use backstay_format::keys::Argon2Cost;
 use backstay_format::names;
 use backstay_format::twin::Kind;
-use backstay_format::units::{Digest, Timestamp};
+use backstay_format::units::{Digest, Timestamp, VaultId};
 use backstay_seal::Secret;
 use backstay_seal::keys::RootKeys;
 use backstay_seal::passphrase;
 use zeroize::Zeroizing;
 
-use crate::open::{key, put_twin, read_slots};
-use crate::{Vault, VaultError};
+use crate::open::{key, put_twin, read_header, read_slots};
+use crate::{Seams, Vault, VaultError};
 
 pub use backstay_seal::passphrase::COST;
 
@@ -68,6 +68,33 @@ impl Vault {
         Ok(self.seams.home.delete(&key(&names::key_slot(&self.name, number)))?)
     }
 
+    /// Opens a vault with the lines of [`Vault::keys_on_paper`], typed in again. No passphrase is needed, nor any key slot.
+    ///
+    /// # Errors
+    /// [`VaultError::Paper`] when the lines are mistyped or of another vault; else as [`Vault::open`].
+    pub fn open_with_paper(seams: Seams, vault: &str, text: &str) -> Result<Vault, VaultError> {
+        let (store, _) = read_header(&*seams.home)?.ok_or(VaultError::NoStore)?;
+        let said = |what: &str| {
+            let line = text.lines().find_map(|l| l.trim().strip_prefix(what)?.strip_prefix(' '));
+            line.map(str::trim).ok_or_else(|| VaultError::Paper(format!("line \"{what}\" is missing")))
+        };
+        let id: VaultId = match (said("store")?, said("vault id")?) {
+            (of, _) if of != store.to_string() => {
+                return Err(VaultError::Paper(format!("it is of the store {of}, and this is {store}")));
+            }
+            (_, id) => {
+                hex16(id).map(VaultId).ok_or_else(|| VaultError::Paper("line \"vault id\" is mistyped".into()))?
+            }
+        };
+        match said("vault")? {
+            name if name == vault => {}
+            other => return Err(VaultError::Paper(format!("it is of the vault {other}, not {vault}"))),
+        }
+        let root = keys_from_paper(&id.0, text).map_err(VaultError::Paper)?;
+        let opened = Vault::open_with_keys(seams, (store, id), vault, root)?;
+        opened.damage.map_or(Ok(opened.vault), Err)
+    }
+
     /// The vault's keys as lines to print and lock away: whoever has them needs no passphrase.
     pub fn keys_on_paper(&self) -> Zeroizing<String> {
         let mut out = Zeroizing::new(String::new());
@@ -90,6 +117,11 @@ impl Vault {
 fn paper_check(number: u8, vault: &[u8; 16], bytes: &[u8]) -> String {
     let Digest(hash) = Digest::of(&[&[number], vault, bytes]);
     format!("{:02x}{:02x}", hash[0], hash[1])
+}
+
+fn hex16(text: &str) -> Option<[u8; 16]> {
+    let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    plain.then(|| u128::from_str_radix(text, 16).map(u128::to_be_bytes).ok()).flatten()
 }
 
 /// The keys in the lines of [`Vault::keys_on_paper`], typed in again.

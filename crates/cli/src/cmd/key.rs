@@ -13,10 +13,13 @@ use crate::output::{self, say};
 use crate::{moment, store};
 
 pub(super) fn run(common: &Common, command: &Key) -> Result<(), Failure> {
-    let vault = store::open(common)?;
+    let vault = match command {
+        Key::Add { paper: Some(paper), .. } => store::open_with_paper(common, paper)?,
+        _ => store::open(common)?,
+    };
     match command {
         Key::List => list(common, &vault),
-        Key::Add { new_passphrase_file, label } => {
+        Key::Add { new_passphrase_file, label, .. } => {
             let slot = add(&vault, new_passphrase_file.as_deref(), label)?;
             told(common, &json!({ "slot": slot }), &format!("added key slot {slot}"))
         }

@@ -216,3 +216,49 @@ fn a_damaged_ledger_still_gives_what_was_before() {
     let sentence = world.refused(3, &["protect", text(&kept[0]), "--machine", "m", "--once"]);
     assert!(sentence.contains("is damaged"), "{sentence}");
 }
+
+#[test]
+fn a_store_whose_passphrases_are_lost_is_opened_from_paper() {
+    let world = World::new();
+    let image = world.path("disk.img");
+    noisy_image(&image, MIB, 3);
+    world.protect(text(&image));
+    let paper = world.ok(&["key", "paper"]);
+    // Nobody knows the passphrase any more, and a slip of the keyboard lost the next one too.
+    fs::write(world.path("lost"), "qwertz\n").unwrap();
+    world.ok(&["key", "change", "--new-passphrase-file", "lost"]);
+    assert!(world.refused(4, &["points", "m"]).contains("passphrase"));
+
+    fs::write(world.path("found"), "a new beginning\n").unwrap();
+    let add = |paper: &str| ["key", "add", "--paper", paper, "--new-passphrase-file", "found"].map(str::to_owned);
+    let refused = |content: &str| {
+        fs::write(world.path("paper"), content).unwrap();
+        let args = add("paper");
+        world.refused(2, &args.each_ref().map(String::as_str))
+    };
+    let third = paper.lines().nth(5).unwrap();
+    let digit = if third.ends_with('0') { "1" } else { "0" };
+    let typo = paper.replace(third, &format!("{}{digit}", &third[..third.len() - 1]));
+    assert!(refused(&typo).contains("line 3 is mistyped"));
+    assert!(refused(&paper.replace(third, "")).contains("line 3 is missing"));
+    assert!(refused("a shopping list\n").contains("these are not the keys on paper"));
+    assert!(refused(&World::new().ok(&["key", "paper"])).contains("it is of the store "));
+
+    // Typed in with other spaces and letters, and no key slot left at all.
+    let typed = paper.lines().map(|l| l.replace(' ', "  ")).collect::<Vec<_>>().join("\r\n");
+    fs::write(world.path("paper"), typed.replace("vault  id", "vault id")).unwrap();
+    fs::remove_dir_all(world.store.join("vault/main/keys")).unwrap();
+    let args = add("paper");
+    let out = world.ok(&args.each_ref().map(String::as_str));
+    assert!(out.contains("added key slot 0"), "{out}");
+    fs::write(world.path("passphrase"), "a new beginning\n").unwrap();
+    world.assert_restores("latest", &image);
+    world.assert_clean();
+
+    // From standard input as well.
+    let mut command = world.command(&add("-").each_ref().map(String::as_str));
+    command.stdin(fs::File::open(world.path("paper")).unwrap());
+    let said = said(&mut command);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert_eq!(world.json(&["key", "list"]).as_array().unwrap().len(), 2);
+}
