@@ -68,6 +68,7 @@ impl PackCatalogue for Catalogue {
 fn ledger_error(pack: PackId, error: LedgerError) -> ReadError {
     match error {
         LedgerError::Home(source) => ReadError::Home { pack, source },
+        error if error.is_damage() => ReadError::Unlisted { pack, why: error.to_string() },
         error => {
             let key = Key::new("ledger").expect("a plain word is a key");
             ReadError::Home { pack, source: ObjectError::Io { key, source: std::io::Error::other(error) } }

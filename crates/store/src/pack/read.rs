@@ -29,6 +29,14 @@ pub enum ReadError {
     /// The pack's data key is not there: destroyed, or the key table is damaged.
     #[error("the key of pack {0} is not there")]
     NoKey(PackId),
+    /// What says where the pack is, or holds its data key, is damaged.
+    #[error("pack {pack} cannot be opened: {why}")]
+    Unlisted {
+        /// Which pack.
+        pack: PackId,
+        /// What is wrong.
+        why: String,
+    },
     /// Both footers are damaged.
     #[error("the table of pack {pack} is damaged: {why}")]
     Table {
