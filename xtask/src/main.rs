@@ -5,8 +5,10 @@
 use std::process::ExitCode;
 
 mod bench;
+mod bpf;
 mod demo;
 mod fail;
+mod flip;
 mod fuzz;
 mod run;
 mod setup;
@@ -23,9 +25,12 @@ fn usage() -> String {
   demo      the main job from end to end, on a real file system and a store in a folder
   test      setup, then every check and every test
   tidy      arrows between rooms, headers, leftovers, licences, links
+  bpf       compiles the kernel's programs; what comes out is committed
   sim [--seeds N] [--from S]    the simulator
   {}
+  {}
   {}",
+        flip::USAGE,
         fuzz::USAGE,
         bench::USAGE
     )
@@ -52,8 +57,10 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "demo" if alone => demo::main(),
         "test" if alone => test::main(),
         "tidy" if alone => tidy::main(),
+        "bpf" if alone => bpf::main(),
         "bench" => bench::main(rest),
         "sim" => sim::main(rest),
+        "flip" => flip::main(rest),
         "fuzz" => fuzz::main(rest),
         "help" | "--help" | "-h" => {
             println!("{}", usage());

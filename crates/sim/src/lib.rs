@@ -43,6 +43,7 @@
 mod act;
 mod climate;
 mod disk;
+pub mod flip;
 mod home;
 mod model;
 mod oracle;

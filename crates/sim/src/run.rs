@@ -51,14 +51,17 @@ pub fn run(seed: u64, options: &Options) -> Report {
     let failure = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(Violation(what))) => Some(what),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Some(format!("panic: {}", text.unwrap_or_default()))
-        }
+        Err(panic) => Some(panic_text(&*panic)),
     };
     let (trace, tally) = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
     Report { seed, trace, tally, failure }
+}
+
+/// A panic of the code under test, in words.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+    format!("panic: {}", text.unwrap_or_default())
 }
 
 type Log = Arc<Mutex<(Vec<String>, Tally)>>;

@@ -2,6 +2,8 @@
 //!
 //! Never knows: how a run is made.
 
+mod flip;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
