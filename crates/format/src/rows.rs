@@ -186,6 +186,37 @@ pub struct DiskAt {
     pub exclusions: Vec<Exclusion>,
 }
 
+/// Whose draft a pack is: the value of its suspect row until its capture ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftRow {
+    /// Name of the machine that is captured.
+    pub machine: String,
+    /// The number that the point was to get when the capture began.
+    pub point: PointNo,
+}
+
+impl DraftRow {
+    /// As a row's value.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.put_bytes(self.machine.as_bytes());
+        out.put_varint(self.point.0);
+        out
+    }
+
+    /// From a row's value.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(value: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Input(value);
+        input.version("draft", VERSION)?;
+        let row = DraftRow { machine: name(&mut input)?, point: PointNo(input.varint()?) };
+        input.end()?;
+        Ok(row)
+    }
+}
+
 /// A recovery point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PointRow {

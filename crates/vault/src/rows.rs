@@ -195,9 +195,6 @@ pub(crate) fn decoded<T>(what: &str, outcome: Result<T, DecodeError>) -> Result<
     outcome.map_err(|source| VaultError::Row { what: what.to_owned(), source })
 }
 
-/// Value of a suspect row of a pack committed by a capture that has not ended.
-pub(crate) const DRAFT: &[u8] = &[1];
-
 pub(crate) fn set(key: RowKey, value: Vec<u8>) -> Change {
     Change { key: key.encode(), value: Some(value) }
 }

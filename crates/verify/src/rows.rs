@@ -189,12 +189,18 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<Row, Malformed> {
     Ok(row)
 }
 
-/// The value of a row `g`: nothing, or one byte 1.
+/// The value of a row `g`: nothing, or a version and perhaps whose capture it
+/// was: a machine's name and the number of the point it was to make.
 fn on_the_way(input: &mut Input<'_>) -> Result<bool, Malformed> {
     if input.left() == 0 {
         return Ok(false);
     }
-    input.version().map(|()| true)
+    input.version()?;
+    if input.left() > 0 {
+        input.text()?;
+        input.varint()?;
+    }
+    Ok(true)
 }
 
 fn rest_as_text(input: &mut Input<'_>) -> Result<String, Malformed> {

@@ -71,3 +71,13 @@ fn a_point_that_is_cut_short_or_too_long_is_refused() {
     }
     assert!(PointRow::decode(&[&golden[..], &[0]].concat()).is_err());
 }
+
+#[test]
+fn a_draft_is_written_as_the_page_says() {
+    let draft = DraftRow { machine: "web".into(), point: PointNo(258) };
+    let golden = [1, 3, b'w', b'e', b'b', 0x82, 0x02];
+    assert_eq!(draft.encode(), golden);
+    assert_eq!(DraftRow::decode(&golden), Ok(draft));
+    (0..golden.len()).for_each(|len| assert!(DraftRow::decode(&golden[..len]).is_err(), "{len} bytes"));
+    assert!(DraftRow::decode(&[1, 1, b'/', 1]).is_err(), "not a machine's name");
+}

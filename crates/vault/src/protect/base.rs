@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
-use backstay_format::rows::{DiskAt, MachineRow};
+use backstay_format::rows::{DiskAt, DraftRow, MachineRow};
 use backstay_format::units::{DiskNo, MachineId, PointNo};
 use backstay_store::ledger::View;
 
 use crate::map::Map;
 use crate::rows::{Machine, find_machine, newest_boundary};
 use crate::{Vault, VaultError};
+
+/// The number of a machine's first point.
+const FIRST: PointNo = PointNo(1);
 
 /// What a capture continues.
 pub(super) struct Base {
@@ -52,6 +55,12 @@ impl Base {
         Ok(Base { machine: Some(machine), boundary, from, map, disks })
     }
 
+    /// What packs that are committed on the way say of their capture.
+    pub(super) fn draft(&self, name: &str) -> DraftRow {
+        let point = self.machine.as_ref().map_or(FIRST, |m| m.row.next_point);
+        DraftRow { machine: name.to_owned(), point }
+    }
+
     /// The number of each disk: that of the disk of its name, or a new one.
     pub(super) fn number_disks(&self, names: &[&str]) -> Vec<DiskNo> {
         let mut next = self.machine.as_ref().map_or(1, |m| m.row.next_disk.0);
@@ -86,7 +95,7 @@ impl Base {
                 created: vault.seams.clock.now(),
                 name: name.to_owned(),
                 next_disk: DiskNo(1),
-                next_point: PointNo(1),
+                next_point: FIRST,
             },
         });
         let highest = disks.iter().map(|d| d.0 + 1).max().unwrap_or(1);

@@ -55,7 +55,8 @@ impl<'v> Making<'v> {
         let vault = self.vault;
         let mut index = vault.index.lock().unwrap_or_else(PoisonError::into_inner);
         index.update(&vault.ledger.view(), &vault.packs)?;
-        let mut sink = ProtectSink { vault, index: &mut index, progress, gathered: &mut self.gathered, out };
+        let draft = self.base.draft(&self.name);
+        let mut sink = ProtectSink { vault, index: &mut index, progress, draft, gathered: &mut self.gathered, out };
         let outcome = self.ingest.run(scanner, segments, &mut sink).map_err(|e| match e {
             IngestError::Caller(error) => error,
             IngestError::Home(error) => error.into(),

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use backstay_format::rows::RowKey;
+use backstay_format::rows::{DraftRow, RowKey};
 use backstay_format::units::{ChunkId, PackId};
 use backstay_store::ingest::{ChunkAt, NewPack, Placed, Sink};
 use backstay_store::ledger::View;
@@ -13,7 +13,7 @@ use backstay_timeline::extent::{Content, Extent};
 use super::cut::{Found, Note};
 use super::progress::Progress;
 use crate::index::LazyIndex;
-use crate::rows::{DRAFT, pack_row};
+use crate::rows::{pack_row, set};
 use crate::{Vault, VaultError};
 
 /// Packs written before they are committed on the way: an interruption costs at most so many.
@@ -52,6 +52,8 @@ pub(super) struct ProtectSink<'a> {
     pub(super) vault: &'a Vault,
     pub(super) index: &'a mut LazyIndex,
     pub(super) progress: &'a Progress,
+    /// What says of packs committed on the way whose they are.
+    pub(super) draft: DraftRow,
     pub(super) gathered: &'a mut Gathered,
     /// Takes the extents, in order.
     pub(super) out: &'a mut dyn FnMut(Extent),
@@ -80,15 +82,18 @@ impl ProtectSink<'_> {
         let packs = std::mem::take(&mut self.gathered.packs);
         self.vault.commit_keys("protect", &packs)?;
         let now = self.vault.seams.clock.now();
+        let draft = self.draft.encode();
         let suspects = |view: &View| {
             // Should this capture never end, reclaim must look at them.
             let mut changes = Vault::pack_changes(view, &packs)?;
-            changes.extend(packs.iter().map(|p| crate::rows::set(RowKey::Suspect(p.id), DRAFT.to_vec())));
+            changes.extend(packs.iter().map(|p| set(RowKey::Suspect(p.id), draft.clone())));
             Ok::<_, VaultError>(changes)
         };
         let view = self.vault.ledger.commit(("protect", now), suspects)?;
         self.index.committed(view.seq());
         self.gathered.drafts.extend(packs.iter().map(|p| p.id));
+        // Reclaim may take a draft before its capture ends: then the capture must notice.
+        self.gathered.referred.0.extend(packs.iter().map(|p| (p.id, p.row.len)));
         Ok(())
     }
 }

@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_format::names;
-use backstay_format::rows::{RowKey, SpanId};
+use backstay_format::rows::{DraftRow, RowKey, SpanId};
 use backstay_format::units::{ObjectId, PackId};
 use backstay_store::ledger::View;
 
 use super::bundle::objects_named;
 use crate::open::key;
-use crate::rows::{DRAFT, pack_row, row_key};
+use crate::rows::{find_machine, pack_row, row_key};
 use crate::{Vault, VaultError};
 
 /// A pack is written anew when more than one part in so many of it is of no use.
@@ -92,13 +92,25 @@ impl Vault {
             };
             match referring(view, pack)? {
                 spans if !spans.is_empty() => drop(partial.insert(pack, spans)),
-                _ if value == DRAFT && self.is_young(pack.0) => {}
+                _ if self.is_awaited(view, pack, &value)? => {}
                 _ => plan.dead.push((pack, row.len)),
             }
         }
         self.plan_shrinking(view, &partial, &mut plan)?;
         plan.orphans = self.orphans(view)?;
         Ok(plan)
+    }
+
+    /// Whether a pack without references may still be of use to the capture that committed it, or to the one that goes on where
+    /// that failed. Not any more once its machine got a point since the capture began: that did not need the pack, and if the
+    /// capture goes on all the same, it notices at its commit.
+    fn is_awaited(&self, view: &View, pack: PackId, value: &[u8]) -> Result<bool, VaultError> {
+        if value.is_empty() || !self.is_young(pack.0) {
+            return Ok(false);
+        }
+        let Ok(draft) = DraftRow::decode(value) else { return Ok(true) };
+        let machine = find_machine(view, &draft.machine)?;
+        Ok(machine.is_none_or(|machine| machine.row.next_point <= draft.point))
     }
 
     /// Whether something of this age may belong to a capture under way. Only efficiency hangs on it: what is taken from a

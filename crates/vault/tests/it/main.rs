@@ -1,6 +1,7 @@
 //! One test binary: no forgotten file.
 
 mod check;
+mod drafts;
 mod follow;
 mod forget;
 mod protect;

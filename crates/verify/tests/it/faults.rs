@@ -49,7 +49,8 @@ fn rows_that_are_not_rows() {
     };
     check(Kind::Row, "kind of row", row(b"q", b"\x01"));
     check(Kind::Row, "within a field", row(b"m12", b"\x01"));
-    check(Kind::Row, "follow the last field", row(b"g1234567890123456", b"\x01\x00"));
+    check(Kind::Row, "within a field", row(b"g1234567890123456", b"\x01\x00"));
+    check(Kind::Row, "follow the last field", row(b"g1234567890123456", b"\x01\x01a\x02\x00"));
     check(Kind::Row, "version is 2", row(b"g2234567890123456", b"\x02"));
     check(Kind::Row, "version is 2", row(b"g1234567890123456", b"\x02"));
     check(Kind::Row, "not UTF-8", row(b"n\xff", b"1234567890123456"));
