@@ -4,3 +4,5 @@
 //! Never knows: stores, points, servers, or what becomes of the bytes it names.
 
 pub mod freeze;
+pub mod marks;
+pub mod tracker;

@@ -23,16 +23,19 @@ pub(crate) enum Set {
     Test,
     /// Those and the bench.
     Bench,
+    /// What compiles the kernel's programs, and nothing else.
+    Bpf,
 }
 
 /// Installs what is missing.
 /// # Errors
 /// Not a Debian, or apt fails.
 pub(crate) fn install(set: Set) -> Result<()> {
-    let mut wanted: Vec<&Package> = packages::TEST.iter().collect();
-    if set == Set::Bench {
-        wanted.extend(packages::BENCH);
-    }
+    let wanted: Vec<&Package> = match set {
+        Set::Test => packages::TEST.iter().collect(),
+        Set::Bench => packages::TEST.iter().chain(packages::BENCH).collect(),
+        Set::Bpf => packages::BPF.iter().collect(),
+    };
     if !is_debian() {
         return Err(Fail::new(format!(
             "this is not Debian, so nothing was installed. Needed, under Debian's names:\n{}",

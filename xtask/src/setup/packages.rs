@@ -31,6 +31,7 @@ pub(crate) const TEST: &[Package] = &[
     package("qemu-utils", "qemu-img and qemu-io judge our NBD server and images"),
     package("fuse3", "fusermount3 mounts a point without root"),
     package("zstd", "a second reader for compressed test data"),
+    package("fio", "writes to disks in every way there is, for the tracker's tests"),
     package("groff-base", "groff judges the manual pages"),
 ];
 
@@ -41,3 +42,7 @@ pub(crate) const BENCH: &[Package] = &[
     package("borgbackup", "a peer of the bench"),
     package("casync", "a peer of the bench"),
 ];
+
+/// What compiles the programs that run in the kernel. Their objects are committed, so only who changes them needs it.
+pub(crate) const BPF: &[Package] =
+    &[package("clang-19", "compiles the programs that run in the kernel"), package("llvm-19", "strips them")];

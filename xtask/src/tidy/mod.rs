@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::fail::{During, Fail, Result};
-use crate::run;
+use crate::{bpf, run};
 
 mod arrows;
 mod licences;
@@ -51,6 +51,7 @@ pub(crate) fn main() -> Result<()> {
         findings.extend(if path.ends_with(".rs") { sources::check(path, text) } else { sources::plain(path, text) });
     }
     findings.extend(sources::stale(&files));
+    findings.extend(bpf::findings()?.into_iter().map(|(place, sentence)| Finding::new(place, sentence)));
     for finding in &findings {
         println!("{finding}");
     }

@@ -1,0 +1,150 @@
+//! What the kernel says of a disk, and whether its changes can be followed.
+//!
+//! Never knows: marks, programs.
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{major, minor};
+
+use super::refusal::Refusal;
+use super::{TrackError, failed};
+
+/// Units of sizes and places in /sys, whatever the disk's sectors are.
+const SYS_SECTOR: u64 = 512;
+
+/// The device number of a whole disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number {
+    /// Which driver.
+    pub major: u32,
+    /// Which of its disks.
+    pub minor: u32,
+}
+
+impl Number {
+    /// As the kernel keeps it.
+    pub(crate) fn packed(self) -> u32 {
+        self.major << 20 | self.minor
+    }
+
+    fn folder(self) -> PathBuf {
+        PathBuf::from(format!("/sys/dev/block/{self}"))
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// What a disk is just now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) name: String,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// Counts what was plugged in. `None`: the kernel does not say (before 5.15).
+    pub(crate) sequence: Option<u64>,
+    /// Stands for where its partitions begin and end.
+    pub(crate) partitions: u64,
+}
+
+/// The whole disk at `path`.
+///
+/// # Errors
+/// [`Refusal::NotADisk`], [`Refusal::Partition`], or what the system says.
+pub(crate) fn number(path: &Path) -> Result<Number, TrackError> {
+    let about = std::fs::metadata(path).map_err(failed(format!("looking at {}", path.display())))?;
+    if !about.file_type().is_block_device() {
+        return Err(Refusal::NotADisk(path.to_path_buf()).into());
+    }
+    let number = Number { major: major(about.rdev()), minor: minor(about.rdev()) };
+    let folder = real_folder(number)?;
+    if folder.join("partition").exists() {
+        let disk = folder.parent().map(name_of).unwrap_or_default();
+        return Err(Refusal::Partition { name: name_of(&folder), disk }.into());
+    }
+    Ok(number)
+}
+
+/// What the disk is now, if its changes can be followed.
+///
+/// # Errors
+/// The [`Refusal`]s that are about a disk.
+pub(crate) fn vouch(number: Number) -> Result<Facts, TrackError> {
+    let facts = facts(number).map_err(failed(format!("looking at disk {number}")))?;
+    let name = || facts.name.clone();
+    let folder = real_folder(number)?;
+    let said = |file: &str| std::fs::read_to_string(folder.join(file)).map(|text| text.trim().to_owned());
+    if !folder.join("mq").is_dir() {
+        return Err(Refusal::WithoutRequests { name: name() }.into());
+    }
+    if said("queue/dax").is_ok_and(|dax| dax != "0") {
+        return Err(Refusal::Dax { name: name() }.into());
+    }
+    if said("queue/zoned").is_ok_and(|zoned| zoned != "none") {
+        return Err(Refusal::Zoned { name: name() }.into());
+    }
+    if facts.size == 0 {
+        return Err(Refusal::NotADisk(PathBuf::from("/dev").join(name())).into());
+    }
+    Ok(facts)
+}
+
+/// What the disk is now.
+///
+/// # Errors
+/// `NotFound` when there is none by that number.
+pub(crate) fn facts(number: Number) -> io::Result<Facts> {
+    let folder = std::fs::canonicalize(number.folder())?;
+    Ok(Facts {
+        name: name_of(&folder),
+        size: number_in(&folder.join("size"))?.saturating_mul(SYS_SECTOR),
+        sequence: number_in(&folder.join("diskseq")).ok(),
+        partitions: partitions(&folder)?,
+    })
+}
+
+/// Whether a write is under way in the disk.
+pub(crate) fn is_writing(number: Number) -> io::Result<bool> {
+    let text = std::fs::read_to_string(number.folder().join("inflight"))?;
+    Ok(text.split_whitespace().nth(1) != Some("0"))
+}
+
+/// Numbers of all partitions with where they begin and end, hashed.
+fn partitions(folder: &Path) -> io::Result<u64> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let part = entry?.path();
+        if let Ok(index) = number_in(&part.join("partition")) {
+            found.push([index, number_in(&part.join("start"))?, number_in(&part.join("size"))?]);
+        }
+    }
+    found.sort_unstable();
+    let bytes: Vec<u8> = found.iter().flatten().flat_map(|number| number.to_le_bytes()).collect();
+    Ok(short_hash(&bytes))
+}
+
+/// Eight bytes that stand for others.
+pub(crate) fn short_hash(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
+    hash.as_bytes()[..8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+fn number_in(file: &Path) -> io::Result<u64> {
+    let text = std::fs::read_to_string(file)?;
+    text.trim().parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+fn real_folder(number: Number) -> Result<PathBuf, TrackError> {
+    let folder = number.folder();
+    std::fs::canonicalize(&folder).map_err(failed(format!("looking at {}", folder.display())))
+}
+
+fn name_of(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,6 @@
+//! The tracker on loop devices. Needs root, and a kernel with BPF and BTF.
+//!
+//! Never knows: how marks are kept.
+
+mod kinds;
+mod world;
