@@ -103,3 +103,34 @@ fn reclaim_takes_nothing_that_another_point_shares() {
     reclaim(&world.open());
     assert!(read(&world.open(), second.point.number) == moved);
 }
+
+/// Bytes of packs after all but some pages of a disk were overwritten with zeros and the older point was forgotten.
+fn left_of(pages: usize, is_kept: impl Fn(usize) -> bool) -> u64 {
+    let world = World::new();
+    let mut disk = noise(pages * 4096, 8);
+    protect(&world.open(), &disk);
+    for (_, page) in disk.chunks_mut(4096).enumerate().filter(|(number, _)| !is_kept(*number)) {
+        page.fill(0);
+    }
+    protect(&world.open(), &disk);
+    forget(&world.open(), &BTreeSet::from([PointNo(1)]));
+    reclaim(&world.open());
+    assert!(read(&world.open(), PointNo(2)) == disk);
+    world.packs().0
+}
+
+/// The bounds of `docs/reclaim.md`.
+#[test]
+fn what_reclaim_leaves_is_bounded_by_the_frames_that_hold_something() {
+    const PAGE: u64 = 4096;
+    /// A frame is full at 32 pages, and the chunk that fills it has at most 64.
+    const FRAME: u64 = 31 + 64;
+    let with_rest = |frames: u64| frames * PAGE * 8 / 7 + (128 << 10);
+    let sparse = left_of(8192, |page| page % 1024 == 500);
+    assert!(sparse <= with_rest(8 * FRAME), "{sparse} bytes for 8 pages, each in a frame of its own");
+    let half = left_of(4096, |page| page < 2048);
+    assert!(half <= with_rest(2048 + FRAME), "{half} bytes for 2048 pages that lie together");
+    let mixed = left_of(4096, |page| page % 2 == 0);
+    assert!(mixed <= with_rest(4096), "{mixed} bytes for every second of 4096 pages");
+    println!("left: sparse {sparse} bytes, together {half}, mixed {mixed}");
+}
