@@ -4,5 +4,6 @@
 //! Never knows: stores, points, servers, or what becomes of the bytes it names.
 
 pub mod freeze;
+pub mod hooks;
 pub mod marks;
 pub mod tracker;

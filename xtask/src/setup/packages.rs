@@ -32,6 +32,8 @@ pub(crate) const TEST: &[Package] = &[
     package("fuse3", "fusermount3 mounts a point without root"),
     package("zstd", "a second reader for compressed test data"),
     package("fio", "writes to disks in every way there is, for the tracker's tests"),
+    package("postgresql", "a cluster is frozen under load, and pg_amcheck judges the copy"),
+    package("mariadb-server", "a server is frozen under load, and mariadb-check judges the copy"),
     package("groff-base", "groff judges the manual pages"),
 ];
 

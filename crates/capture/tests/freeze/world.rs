@@ -1,9 +1,9 @@
 //! File systems on loop devices that clean up after themselves even if the test is killed, writers, and programs.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -68,9 +68,24 @@ impl Disk {
 
     /// In a file in `folder`.
     pub(crate) fn inside(folder: &Path, kind: &str, size: u64) -> Disk {
+        let (disk, point) = Disk::attach(folder, |image| File::create(image)?.set_len(size));
+        run(&format!("mkfs.{kind}"), ["-q".as_ref(), disk.device.as_os_str()]);
+        run("mount", [disk.device.as_os_str(), point.as_os_str()]);
+        disk
+    }
+
+    /// From a copy of another disk, which is moved.
+    pub(crate) fn of_copy(copy: &Path, options: &str) -> Disk {
+        let (disk, point) = Disk::attach(&std::env::temp_dir(), |image| fs::rename(copy, image));
+        run("mount", ["-o".as_ref(), options.as_ref(), disk.device.as_os_str(), point.as_os_str()]);
+        disk
+    }
+
+    fn attach(folder: &Path, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> (Disk, PathBuf) {
         let folder = tempfile::Builder::new().prefix("freeze-").tempdir_in(folder).expect("a folder").keep();
         let (image, point) = (folder.join("image"), folder.join("files"));
-        File::create(&image).and_then(|file| file.set_len(size)).expect("an image");
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("open to database servers");
+        fill(&image).expect("an image");
         fs::create_dir(&point).expect("a folder");
         let device = PathBuf::from(run("losetup", ["--find".as_ref(), "--show".as_ref(), image.as_os_str()]).trim());
         let mut net = Command::new("sh");
@@ -78,10 +93,7 @@ impl Disk {
         net.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut net = net.spawn().expect("sh");
         let hold = net.stdin.take();
-        let disk = Disk { folder, device, net, hold };
-        run(&format!("mkfs.{kind}"), ["-q".as_ref(), disk.device.as_os_str()]);
-        run("mount", [disk.device.as_os_str(), point.as_os_str()]);
-        disk
+        (Disk { folder, device, net, hold }, point)
     }
 
     pub(crate) fn device(&self) -> Device {
