@@ -96,7 +96,7 @@ fn hint(error: &VaultError) -> Option<&'static str> {
         VaultError::StoreExists => "name an empty folder",
         VaultError::WrongPassphrase(_) => "check it, or name another file with --passphrase-file",
         VaultError::Paper(_) => "compare what was typed with what `backstay key paper` printed",
-        VaultError::NoVault(_) => "name another with --vault",
+        VaultError::NoVault(_) => "name another with --vault, or run `backstay init` again if it was interrupted",
         VaultError::NoMachine(_) => "`backstay machines` lists them",
         VaultError::NoPoint(_) => "`backstay points` lists them",
         VaultError::NoDisk { .. } => "name the disk as MACHINE:DISK; `backstay show` lists them",

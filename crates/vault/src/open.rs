@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use backstay_env::objects::{Key, ObjectError, Objects};
 use backstay_env::random::Random;
 use backstay_env::time::Clock;
-use backstay_format::keys::{BucketRow, KeySlot, TableKey};
+use backstay_format::keys::{Argon2Cost, BucketRow, KeySlot, TableKey};
 use backstay_format::ledger::Change;
 use backstay_format::names;
 use backstay_format::twin::{self, Kind, StoreHeader};
-use backstay_format::units::{BucketId, StoreId, VaultId};
+use backstay_format::units::{BucketId, StoreId, Timestamp, VaultId};
 use backstay_seal::Secret;
 use backstay_seal::chunk::ChunkNamer;
 use backstay_seal::keys::{BucketKey, RootKeys, VaultKeys};
@@ -82,11 +82,12 @@ pub struct Opened {
 const CLASS: &str = "system";
 
 impl Vault {
-    /// Makes a store in an empty home, with one vault, opened by `passphrase`. What an attempt left that was interrupted is
-    /// replaced; two attempts at the same time are not told apart from one that was interrupted.
+    /// Makes a store in an empty home, with one vault, opened by `passphrase`. An attempt that was interrupted is finished by
+    /// another with the same passphrase. Of many attempts at the same time exactly one succeeds.
     ///
     /// # Errors
-    /// [`VaultError::StoreExists`], also when the home holds more than such an attempt leaves; the home is then as it was.
+    /// [`VaultError::StoreExists`], also for what an attempt with another passphrase left, and for anything else that lies where
+    /// vaults are.
     pub fn create(seams: &Seams, vault: &str, passphrase: &[u8]) -> Result<StoreId, VaultError> {
         Self::create_with(seams, vault, passphrase, passphrase::COST)
     }
@@ -95,28 +96,18 @@ impl Vault {
     ///
     /// # Errors
     /// As [`Vault::create`].
-    pub fn create_with(
-        seams: &Seams,
-        vault: &str,
-        passphrase: &[u8],
-        cost: backstay_format::keys::Argon2Cost,
-    ) -> Result<StoreId, VaultError> {
-        let (store, id) = (StoreId(seams.salt()), VaultId(seams.salt()));
+    pub fn create_with(seams: &Seams, vault: &str, passphrase: &[u8], cost: Argon2Cost) -> Result<StoreId, VaultError> {
         let created = seams.clock.now();
-        if read_header(&*seams.home)?.is_some() {
-            return Err(VaultError::StoreExists);
-        }
-        clear_unfinished(&*seams.home, vault)?;
-        // The header comes last: a store that has one is complete.
-        let root = RootKeys { vault: seams.secret(), dedup: seams.secret() };
-        let salts = [seams.salt(), seams.salt()];
-        let slot = passphrase::make_slot((store, id), &root, passphrase, (cost, salts), (created, "first"));
-        put_twin(&*seams.home, &names::key_slot(vault, 0), Kind::KeySlot, store, &slot.encode())?;
+        // Each step is an object that is written only if it is not there, so none undoes what another attempt did. The first
+        // entry of the key table comes last: who writes it has made the store.
+        let store = claim(seams, vault, created)?;
+        let (id, root) = first_keys(seams, (store, vault), passphrase, (cost, created))?;
         let keys = VaultKeys::derive(&root);
         let table = open_ledger(seams, (store, id), &names::ledger(vault, "keytable"), &keys.table)?;
-        table.commit::<VaultError>(("init", created), |_| Ok(vec![first_bucket(seams, &keys)]))?;
-        let header = StoreHeader { created }.encode();
-        put_twin(&*seams.home, names::STORE_HEADER, Kind::StoreHeader, store, &header)?;
+        table.commit(("init", created), |view| match view.seq() {
+            0 => Ok(vec![first_bucket(seams, &keys)]),
+            _ => Err(VaultError::StoreExists),
+        })?;
         Ok(store)
     }
 
@@ -159,13 +150,16 @@ impl Vault {
             ledger_before_damage(&seams, (store, id), &names::ledger(vault, "keytable"), &keys.table)?;
         let (ledger, ledger_damage) =
             ledger_before_damage(&seams, (store, id), &names::ledger(vault, "ledger"), &keys.ledger)?;
+        let damage = ledger_damage.or(table_damage).map(VaultError::from);
+        if damage.is_none() && table.view().seq() == 0 && ledger.view().seq() == 0 {
+            return Err(VaultError::NoVault(vault.to_owned())); // it was never finished
+        }
         let (table, ledger) = (Arc::new(table), Arc::new(ledger));
         let bucket = find_bucket(&table, &keys)?;
         let catalogue = Arc::new(Catalogue::new(ledger.clone(), table.clone(), keys.clone()));
         let home = (seams.home.clone(), vault);
         let packs = Packs::new(home, ChunkNamer::new(&keys.chunk), catalogue.clone(), CacheSizes::default());
         let index = Mutex::new(LazyIndex::new(&seams, store, vault));
-        let damage = ledger_damage.or(table_damage).map(VaultError::from);
         let vault = Vault {
             seams,
             store,
@@ -241,17 +235,52 @@ pub(crate) fn read_header(home: &dyn Objects) -> Result<Option<(StoreId, StoreHe
     Ok(Some((twin.store, header)))
 }
 
-/// Deletes what an interrupted attempt to make a store left: nobody has its keys. More than that is somebody's data, even if
-/// the header is missing.
-fn clear_unfinished(home: &dyn Objects, vault: &str) -> Result<(), VaultError> {
-    let entry = names::numbered(&names::ledger(vault, "keytable"), "entry", 1);
+/// The id of the store to be made: of a new header, or of one that an attempt left which is interrupted or under way.
+fn claim(seams: &Seams, vault: &str, created: Timestamp) -> Result<StoreId, VaultError> {
+    let home = &*seams.home;
     let left = home.list(&key("vault"))?;
-    let of_attempt = |k: &Key| k.as_str() == names::key_slot(vault, 0) || k.as_str() == entry;
-    if !left.iter().all(|l| of_attempt(&l.key)) {
+    if !left.iter().all(|l| l.key.as_str() == names::key_slot(vault, 0)) {
         return Err(VaultError::StoreExists);
     }
-    left.iter().try_for_each(|l| home.delete(&l.key))?;
-    Ok(())
+    if let Some((store, _)) = read_header(home)? {
+        return Ok(store);
+    }
+    if !left.is_empty() {
+        return Err(VaultError::StoreExists);
+    }
+    let store = StoreId(seams.salt());
+    let header = StoreHeader { created }.encode();
+    match put_twin(home, names::STORE_HEADER, Kind::StoreHeader, store, &header) {
+        Ok(()) => Ok(store),
+        Err(ObjectError::Exists(_)) => read_header(home)?.map(|(store, _)| store).ok_or(VaultError::NoStore),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The keys of the first vault: new ones, or those of an attempt with the same passphrase.
+fn first_keys(
+    seams: &Seams,
+    (store, vault): (StoreId, &str),
+    passphrase: &[u8],
+    (cost, created): (Argon2Cost, Timestamp),
+) -> Result<(VaultId, RootKeys), VaultError> {
+    let home = &*seams.home;
+    if read_slots(home, store, vault)?.is_empty() {
+        let id = VaultId(seams.salt());
+        let root = RootKeys { vault: seams.secret(), dedup: seams.secret() };
+        let salts = [seams.salt(), seams.salt()];
+        let slot = passphrase::make_slot((store, id), &root, passphrase, (cost, salts), (created, "first"));
+        match put_twin(home, &names::key_slot(vault, 0), Kind::KeySlot, store, &slot.encode()) {
+            Ok(()) => return Ok((id, root)),
+            Err(ObjectError::Exists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match open_slots(home, store, vault, passphrase) {
+        Ok((_, id, root)) => Ok((id, root)),
+        Err(VaultError::WrongPassphrase(_)) => Err(VaultError::StoreExists),
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) fn key(name: &str) -> Key {

@@ -2,6 +2,9 @@
 //!
 //! Never knows: formats.
 
+use std::path::Path;
+
+use backstay_format::names;
 use backstay_vault::Vault;
 
 use crate::args::Common;
@@ -12,7 +15,7 @@ use crate::store::{self, Location};
 pub(super) fn run(common: &Common, location: &str) -> Result<(), Failure> {
     let place = Location::parse(location)?;
     if let Some(folder) = place.folder() {
-        check_folder(folder)?;
+        check_folder(folder, &common.vault)?;
     }
     let passphrase = store::passphrase(common.passphrase_file.as_deref(), true)?;
     let id = Vault::create(&place.seams(true)?, &common.vault, &passphrase)
@@ -27,15 +30,14 @@ pub(super) fn run(common: &Common, location: &str) -> Result<(), Failure> {
 }
 
 /// A folder with something else in it is not a place for a store.
-fn check_folder(folder: &std::path::Path) -> Result<(), Failure> {
-    let Ok(mut entries) = std::fs::read_dir(folder) else { return Ok(()) };
-    match entries.next() {
-        None => Ok(()),
-        Some(_) if folder.join("backstay.store").exists() => {
-            Err(Failure::refused(format!("{} is a store already; name an empty folder or a new one", folder.display())))
-        }
-        Some(_) => {
-            Err(Failure::refused(format!("{} is not empty; name an empty folder or a new one", folder.display())))
-        }
-    }
+fn check_folder(folder: &Path, vault: &str) -> Result<(), Failure> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    let what = match folder.join(names::STORE_HEADER).exists() {
+        // An init that is under way or was interrupted.
+        true if !folder.join(names::ledger(vault, "keytable")).exists() => return Ok(()),
+        true => "is a store already",
+        false if entries.flatten().all(|entry| entry.file_name() == ".tmp") => return Ok(()),
+        false => "is not empty",
+    };
+    Err(Failure::refused(format!("{} {what}; name an empty folder or a new one", folder.display())))
 }

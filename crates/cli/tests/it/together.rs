@@ -101,3 +101,48 @@ fn an_interrupted_protect_goes_on_where_it_was() {
     std::thread::sleep(Duration::from_millis(10));
     world.assert_clean();
 }
+
+#[test]
+fn of_many_stores_made_in_one_folder_exactly_one_comes_to_be() {
+    for same in [true, false] {
+        let world = World::without_store();
+        let passphrases: Vec<_> =
+            (0..3).map(|n| world.path(&format!("passphrase-{}", if same { 0 } else { n }))).collect();
+        for (n, path) in passphrases.iter().enumerate() {
+            std::fs::write(path, format!("secret {}\n", if same { 0 } else { n })).unwrap();
+        }
+        let init =
+            |path: &std::path::PathBuf| world.start(&["init", text(&world.store), "--passphrase-file", text(path)]);
+        let mut running: Vec<_> = passphrases.iter().map(init).collect();
+        let ends: Vec<_> = running.iter_mut().map(Running::end).collect();
+        let won: Vec<_> = (0..3).filter(|n| ends[*n] == Some(0)).collect();
+        assert_eq!(won.len(), 1, "{ends:?}");
+        for lost in (0..3).filter(|n| !won.contains(n)) {
+            let log = running[lost].log();
+            assert!(ends[lost] == Some(4) && log.contains("already") && log.lines().count() == 1, "{log}");
+        }
+        std::fs::copy(&passphrases[won[0]], world.path("passphrase")).unwrap();
+        let image = world.path("disk.img");
+        noisy_image(&image, MIB, 3);
+        world.protect(text(&image));
+        world.assert_restores("latest", &image);
+    }
+}
+
+#[test]
+fn an_interrupted_init_is_finished_by_the_next() {
+    let whole = World::new();
+    for removed in [&["vault"][..], &["vault/main/keytable"]] {
+        let world = World::without_store();
+        run("cp", ["-a", text(&whole.store), text(&world.store)]);
+        for path in removed {
+            std::fs::remove_dir_all(world.store.join(path)).unwrap();
+        }
+        let sentence = world.refused(1, &["machines"]);
+        assert!(sentence.contains("backstay init"), "{sentence}");
+        world.ok(&["init", text(&world.store)]);
+        assert_eq!(world.json(&["machines"]).as_array().unwrap().len(), 0);
+        let sentence = world.refused(4, &["init", text(&world.store)]);
+        assert!(sentence.contains("is a store already"), "{sentence}");
+    }
+}
