@@ -13,6 +13,9 @@ use crate::output::{note, size};
 /// How often a plain line is printed.
 const PLAIN: Duration = Duration::from_secs(5);
 
+/// Why templates need no error.
+const VALID: &str = "the template is valid";
+
 /// Shows how far something is.
 pub(crate) struct Meter {
     what: String,
@@ -28,7 +31,7 @@ impl Meter {
         let bar = terminal.then(|| {
             let bar = ProgressBar::new(0);
             let style = ProgressStyle::with_template("{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta}");
-            bar.set_style(style.expect("the template is valid"));
+            bar.set_style(style.expect(VALID));
             bar.set_message(what.clone());
             bar
         });
@@ -58,12 +61,24 @@ impl Meter {
 }
 
 impl Meter {
+    /// As [`Meter::show`], of things that are counted.
+    pub(crate) fn count(&self, done: u64, total: u64) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}").expect(VALID));
+                bar.set_length(total);
+                bar.set_position(done);
+            }
+            None => self.line(|| format!("{}: {done} of {total}", self.what)),
+        }
+    }
+
     /// As [`Meter::show`], where nobody knows how much there is: so many files and bytes are done.
     pub(crate) fn so_far(&self, files: u64, bytes: u64) {
         let text = format!("{}: {files} files, {} so far", self.what, size(bytes));
         match &self.bar {
             Some(bar) => {
-                bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid"));
+                bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect(VALID));
                 bar.set_message(text);
                 bar.tick();
             }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use backstay_env::volume::{Slice, Volume};
 use backstay_items::partition::{TableKind, partitions};
-use backstay_vault::Vault;
 use backstay_vault::disk::PointDisk;
 use backstay_vault::rows::{Machine, Point};
+use backstay_vault::{Vault, VaultError};
 
 use crate::args::At;
 use crate::failure::{Failure, sentence};
@@ -57,7 +57,12 @@ pub(crate) fn find(vault: &Vault, at: &At) -> Result<Found, Failure> {
     let spec = Spec::parse(&at.machine)?;
     let time = moment::parse(&at.at)?;
     let machine = vault.machine(&spec.machine)?;
-    let point = vault.point_at(&machine, time)?;
+    let point = match vault.point_at(&machine, time) {
+        Err(VaultError::NoPoint(name)) if vault.points(machine.id)?.is_empty() => {
+            return Err(Failure::new(format!("machine {name} has no points yet; `backstay protect` makes them")));
+        }
+        point => point?,
+    };
     note!("{} at {} (point {})", spec.machine, moment::show(point.row.time), point.number.0);
     Ok(Found { spec, machine, point })
 }

@@ -8,7 +8,8 @@ use backstay_format::units::{PointNo, Timestamp};
 use backstay_timeline::schedule::{Period, Schedule};
 use backstay_timeline::thin::thin;
 use backstay_vault::forget::ForgetPlan;
-use serde_json::json;
+use backstay_vault::rows::Point;
+use serde_json::{Value, json};
 
 use crate::args::{Common, Forget};
 use crate::failure::Failure;
@@ -34,15 +35,22 @@ pub(super) fn run(common: &Common, args: &Forget) -> Result<(), Failure> {
         named(&args.point, &points)?
     };
     let plan = vault.plan_forget(&machine, &drop)?;
-    show(common, &plan)?;
-    if plan.drop.is_empty() || !go_ahead(args.yes, args.dry_run, "these points will be gone for good")? {
-        return Ok(());
+    // Programs that say yes get one value: what was done.
+    let at_once = common.json && args.yes;
+    if !at_once {
+        show(common, &plan)?;
     }
-    vault.forget(&plan)?;
-    if !common.json {
-        say!("dropped {} points; `backstay reclaim` gives their space back", plan.drop.len())?;
+    let wanted = !plan.drop.is_empty() && go_ahead(args.yes, args.dry_run, "these points will be gone for good")?;
+    if wanted {
+        vault.forget(&plan)?;
     }
-    Ok(())
+    match (at_once, wanted) {
+        (true, _) => output::json(&described(&plan, "dropped", "kept")),
+        (false, true) if !common.json => {
+            say!("dropped {} points; `backstay reclaim` gives their space back", plan.drop.len())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn schedule(args: &Forget) -> Result<Schedule, Failure> {
@@ -77,12 +85,17 @@ fn named(numbers: &[u64], points: &[(PointNo, Timestamp)]) -> Result<BTreeSet<Po
 
 fn show(common: &Common, plan: &ForgetPlan) -> Result<(), Failure> {
     if common.json {
-        let points: Vec<_> =
-            plan.drop.iter().map(|p| json!({ "point": p.number.0, "time": moment::rfc3339(p.row.time) })).collect();
-        return output::json(&json!({ "machine": plan.machine.row.name, "drop": points, "keep": plan.keep }));
+        return output::json(&described(plan, "drop", "keep"));
     }
     for point in &plan.drop {
         say!("drop point {} of {}", point.number.0, moment::show(point.row.time))?;
     }
     say!("plan for {}: drop {}, keep {}", plan.machine.row.name, plan.drop.len(), plan.keep)
+}
+
+/// A plan for programs: as something to be done, or done.
+fn described(plan: &ForgetPlan, drop: &str, keep: &str) -> Value {
+    let point = |p: &Point| json!({ "point": p.number.0, "time": moment::rfc3339(p.row.time) });
+    let points: Vec<_> = plan.drop.iter().map(point).collect();
+    json!({ "machine": plan.machine.row.name, drop: points, keep: plan.keep })
 }

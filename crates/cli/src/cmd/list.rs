@@ -57,7 +57,11 @@ pub(super) fn points(common: &Common, vault: &Vault, machine: &str) -> Result<()
         ]
     };
     let rows = points.iter().map(row).collect();
-    output::table(&["POINT", "TIME", "STATE", "CHANGED", "STORED", "NOTE"], rows, "no points")
+    output::table(
+        &["POINT", "TIME", "STATE", "CHANGED", "STORED", "NOTE"],
+        rows,
+        "no points yet: `backstay protect` makes them",
+    )
 }
 
 /// What a point can be trusted for, in a word or two.

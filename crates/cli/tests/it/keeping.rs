@@ -74,13 +74,28 @@ fn a_schedule_thins_a_timeline() {
     std::thread::sleep(Duration::from_millis(1100));
     let plan = world.json(&["forget", "m", "--keep-all", "1s", "--keep-yearly", "5y", "--dry-run"]);
     assert_eq!(plan["keep"], 1, "{plan}");
-    world.ok(&["forget", "m", "--keep-all", "1s", "--keep-yearly", "5y", "--yes"]);
+    let done = world.json(&["forget", "m", "--keep-all", "1s", "--keep-yearly", "5y", "--yes"]);
+    assert_eq!((done["dropped"].as_array().unwrap().len(), &done["kept"]), (2, &1.into()));
+    let again = world.json(&["forget", "m", "--keep-all", "1s", "--keep-yearly", "5y", "--yes"]);
+    assert_eq!((again["dropped"].as_array().unwrap().len(), &again["kept"]), (0, &1.into()));
     let left = world.points();
     assert_eq!(left.len(), 1);
     world.assert_restores("latest", &kept[left[0].0 as usize - 1]);
     world.ok(&["reclaim", "--yes"]);
     world.assert_restores("latest", &kept[left[0].0 as usize - 1]);
     world.assert_clean();
+}
+
+#[test]
+fn a_machine_whose_points_are_all_gone_has_none_yet() {
+    let (world, _) = with_three_points();
+    world.ok(&["forget", "m", "--point", "1", "2", "3", "--yes"]);
+    for args in [&["show", "m"][..], &["files", "ls", "m", "--at", "1s ago"], &["restore", "m", "--to", "x"]] {
+        let sentence = world.refused(1, args);
+        assert!(sentence.contains("machine m has no points yet"), "{sentence}");
+    }
+    assert!(world.ok(&["points", "m"]).contains("no points yet"));
+    assert_eq!(world.json(&["machines"])[0]["points"], 0);
 }
 
 #[test]
