@@ -19,7 +19,7 @@ use crate::store;
 pub(super) fn check(common: &Common, read_data: bool) -> Result<(), Failure> {
     store::reading(common, |vault| {
         let meter = Meter::new("checking packs", common.json);
-        let findings = vault.check(read_data, &mut |done, total| meter.show(done, total))?;
+        let findings = vault.check(read_data, &mut |done, total| meter.count(done, total))?;
         drop(meter);
         tell(common, &findings, read_data)?;
         if findings.is_clean() {
@@ -61,7 +61,6 @@ fn tell(common: &Common, findings: &Findings, read_data: bool) -> Result<(), Fai
 
 pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), Failure> {
     let vault = store::open(common)?;
-    let stop = Stop::listen()?;
     let plan = vault.plan_reclaim()?;
     let bytes = plan.bytes();
     let (dead, shrink, orphans) = (plan.dead.len(), plan.shrink.len(), plan.orphans.len());
@@ -85,14 +84,19 @@ pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), F
     if !go_ahead(yes, dry_run, "what no point needs will be gone for good")? {
         return Ok(());
     }
+    let stop = Stop::listen()?;
     let done = vault.reclaim(&plan, &|| stop.asked())?;
-    if common.json {
-        return output::json(&json!({
+    match common.json {
+        true => output::json(&json!({
             "deleted_packs": done.packs, "shrunk_packs": done.shrunk, "orphans": done.orphans, "bytes": done.bytes,
-            "left_alone": plan.left.iter().map(left_json).collect::<Vec<_>>(),
-        }));
+            "left_alone": plan.left.iter().map(left_json).collect::<Vec<_>>(), "complete": !stop.asked(),
+        }))?,
+        false => say!("{} freed", size(done.bytes))?,
     }
-    say!("{} freed", size(done.bytes))
+    match stop.asked() {
+        true => Err(Failure::new("interrupted: the same command frees the rest")),
+        false => Ok(()),
+    }
 }
 
 fn left_json(left: &Left) -> serde_json::Value {
