@@ -69,14 +69,10 @@ pub(super) fn timeline(quick: bool) -> Result<(Printed, Vec<Figure>)> {
 }
 
 fn program(name: &str, argument: &str) -> Result<Printed> {
-    let manifest = run::root().join("bench/Cargo.toml");
-    let target = run::cargo_target();
-    let mut build = run::cargo();
-    build.args(["build", "--release", "--manifest-path"]).arg(&manifest).arg("--target-dir").arg(&target);
-    run::run(&mut build)?;
+    run::run(run::cargo().args(["build", "--release", "--package", "backstay-bench", "--bin", name]))?;
     let folder = run::keep("bench").join(name);
     remove(&folder)?;
-    let mut command = Command::new(target.join("release").join(name));
+    let mut command = Command::new(run::cargo_target().join("release").join(name));
     command.arg(argument).arg(&folder);
     println!("running {}", run::shown(&command));
     let (sample, said) = timed_output(&command)?;

@@ -91,6 +91,12 @@ const ROOMS: &[Room] = &[
         why: "cli ships to users: neither the simulator nor the witness belongs in the product",
     },
     Room {
+        name: "bench",
+        may: &["format", "env", "store", "vault"],
+        tests_may: &[],
+        why: "bench measures what no command line reaches at full size; nothing of the product may come to need it",
+    },
+    Room {
         name: "xtask",
         may: &[],
         tests_may: &[],
