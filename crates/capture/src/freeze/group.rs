@@ -256,24 +256,20 @@ impl Frozen<'_> {
     /// [`Broken`] if anything was thawed before this was called. It cannot tell if another program thawed and froze
     /// again: what was written in between shows in the marks only.
     pub fn thaw(mut self) -> Result<Held, Broken> {
-        let phase = match self.watchdog.shared().enter(Phase::Armed, Phase::Thawing) {
-            true => Phase::Thawing,
-            false => self.watchdog.shared().phase(),
-        };
-        let (frozen, thawed) = match phase {
-            Phase::Thawing => self.thaw_in_time(),
-            _ => (0, None),
-        };
+        let in_time = self.watchdog.shared().enter(Phase::Armed, Phase::Thawing);
+        let (frozen, thawed) = if in_time { self.thaw_in_time() } else { (0, None) };
         let duration = self.since.elapsed();
+        let phase = self.watchdog.shared().phase();
         let unfrozen = self.unfrozen();
         let name = |at: usize| self.group.members[at].name().to_owned();
         if let Some(at) = self.let_go() {
             return Err(Broken::Stuck { name: name(at) });
         }
-        match (phase, thawed) {
-            (Phase::Thawing, None) => Ok(Held { at: self.at, duration, frozen, unfrozen }),
-            (Phase::Thawing, Some(at)) => Err(Broken::Thawed { name: name(at) }),
-            (Phase::Unguarded, _) => Err(Broken::Unguarded),
+        match (in_time, thawed, phase) {
+            (true, None, _) => Ok(Held { at: self.at, duration, frozen, unfrozen }),
+            // Whoever thawed first, it was thawed.
+            (_, _, Phase::Unguarded) => Err(Broken::Unguarded),
+            (_, Some(at), Phase::Thawing) => Err(Broken::Thawed { name: name(at) }),
             _ => Err(Broken::Expired),
         }
     }

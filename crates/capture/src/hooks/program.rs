@@ -16,6 +16,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// What is kept of a program's output.
 pub(super) const KEPT: usize = 16 << 10;
 
+/// As much as a pipe may hold, of the largest kind.
+const PIPE: usize = 1 << 20;
+
 /// How often to look whether a program has ended that keeps its pipes open, or closed them before its end.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -150,10 +153,10 @@ pub(super) fn run(command: &mut Command, until: Instant, said: &mut Tail) -> io:
     let mut program = Program::start(command, Stdio::null())?;
     loop {
         if let Some(status) = program.ended()? {
-            // Something in the background may go on printing: what is there now is enough.
+            // Something in the background may go on printing: what can be in the pipes by now is enough.
             let now = Instant::now();
             let mut more = 0;
-            while more < KEPT
+            while more < PIPE
                 && program.listen(now, &mut |_, bytes| {
                     more += bytes.len();
                     said.push(bytes)

@@ -121,7 +121,7 @@ impl Session {
 fn reason(said: &str) -> &str {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let names_it = |line: &&str| ["ERROR", "error:", "FATAL"].iter().any(|word| line.contains(word));
-    lines().find(names_it).or(lines().last()).unwrap_or("it gave no reason")
+    lines().find(names_it).or(lines().next_back()).unwrap_or("it gave no reason")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use backstay_capture::freeze::facts::{gather, superblock_of};
 use backstay_capture::freeze::mounts::{FileSystem, Place, Plan, plan};
 use backstay_capture::freeze::{group::Group, group::Limits, mountinfo::Device, mountinfo::parse};
 
-use crate::world::{Disk, Writer, content, group, long, output, run, watchdog};
+use crate::world::{Disk, Writer, content, group, long, output, run, still, watchdog};
 
 /// Nothing reaches the disk while it is frozen, the copy is a sound file system, and the writer goes on.
 fn holds_still(kind: &str, judge: impl Fn(&Path)) {
@@ -16,22 +16,20 @@ fn holds_still(kind: &str, judge: impl Fn(&Path)) {
     let group = group(&[&disk]);
     assert_eq!(group.members().iter().map(FileSystem::name).collect::<Vec<_>>(), [disk.point()]);
     let writer = Writer::start(&disk);
-    for round in 0..3 {
-        group.sync().expect("syncs");
-        let frozen = group.freeze(&mut watchdog, long()).expect("freezes");
-        let (count, before) = (writer.count(), content(&disk));
-        let copy = disk.beside(&format!("copy-{round}"));
-        run("cp", ["--sparse=always".as_ref(), disk.image().as_os_str(), copy.as_os_str()]);
-        assert_eq!(content(&disk), before, "{kind} changed while it was frozen");
-        // What was written before the freeze may be counted after.
-        assert!(writer.count() <= count + 1, "{kind}: the writer was not held");
-        assert!(frozen.is_intact());
-        let held = frozen.thaw().expect("nobody else thawed");
+    let copy = disk.beside("copy");
+    for _ in 0..3 {
+        let ((counts, contents), held) = still(&group, &mut watchdog, || {
+            let (count, before) = (writer.count(), content(&disk));
+            run("cp", ["--sparse=always".as_ref(), disk.image().as_os_str(), copy.as_os_str()]);
+            ([count, writer.count()], [before, content(&disk)])
+        });
         assert_eq!((held.frozen, held.unfrozen), (1, vec![]));
+        assert_eq!(contents[0], contents[1], "{kind} changed while it was frozen");
+        // What was written before the freeze may be counted after.
+        assert!(counts[1] <= counts[0] + 1, "{kind}: the writer was not held");
         writer.goes_on();
-        assert_ne!(content(&disk), before, "the writer writes to this disk");
+        assert_ne!(content(&disk), contents[0], "the writer writes to this disk");
         judge(&copy);
-        std::fs::remove_file(copy).expect("removes");
     }
 }
 
@@ -70,14 +68,16 @@ fn several_at_one_instant() {
     let writers = disks.each_ref().map(Writer::start);
     let mut watchdog = watchdog();
     let group = group(&[&disks[0], &disks[1]]);
+    let look = || (disks.each_ref().map(content), writers.each_ref().map(Writer::count));
     for _ in 0..5 {
-        let frozen = group.freeze(&mut watchdog, long()).expect("freezes");
-        let before = disks.each_ref().map(content);
-        let counts = writers.each_ref().map(Writer::count);
-        std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(disks.each_ref().map(content), before);
-        assert!(writers.iter().zip(counts).all(|(writer, count)| writer.count() <= count + 1));
-        assert_eq!(frozen.thaw().expect("nobody else thawed").frozen, 2);
+        let ((before, after), held) = still(&group, &mut watchdog, || {
+            let before = look();
+            std::thread::sleep(Duration::from_millis(50));
+            (before, look())
+        });
+        assert_eq!(held.frozen, 2);
+        assert_eq!(before.0, after.0);
+        assert!(before.1.iter().zip(after.1).all(|(before, after)| after <= before + 1));
         writers.iter().for_each(Writer::goes_on);
     }
 }

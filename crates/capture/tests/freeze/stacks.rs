@@ -7,7 +7,7 @@ use backstay_capture::freeze::facts::gather;
 use backstay_capture::freeze::group::Group;
 use backstay_capture::freeze::mounts::{FileSystem, plan};
 
-use crate::world::{Disk, Writer, content, group, long, run, wait_for, watchdog};
+use crate::world::{Disk, Writer, content, group, long, run, still, wait_for, watchdog};
 
 fn names(group: &Group) -> Vec<PathBuf> {
     group.members().iter().map(|fs: &FileSystem| fs.name().to_owned()).collect()
@@ -21,12 +21,12 @@ fn nested(outer: &str, inner: &str) {
     let writers = [Writer::start(&host), Writer::start(&guest)];
     let mut watchdog = watchdog();
     for _ in 0..3 {
-        group.sync().expect("syncs");
-        let frozen = group.freeze(&mut watchdog, long()).expect("freezes");
-        let before = content(&host);
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        assert_eq!(content(&host), before);
-        assert_eq!(frozen.thaw().expect("nobody else thawed").frozen, 2);
+        let (contents, held) = still(&group, &mut watchdog, || {
+            let before = content(&host);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            [before, content(&host)]
+        });
+        assert_eq!((held.frozen, contents[0]), (2, contents[1]));
         writers.iter().for_each(Writer::goes_on);
     }
     drop(group);

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use backstay_capture::freeze::facts::gather;
-use backstay_capture::freeze::group::{Group, Limits};
+use backstay_capture::freeze::group::{Broken, FreezeError, Group, Held, Limits};
 use backstay_capture::freeze::mountinfo::Device;
 use backstay_capture::freeze::mounts::plan;
 use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
@@ -153,6 +153,24 @@ pub(crate) fn watchdog() -> Watchdog {
 /// As long as can be, for tests that want no end.
 pub(crate) fn long() -> Limits {
     Limits::new(Duration::from_secs(5), Duration::from_secs(20)).expect("limits")
+}
+
+/// Looks at something while the group is frozen. On a busy machine that may take longer than a freeze may; then it is
+/// looked at again, as for any point.
+pub(crate) fn still<T>(group: &Group, watchdog: &mut Watchdog, mut look: impl FnMut() -> T) -> (T, Held) {
+    for _ in 0..20 {
+        group.sync().expect("syncs");
+        let frozen = match group.freeze(watchdog, long()) {
+            Err(FreezeError::Late { .. }) => continue,
+            other => other.expect("freezes"),
+        };
+        let seen = look();
+        match frozen.thaw() {
+            Err(Broken::Expired) => continue,
+            other => return (seen, other.expect("nobody else thaws")),
+        }
+    }
+    panic!("nothing was seen within the limit");
 }
 
 /// The bytes of a disk as they lie in its image, as a number. Fast, as something is frozen meanwhile. Holes and zeros

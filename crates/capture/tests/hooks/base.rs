@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
-use backstay_capture::freeze::group::{Broken, FreezeError, Group};
+use backstay_capture::freeze::group::Group;
 use backstay_capture::freeze::watchdog::Watchdog;
 use backstay_capture::hooks::{Application, End, Outcome, Quiet, Report};
 
-use crate::world::{Disk, long, run, wait_for};
+use crate::world::{Disk, run, still, wait_for};
 
 /// A process that is killed when it is dropped.
 pub(crate) struct Running(pub(crate) Child);
@@ -86,8 +86,7 @@ pub(crate) struct Copied {
     pub(crate) reports: Vec<Report>,
 }
 
-/// Copies disks while their file systems and the application are held still. On a busy machine that may take longer
-/// than a freeze may; then it is tried again, as for any point.
+/// Copies disks while their file systems and the application are held still.
 pub(crate) fn copy(
     disks: &[&Disk],
     group: &Group,
@@ -95,25 +94,14 @@ pub(crate) fn copy(
     application: &mut [Box<dyn Application>],
     committer: &Committer,
 ) -> Copied {
-    for _ in 0..20 {
-        let quiet = Quiet::begin(application);
-        assert!(quiet.reports().iter().all(|report| report.outcome == Outcome::Done), "{:?}", quiet.reports());
-        group.sync().expect("syncs");
-        let acknowledged = committer.acknowledged();
-        let frozen = match group.freeze(watchdog, long()) {
-            Err(FreezeError::Late { .. }) => continue,
-            other => other.expect("freezes"),
-        };
-        let images: Vec<PathBuf> = disks.iter().map(|disk| copied(disk)).collect();
-        match frozen.thaw() {
-            Err(Broken::Expired) => continue,
-            other => other.expect("nobody else thaws"),
-        };
-        let reports = quiet.end(End::Kept);
-        assert!(reports.iter().all(|report| report.outcome == Outcome::Done), "{reports:?}");
-        return Copied { acknowledged, images, reports };
-    }
-    panic!("no copy within the limit");
+    let quiet = Quiet::begin(application);
+    assert!(quiet.reports().iter().all(|report| report.outcome == Outcome::Done), "{:?}", quiet.reports());
+    // Commits go on until the freeze, but for those that an application blocks.
+    let ((acknowledged, images), _) =
+        still(group, watchdog, || (committer.acknowledged(), disks.iter().map(|disk| copied(disk)).collect()));
+    let reports = quiet.end(End::Kept);
+    assert!(reports.iter().all(|report| report.outcome == Outcome::Done), "{reports:?}");
+    Copied { acknowledged, images, reports }
 }
 
 fn copied(disk: &Disk) -> PathBuf {

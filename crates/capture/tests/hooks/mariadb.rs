@@ -141,6 +141,13 @@ fn commits_wait_while_it_is_held_and_go_on_after() {
     drop(application);
     committer.goes_on();
 
+    // One that hangs does not hold the server for long, and is told that it held nothing any more.
+    let mut application = held();
+    assert_eq!(application.before().outcome, Outcome::Done);
+    committer.goes_on();
+    let after = application.after(End::Kept).expect("something was held");
+    assert!(matches!(after.outcome, Outcome::Failed(_)), "{after:?}");
+
     // What holds things up longer than the limit does not hold us up, and leaves no lock behind.
     let mut blocker = server.client("mariadb");
     blocker.args(["-e", "LOCK TABLES plain WRITE; SELECT SLEEP(1000);", "test"]);

@@ -241,7 +241,7 @@ impl State {
     /// Waits for the watchdog's end, and thaws if something is frozen then.
     fn guard(&self) {
         while !wait(&mut [PollFd::new(&self.socket, PollFlags::empty())], None).unwrap_or(true) {}
-        self.shared.enter(Phase::Armed, Phase::Unguarded);
+        self.shared.end(Phase::Unguarded);
         if let Some(files) = self.lock().as_ref() {
             // What is being frozen at this moment is thawed by who freezes it: it looks after each one.
             self.shared.thaw_all(files, false);

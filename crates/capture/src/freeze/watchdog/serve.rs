@@ -127,7 +127,7 @@ impl Watch {
     /// Says that the freeze is over, then ends it. Answers whether nothing is frozen any more; if the other side lives,
     /// it comes here again until that side has said so, as a call that freezes may be under way there.
     fn expire(&mut self, owner_gone: bool) -> bool {
-        self.shared.enter(Phase::Armed, Phase::Expired);
+        self.shared.end(Phase::Expired);
         let nothing_left = self.shared.thaw_all(&self.files, owner_gone);
         self.deadline = Some(Instant::now() + AGAIN);
         nothing_left

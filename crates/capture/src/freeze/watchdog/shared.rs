@@ -4,11 +4,11 @@
 //! ```text
 //!          arm              stop reading           all thawed
 //!  Idle ────────▶ Armed ──────────────▶ Thawing ─────────────▶ Idle
-//!                   │                                           ▲
+//!                   │                      │                    ▲
 //!                   │ limit, or the freezing process died       │ all thawed
-//!                   ├─────────────────────▶ Expired ────────────┤
-//!                   │ the watchdog died                         │
-//!                   └─────────────────────▶ Unguarded ──────────┘
+//!                   ├──────────────────────┼──────▶ Expired ────┤
+//!                   │ the watchdog died    │                    │
+//!                   └──────────────────────┴────▶ Unguarded ────┘
 //! ```
 //!
 //! The edges out of Armed exclude each other and happen before any thaw. So who gets from Armed to Thawing knows: when
@@ -115,6 +115,11 @@ impl Shared {
     /// Goes along one edge; `false` if the phase was another.
     pub(crate) fn enter(&self, from: Phase, to: Phase) -> bool {
         self.page().phase.compare_exchange(from as u8, to as u8, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Says that our side is about to thaw for this reason, unless it did so already.
+    pub(super) fn end(&self, why: Phase) {
+        let _ended = self.enter(Phase::Armed, why) || self.enter(Phase::Thawing, why);
     }
 
     /// Back to where nothing is frozen, for the next freeze. What cannot be frozen is forgotten.
