@@ -175,7 +175,7 @@ pub(crate) fn of_command_line(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let words: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
-    let words = words.join(" ").replace(" tip: ", "; ");
+    let words = words.join(" ").replace(" tip: ", "; ").replace("invalid digit found in string", "not a number");
     let words = words.strip_prefix("error: ").unwrap_or(&words);
     Failure::usage(format!("{words}; --help tells more"))
 }

@@ -60,6 +60,11 @@ pub(crate) fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// So many of a thing: `1 file`, `2 files`.
+pub(crate) fn many(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Prints rows under headings, or says that there is nothing.
 pub(crate) fn table(headings: &[&str], rows: Vec<Vec<String>>, nothing: &str) -> Result<(), Failure> {
     if rows.is_empty() {
@@ -86,7 +91,12 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::{many, size};
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|n| many(n, "file")), ["0 files", "1 file", "2 files"]);
+    }
 
     #[test]
     fn sizes_are_binary() {

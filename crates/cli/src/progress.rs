@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::{note, size};
+use crate::output::{many, note, size};
 
 /// How often a plain line is printed.
 const PLAIN: Duration = Duration::from_secs(5);
@@ -75,7 +75,7 @@ impl Meter {
 
     /// As [`Meter::show`], where nobody knows how much there is: so many files and bytes are done.
     pub(crate) fn so_far(&self, files: u64, bytes: u64) {
-        let text = format!("{}: {files} files, {} so far", self.what, size(bytes));
+        let text = format!("{}: {}, {} so far", self.what, many(files, "file"), size(bytes));
         match &self.bar {
             Some(bar) => {
                 bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect(VALID));

@@ -70,7 +70,17 @@ pub(crate) fn find(vault: &Vault, at: &At) -> Result<Found, Failure> {
 /// The disks that are meant: the one named, or all.
 pub(crate) fn disks(vault: &Vault, found: &Found) -> Result<Vec<Arc<PointDisk>>, Failure> {
     let disks = match &found.spec.disk {
-        Some(name) => vec![vault.disk(&found.machine, &found.point, Some(name))?],
+        Some(name) => {
+            let disk = vault.disk(&found.machine, &found.point, Some(name)).map_err(|error| match error {
+                VaultError::NoDisk { .. } => {
+                    let machine = &found.spec.machine;
+                    let there = names(found);
+                    Failure::new(format!("machine {machine} has no disk {name} at that point; it has {there}"))
+                }
+                error => error.into(),
+            });
+            vec![disk?]
+        }
         None => vault.disks(&found.machine, &found.point)?,
     };
     Ok(disks.into_iter().map(Arc::new).collect())
@@ -78,7 +88,17 @@ pub(crate) fn disks(vault: &Vault, found: &Found) -> Result<Vec<Arc<PointDisk>>,
 
 /// The one disk that is meant.
 pub(crate) fn disk(vault: &Vault, found: &Found) -> Result<Arc<PointDisk>, Failure> {
-    Ok(Arc::new(vault.disk(&found.machine, &found.point, found.spec.disk.as_deref())?))
+    let mut disks = disks(vault, found)?;
+    match disks.len() {
+        1 => Ok(disks.remove(0)),
+        _ => Err(Failure::usage(format!("{} has several disks; name one: {}", found.spec.machine, names(found)))),
+    }
+}
+
+/// The disks of a point, as they are named on the command line.
+fn names(found: &Found) -> String {
+    let names = found.point.row.disks.iter().map(|d| format!("{}:{}", found.spec.machine, d.name));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// The one disk or partition that is meant.

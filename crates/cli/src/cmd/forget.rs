@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Common, Forget};
 use crate::failure::Failure;
-use crate::output::{self, say};
+use crate::output::{self, many, say};
 use crate::{moment, store};
 
 use super::integrity::go_ahead;
@@ -47,7 +47,7 @@ pub(super) fn run(common: &Common, args: &Forget) -> Result<(), Failure> {
     match (at_once, wanted) {
         (true, _) => output::json(&described(&plan, "dropped", "kept")),
         (false, true) if !common.json => {
-            say!("dropped {} points; `backstay reclaim` gives their space back", plan.drop.len())
+            say!("dropped {}; `backstay reclaim` gives the space back", many(plan.drop.len() as u64, "point"))
         }
         _ => Ok(()),
     }

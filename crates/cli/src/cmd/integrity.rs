@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::args::Common;
 use crate::failure::Failure;
-use crate::output::{self, note, say, size};
+use crate::output::{self, many, note, say, size};
 use crate::progress::Meter;
 use crate::stop::Stop;
 use crate::store;
@@ -56,7 +56,7 @@ fn tell(common: &Common, findings: &Findings, read_data: bool) -> Result<(), Fai
     }
     let data = if read_data { format!(", {} of data read", size(findings.bytes)) } else { String::new() };
     let verdict = if findings.is_clean() { "nothing is damaged" } else { "damage found" };
-    say!("{} packs checked{data}: {verdict}", findings.packs)
+    say!("{} checked{data}: {verdict}", many(findings.packs, "pack"))
 }
 
 pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), Failure> {
@@ -71,7 +71,9 @@ pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), F
             "left_alone": plan.left.iter().map(left_json).collect::<Vec<_>>(),
         }))?,
         false => say!(
-            "plan: delete {dead} packs, write {shrink} anew, delete {orphans} leftovers: {} come free",
+            "plan: delete {}, write {shrink} anew, delete {}: {} come free",
+            many(dead as u64, "pack"),
+            many(orphans as u64, "leftover"),
             size(bytes)
         )?,
     }

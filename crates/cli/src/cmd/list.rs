@@ -108,7 +108,10 @@ pub(super) fn show(common: &Common, vault: &Vault, at: &At) -> Result<(), Failur
     let mut disks = Vec::new();
     for disk in spec::disks(vault, &found)? {
         let info = disk.info().clone();
-        let on_it = allocated(&*disk);
+        // Of a partition that is not there nothing can be shown.
+        found.spec.partition.map(|number| spec::partition(&disk, number)).transpose()?;
+        let mut on_it = allocated(&*disk);
+        on_it.parts.retain(|part| found.spec.partition.is_none() || part.index == found.spec.partition);
         rows.push(vec![info.name.clone(), String::new(), size(info.size), String::new(), info.source.clone()]);
         let mut parts = Vec::new();
         for part in &on_it.parts {
@@ -137,7 +140,8 @@ pub(super) fn show(common: &Common, vault: &Vault, at: &At) -> Result<(), Failur
         say!("note     {}", row.note)?;
     }
     output::table(&["DISK", "PART", "SIZE", "USED", "WHAT"], rows, "no disks")?;
-    for disk in &row.disks {
+    let is_meant = |name: &str| found.spec.disk.as_deref().is_none_or(|disk| disk == name);
+    for disk in row.disks.iter().filter(|d| is_meant(&d.name)) {
         for exclusion in &disk.exclusions {
             say!("excluded from {}: {} by {}", disk.name, size(exclusion.bytes), exclusion.rule)?;
         }

@@ -128,6 +128,7 @@ fn files_are_refused(world: &World) {
     assert!(!world.path("b").exists());
     let said = world.run(&["files", "get", "m", "/", "--to", "all", "--json"]);
     assert_eq!(said.status, Some(4), "{said:?}");
+    assert!(said.err.contains("the content of 3 files is not in the point"), "{said:?}");
     let got: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(got["excluded"].as_array().unwrap().len(), 3, "{got}");
     assert_eq!(fs::read_to_string(world.path("all/keep/note")).unwrap(), "kept\n");
@@ -273,6 +274,15 @@ fn a_choice_is_about_the_place_that_it_names() {
         assert_eq!(made["excluded_pages"], pages, "{rule}: {made}");
     }
     protect(&world, &disk, &["disk:2:/big"]);
+    let shown = world.json(&["show", "m:disk:2"]);
+    assert_eq!(
+        (shown["contents"][0]["parts"].as_array().unwrap().len(), &shown["contents"][0]["parts"][0]["partition"]),
+        (1, &2.into())
+    );
+    let two = world.json(&["protect", text(&disk), text(&part), "--machine", "two", "--once"]);
+    assert_eq!(two["excluded_pages"], 0);
+    let sentence = world.refused(2, &["restore", "two", "--to", "x"]);
+    assert!(sentence.contains("two has several disks; name one: two:disk, two:part"), "{sentence}");
     world.ok(&["files", "get", "m:disk:1", "/big", "--to", "big"]);
     world.refused(4, &["files", "get", "m:disk:2", "/big", "--to", "big2"]);
     let said = world.run(&["protect", text(&disk), "--machine", "m", "--once", "--exclude", "/nothing"]);

@@ -70,6 +70,13 @@ fn files_come_back(kind: &str) {
     assert_eq!(found.lines().count(), 10, "{found}");
     assert_eq!(world.json(&["files", "find", "m", "brief"])[0], "/letters/2026/märz & april/ein brief.txt");
 
+    if kind != "ntfs" {
+        let sentence = world.refused(1, &["files", "ls", "m", "/a link/more"]);
+        assert!(sentence.contains("a symbolic link to letters/contract.txt"), "{sentence}");
+    }
+    let sentence = world.refused(1, &["files", "ls", "m", "/big/more"]);
+    assert!(sentence.contains("/big/more leads through something that is not a folder"), "{sentence}");
+
     // One file, then everything, beside the originals.
     world.ok(&["files", "get", "m", "/letters/contract.txt", "--to", "contract"]);
     assert_eq!(fs::read_to_string(world.path("contract")).unwrap(), "We agree.\n");

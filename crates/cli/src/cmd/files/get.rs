@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::args::Common;
 use crate::failure::{Failure, sentence};
 use crate::kept::is_left_out;
-use crate::output::{self, note, say, size};
+use crate::output::{self, many, note, say, size};
 use crate::progress::Meter;
 use crate::stop::Stop;
 
@@ -46,15 +46,16 @@ pub(super) fn get(common: &Common, tree: &dyn FileTree, path: &str, to: &Path) -
             "target": target.display().to_string(), "files": files, "bytes": bytes,
             "skipped": skipped, "excluded": left_out, "unreadable": trouble,
         }))?,
-        false => say!("{}: {files} files, {}", target.display(), size(bytes))?,
+        false => say!("{}: {}, {}", target.display(), many(files, "file"), size(bytes))?,
     }
     left_out.iter().for_each(|path| note!("{path}: excluded when the point was made"));
     skipped.iter().chain(&trouble).for_each(|t| note!("{t}"));
     match (trouble.len(), left_out.len()) {
         (0, 0) => Ok(()),
-        (0, count) => Err(Failure::refused(format!(
-            "{count} files were excluded when the point was made; all others were copied"
-        ))),
+        (0, count) => {
+            let what = "is not in the point, for it was excluded; everything else was copied";
+            Err(Failure::refused(format!("the content of {} {what}", many(count as u64, "file"))))
+        }
         _ => Err(Failure::damaged("some files could not be read; everything else was copied")),
     }
 }

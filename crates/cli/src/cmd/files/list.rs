@@ -89,6 +89,9 @@ pub(super) fn find(common: &Common, tree: &dyn FileTree, pattern: &str) -> Resul
         output::json(&found)?;
     } else {
         found.iter().try_for_each(|f| say!("{f}"))?;
+        if found.is_empty() && trouble.is_empty() {
+            note!("no name is like {pattern}");
+        }
     }
     if trouble.is_empty() {
         return Ok(());

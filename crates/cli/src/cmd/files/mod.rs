@@ -73,6 +73,17 @@ fn candidates(vault: &Vault, found: &Found) -> Result<Vec<Named>, Failure> {
     Ok(out)
 }
 
+/// Why a path leads on from something that is no folder.
+fn through(tree: &dyn FileTree, node: NodeId, path: &str) -> Failure {
+    match tree.link_target(node) {
+        Ok(target) => {
+            let target = target.to_string_lossy();
+            Failure::new(format!("{path} leads through a symbolic link to {target}; name the path it leads to"))
+        }
+        Err(_) => Failure::new(format!("{path} leads through something that is not a folder")),
+    }
+}
+
 fn tree_failure(path: &str, error: &TreeError) -> Failure {
     match error {
         TreeError::NotFound => {
@@ -87,7 +98,10 @@ fn tree_failure(path: &str, error: &TreeError) -> Failure {
 fn walk(tree: &dyn FileTree, path: &str) -> Result<NodeId, Failure> {
     let mut node = tree.root();
     for name in path.split('/').filter(|n| !n.is_empty() && *n != ".") {
-        node = tree.lookup(node, OsStr::new(name)).map_err(|e| tree_failure(path, &e))?;
+        node = match tree.lookup(node, OsStr::new(name)) {
+            Err(TreeError::WrongKind(_)) => return Err(through(tree, node, path)),
+            next => next.map_err(|e| tree_failure(path, &e))?,
+        };
     }
     Ok(node)
 }
