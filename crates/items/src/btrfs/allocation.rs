@@ -4,7 +4,7 @@
 //! group says is used. Blocks and extents of the log are added: no other tree knows of them.
 //! Never knows: files, or who asks.
 
-use super::disk::{Borrowed, Disk};
+use super::disk::Disk;
 use super::items::Extent;
 use super::key::{Key, kind, tree};
 use super::log;
@@ -13,6 +13,7 @@ use super::subvolumes::own_tree;
 use super::superblock::{SUPER_AT, SUPER_LEN};
 use crate::allocation::{Allocation, Ranges};
 use crate::bytes::{damaged, le64, unsupported};
+use crate::cache::Borrowed;
 use crate::tree::TreeError;
 use backstay_env::volume::Volume;
 use std::collections::BTreeMap;
@@ -29,23 +30,7 @@ const EXTENT_LEN: usize = 24;
 /// those of a log that is not yet replayed included. Whatever is doubtful makes it all of the volume. The volume must
 /// not change while it is asked, and the answer is for those bytes only, not for what is written later.
 pub fn allocated(volume: &dyn Volume) -> Allocation {
-    match believed(volume) {
-        Ok(used) => Allocation { kind: KIND, used, doubt: None },
-        Err(error) => Allocation { kind: KIND, used: all_of(volume), doubt: Some(why(&error)) },
-    }
-}
-
-fn all_of(volume: &dyn Volume) -> Ranges {
-    let mut used = Ranges::new();
-    used.push(0..volume.size());
-    used
-}
-
-fn why(error: &TreeError) -> String {
-    match error {
-        TreeError::Io(cause) => format!("{error}: {cause}"),
-        _ => error.to_string(),
-    }
+    Allocation::from_walk(KIND, volume.size(), believed(volume))
 }
 
 fn believed(volume: &dyn Volume) -> Result<Ranges, TreeError> {

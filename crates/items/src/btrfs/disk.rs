@@ -12,23 +12,9 @@ use crate::bytes::damaged;
 use crate::tree::TreeError;
 use backstay_env::volume::Volume;
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const CACHE_BYTES: usize = 8 << 20;
-
-/// A volume borrowed for a while.
-pub(super) struct Borrowed<'a>(pub(super) &'a dyn Volume);
-
-impl Volume for Borrowed<'_> {
-    fn size(&self) -> u64 {
-        self.0.size()
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buf)
-    }
-}
 
 /// Blocks read last, by address and generation, each with the pointer it was checked against.
 type Nodes = HashMap<(u64, u64), (Pointer, Arc<Node>)>;

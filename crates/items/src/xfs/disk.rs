@@ -3,7 +3,6 @@
 //! Never knows: what a block is for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::ops::Range;
 
 use backstay_env::volume::{Volume, check_range};
@@ -18,23 +17,6 @@ pub(super) const BASIC_BLOCK: u64 = 512;
 
 /// Basic blocks in the largest piece of metadata that the log describes as one.
 pub(super) const LONGEST_BUFFER: u64 = 128;
-
-/// A borrowed volume as a volume.
-pub(super) struct Borrowed<'v>(pub(super) &'v dyn Volume);
-
-impl Volume for Borrowed<'_> {
-    fn size(&self) -> u64 {
-        self.0.size()
-    }
-
-    fn sector_size(&self) -> u32 {
-        self.0.sector_size()
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buf)
-    }
-}
 
 /// A volume with some of its 512-byte blocks replaced in memory.
 pub(super) struct Disk<'v> {

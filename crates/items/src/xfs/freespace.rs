@@ -9,10 +9,11 @@ use backstay_env::volume::Volume;
 
 use super::block::{AGF, AGFL, Claim, SHORT_BTREE, verify};
 use super::bytes::{Bytes, damaged};
-use super::disk::{Borrowed, Disk, read_geometry};
+use super::disk::{Disk, read_geometry};
 use super::log;
 use super::superblock::Geometry;
 use crate::allocation::{Allocation, Ranges};
+use crate::cache::Borrowed;
 use crate::tree::TreeError;
 
 const KIND: &str = "xfs";
@@ -25,18 +26,7 @@ const NONE: u32 = u32::MAX;
 /// unknown or unreadable the answer is everything, with the reason.
 pub fn allocated(volume: &dyn Volume) -> Allocation {
     let size = volume.size();
-    match free(volume) {
-        Ok(free) => Allocation { kind: KIND, used: complement(&free, size), doubt: None },
-        Err(error) => {
-            let mut used = Ranges::new();
-            used.push(0..size);
-            let doubt = match std::error::Error::source(&error) {
-                Some(cause) => format!("{error}: {cause}"),
-                None => error.to_string(),
-            };
-            Allocation { kind: KIND, used, doubt: Some(doubt) }
-        }
-    }
+    Allocation::from_walk(KIND, size, free(volume).map(|free| complement(&free, size)))
 }
 
 /// Free byte ranges.
