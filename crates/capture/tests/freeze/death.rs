@@ -1,9 +1,11 @@
 //! Limits, and the death of each of the two processes at every stage.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use backstay_capture::freeze::group::{Broken, FreezeError, Frozen, Limits};
+use backstay_capture::freeze::watchdog::{Shelter, StartError, Watchdog};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::role::Freezer;
@@ -156,6 +158,31 @@ fn the_watchdogs_death_ends_a_freeze_at_once() {
     assert!(!frozen.is_intact());
     assert_eq!(frozen.thaw().err(), Some(Broken::Unguarded));
     assert!(!watchdog.is_fit());
+}
+
+#[test]
+fn by_way_of_a_service_manager() {
+    // Stands for systemd's program, which becomes the one it is given as well.
+    let folder = tempfile::tempdir().expect("a folder");
+    let manager = folder.path().join("systemd-run");
+    let script = "#!/bin/sh\necho \"$@\" > \"$0.said\"\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
+    fs::write(&manager, script).expect("writes");
+    fs::set_permissions(&manager, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let mut program = crate::role::command("watchdog");
+    let path = std::env::var("PATH").expect("a path");
+    program.env("PATH", format!("{}:{path}", folder.path().display()));
+
+    let mut watchdog = Watchdog::start(program, Shelter::Scope).expect("a watchdog");
+    let said = fs::read_to_string(folder.path().join("systemd-run.said")).expect("it was asked");
+    assert!(said.starts_with("--scope "), "{said}");
+    let disk = Disk::new("ext4");
+    let group = group(&[&disk]);
+    assert!(group.freeze(&mut watchdog, long()).expect("freezes").thaw().is_ok());
+
+    let mut program = crate::role::command("watchdog");
+    fs::write(&manager, "#!/bin/sh\nexit 1\n").expect("writes");
+    program.env("PATH", format!("{}:{path}", folder.path().display()));
+    assert!(matches!(Watchdog::start(program, Shelter::Scope).err(), Some(StartError::Silent(_))));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use backstay_capture::freeze::facts::gather;
-use backstay_capture::freeze::group::Group;
+use backstay_capture::freeze::group::{Group, lock_memory};
 use backstay_capture::freeze::mountinfo::Device;
 use backstay_capture::freeze::mounts::plan;
 use backstay_capture::freeze::watchdog::serve;
@@ -19,7 +19,7 @@ const DISKS: &str = "BACKSTAY_TEST_DISKS";
 pub(crate) fn command(role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", "role::entry", "--ignored", "--nocapture", "--test-threads=1"]);
-    command.env(ROLE, role).stdout(Stdio::null());
+    command.env(ROLE, role);
     command
 }
 
@@ -40,6 +40,7 @@ fn freeze_for_ever(hold: bool) {
     let disks = std::env::var(DISKS).expect("disks");
     let disks: Vec<Device> = disks.split(' ').map(|disk| Device::parse(disk).expect("a number")).collect();
     let mut watchdog = watchdog();
+    lock_memory().expect("locks");
     println!("@watchdog {}", watchdog.id());
     for _ in 0..100_000 {
         let group = Group::prepare(plan(&gather().expect("facts"), &disks)).expect("a group");

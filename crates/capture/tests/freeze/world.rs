@@ -40,9 +40,10 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Thaws, unmounts, detaches and removes, once its standard input ends, for whatever reason that is.
+/// Thaws, unmounts, detaches and removes, once its standard input ends, for whatever reason that is; or after some
+/// minutes, as a test that waits for a frozen file system cannot even be killed.
 const NET: &str = r#"
-read never
+timeout 300 cat > /dev/null
 tries=0
 while mountpoint -q "$1" && [ $tries -lt 200 ]; do
     fsfreeze --unfreeze "$1"

@@ -119,7 +119,9 @@ struct State {
 }
 
 impl Watchdog {
-    /// Starts `program`, which must call [`serve`] first thing. Nothing may be left of its standard input.
+    /// Starts `program`, which must call [`serve`] first thing. Its standard input becomes a socket, its output goes
+    /// nowhere, and what it says of errors goes where this process says them. Not started by the shelter's manager
+    /// ([`StartError::Spawn`], [`StartError::Silent`]) it may be tried again in a lesser one.
     ///
     /// # Errors
     /// [`StartError`]; then no process is left.
@@ -128,7 +130,7 @@ impl Watchdog {
         let mut command = sheltered(program, shelter);
         let (ours, theirs) = socket_pair().map_err(silent)?;
         let (shared, page) = Shared::new().map_err(silent)?;
-        let child = command.stdin(Stdio::from(theirs)).spawn();
+        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).spawn();
         let name = command.get_program().to_string_lossy().into_owned();
         let child = child.map_err(|source| StartError::Spawn { program: name, source })?;
         // The command holds the other end of the socket, by which its end would go unseen.
