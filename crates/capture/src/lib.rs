@@ -6,4 +6,6 @@
 pub mod freeze;
 pub mod hooks;
 pub mod marks;
+pub mod point;
+pub mod residue;
 pub mod tracker;

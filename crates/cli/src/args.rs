@@ -178,6 +178,12 @@ pub(crate) struct Protect {
     /// A note to keep with the points.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub note: String,
+    /// Compare whole disks for every point, even where their changes could be followed.
+    #[arg(long)]
+    pub rescan: bool,
+    /// Only end the following of changes, which otherwise goes on in the kernel when this ends, for the next protect to go on from.
+    #[arg(long, conflicts_with_all = ["once", "rescan"])]
+    pub unfollow: bool,
 }
 
 /// `restore`.

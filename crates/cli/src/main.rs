@@ -7,6 +7,7 @@ mod cmd;
 mod exclude;
 mod failure;
 mod kept;
+mod live;
 mod moment;
 mod output;
 mod progress;
@@ -25,6 +26,10 @@ use crate::failure::Failure;
 use crate::output::note;
 
 fn main() -> ExitCode {
+    // First thing, before anything is opened or started.
+    if std::env::args_os().nth(1).is_some_and(|word| word == live::WATCHDOG) {
+        return ended(live::watch());
+    }
     match args::Cli::try_parse() {
         Ok(cli) => ended(cmd::run(cli)),
         Err(error) => no_command(&error),

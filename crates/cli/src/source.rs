@@ -139,7 +139,7 @@ pub(crate) fn stamp(identity: &Identity) -> Option<Vec<u8>> {
 }
 
 /// The name of a source's disk: the file's, without an ending that only says that it is an image.
-fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let name = name.strip_suffix(".img").or_else(|| name.strip_suffix(".raw")).unwrap_or(&name);
     let plain: String = name.chars().map(|c| if c == ':' || c.is_control() { '_' } else { c }).collect();

@@ -209,7 +209,8 @@ impl Vault {
 
     /// Whether what seems to be damaged may only be what others moved or reclaimed since `view`: then it is time to look again.
     pub(crate) fn is_outdated(&self, view: &View, error: &VaultError) -> Result<bool, VaultError> {
-        Ok(error.is_damage() && self.ledger.refresh()?.seq() != view.seq())
+        let lost = matches!(error, VaultError::Home(ObjectError::NotFound(_) | ObjectError::Short(_)));
+        Ok((lost || error.is_damage()) && self.ledger.refresh()?.seq() != view.seq())
     }
 
     /// Sees what other processes committed.

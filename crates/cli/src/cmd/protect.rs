@@ -3,9 +3,12 @@
 //! Never knows: what a rescan is.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use backstay_capture::point::{Quiesce, Stillness};
 use backstay_format::names::is_machine_name;
 use backstay_format::rows::Consistency;
 use backstay_vault::protect::{Capture, Made, Progress, Source};
@@ -15,6 +18,7 @@ use serde_json::json;
 use crate::args::{Common, Protect};
 use crate::exclude::Exclude;
 use crate::failure::Failure;
+use crate::live::{self, Live, LivePoint, Missed};
 use crate::output::{self, note, say, size};
 use crate::progress::Meter;
 use crate::source::{self, OpenSource};
@@ -24,6 +28,8 @@ use crate::{failure, moment};
 
 /// Points closer together than this would be all that the machine is busy with.
 const LEAST: Duration = Duration::from_secs(1);
+/// A disk in use that must be compared as a whole is left alone for so many times as long as that took.
+const SPARED: u32 = 9;
 
 pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     let every = moment::duration(&args.every)?;
@@ -43,14 +49,20 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     check_choices(&args.exclude, &source::open_all(&args.sources, location.folder())?)?;
     let vault = store::open(common)?;
     let stop = Stop::listen()?;
+    let spares = args.sources.iter().any(is_device) && !args.rescan;
     let mut protecting =
-        Protecting { vault: &vault, common, args, machine: &machine, stop: &stop, told: BTreeSet::new() };
+        Protecting { vault: &vault, common, args, machine: &machine, stop: &stop, spares, told: BTreeSet::new() };
     if args.once {
         let made = protecting.capture()?;
         settle(&vault, &made);
-        return report(common, &made);
+        return report(common, &made, None);
     }
-    protecting.keep_on(every)
+    match protecting.live() {
+        Some(live) if args.unfollow => live.detach(),
+        _ if args.unfollow => Err(Failure::new("no changes are followed here")),
+        Some(live) => protecting.follow(live, every),
+        None => protecting.keep_on(every),
+    }
 }
 
 /// A disk that a choice names and that is not protected is a slip of the pen.
@@ -68,6 +80,17 @@ fn check_choices(choices: &[Exclude], sources: &[OpenSource]) -> Result<(), Fail
     }
 }
 
+/// Nothing is quiesced but the file systems.
+struct NoHooks;
+
+impl Quiesce for NoHooks {
+    fn before(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn after(&mut self) {}
+}
+
 /// A machine that is being protected.
 struct Protecting<'a> {
     vault: &'a Vault,
@@ -75,29 +98,95 @@ struct Protecting<'a> {
     args: &'a Protect,
     machine: &'a str,
     stop: &'a Stop,
+    /// Whether the sources are disks in use, which comparing must not wear out.
+    spares: bool,
     /// Notes that were printed: each is told once.
     told: BTreeSet<String>,
 }
 
-impl Protecting<'_> {
+impl<'a> Protecting<'a> {
+    /// Begins to follow the changes of the sources, or says why that cannot be.
+    fn live(&self) -> Option<Live<'a>> {
+        if self.args.rescan || !self.args.sources.iter().any(is_device) {
+            return None;
+        }
+        let refused = |why: &str| {
+            note!("note: changes cannot be followed: {why}; each point compares whole disks instead, at a slower pace");
+            None
+        };
+        if !self.args.exclude.is_empty() {
+            return refused("--exclude looks up files anew for each point");
+        }
+        let what = live::What {
+            vault: self.vault,
+            store: self.common.store.as_deref().unwrap_or_default(),
+            machine: self.machine,
+            note: &self.args.note,
+            all_blocks: self.args.all_blocks,
+            sources: self.args.sources.iter().map(|path| (path.clone(), source::name_of(path))).collect(),
+            cancel: self.stop.flag(),
+        };
+        match Live::open(what) {
+            Ok(live) => Some(live),
+            Err(why) => refused(&why),
+        }
+    }
+
+    /// Makes points of what changes until asked to stop.
+    fn follow(&mut self, mut live: Live<'_>, every: Duration) -> Result<(), Failure> {
+        while !self.stop.asked() {
+            let begun = Instant::now();
+            match self.follow_once(&mut live) {
+                Ok(LivePoint { made, still }) => {
+                    settle(self.vault, &made);
+                    report(self.common, &made, Some(&still))?;
+                }
+                Err(_) if self.stop.asked() => break,
+                Err(Missed::Final(failure)) => return Err(failure),
+                Err(Missed::Later(why)) => note!("backstay: no point this time: {why}"),
+                Err(Missed::Rescan(why)) => {
+                    note!("note: changes may have been missed: {why}; the disks are compared with the last point");
+                    continue;
+                }
+            }
+            self.stop.wait(every.saturating_sub(begun.elapsed()));
+        }
+        note!("stopped; changes go on being followed in the kernel, for the next protect to go on from");
+        Ok(())
+    }
+
+    fn follow_once(&self, live: &mut Live<'_>) -> Result<LivePoint, Missed> {
+        if live.needs_rescan() {
+            let progress = Progress::default();
+            let meter = Meter::new(format!("comparing the disks of {}", self.machine), self.common.json);
+            watched(&meter, &progress, || live.rescan(&progress))?;
+        }
+        live.point(&mut NoHooks)
+    }
     /// Makes points until asked to stop. A failure is told and tried again: a full disk or a lost network may come back. What
     /// makes no sense or is not allowed ends it.
     fn keep_on(&mut self, every: Duration) -> Result<(), Failure> {
         while !self.stop.asked() {
-            let begun = std::time::Instant::now();
+            let begun = Instant::now();
             match self.capture() {
                 Ok(made) => {
                     settle(self.vault, &made);
-                    report(self.common, &made)?;
+                    report(self.common, &made, None)?;
                 }
                 Err(_) if self.stop.asked() => break,
                 Err(failure) if failure.is_final() => return Err(failure),
                 Err(failure) => note!("backstay: no point this time: {failure}"),
             }
-            self.stop.wait(every.saturating_sub(begun.elapsed()));
+            let took = begun.elapsed();
+            self.stop.wait(every.saturating_sub(took).max(self.breather(took)));
         }
         note!("stopped; the next protect goes on from the last point");
         Ok(())
+    }
+
+    /// How long a disk in use is left alone after it was read in so much time.
+    fn breather(&self, took: Duration) -> Duration {
+        if self.spares { took * SPARED } else { Duration::ZERO }
     }
 
     fn capture(&mut self) -> Result<Made, Failure> {
@@ -171,7 +260,7 @@ fn settle(vault: &Vault, made: &Made) {
     }
 }
 
-fn report(common: &Common, made: &Made) -> Result<(), Failure> {
+fn report(common: &Common, made: &Made, still: Option<&Stillness>) -> Result<(), Failure> {
     let row = &made.point.row;
     let unreadable: u64 = row.disks.iter().map(|d| d.unreadable).sum();
     let excluded: u64 = row.disks.iter().map(|d| d.excluded).sum();
@@ -187,11 +276,14 @@ fn report(common: &Common, made: &Made) -> Result<(), Failure> {
             "unreadable_pages": unreadable,
             "excluded_pages": excluded,
             "started_over": made.started_over,
+            "frozen_ms": still.map(|still| still.held.as_secs_f64() * 1000.0),
+            "read_while_frozen_bytes": still.map(|still| still.residue),
         }));
     }
     let left_out = if excluded == 0 { String::new() } else { format!(", {} excluded", size(excluded * 4096)) };
+    let held = still.map(|still| format!(", held still for {} ms", still.held.as_millis())).unwrap_or_default();
     say!(
-        "{}: point {} of {}: {} read, {} changed, {} stored{left_out}",
+        "{}: point {} of {}: {} read, {} changed, {} stored{left_out}{held}",
         made.machine.row.name,
         made.point.number.0,
         moment::show(row.time),
@@ -204,13 +296,20 @@ fn report(common: &Common, made: &Made) -> Result<(), Failure> {
         note!("note: {what}; `backstay check` says what is lost");
     }
     if row.consistency == Consistency::Fuzzy {
-        let why = "the source was mounted or written while it was read";
+        let why = match still {
+            Some(_) => "something wrote to the disks although their file systems were held still",
+            None => "the source was mounted or written while it was read",
+        };
         note!("note: {why}, so this point is fuzzy: parts of it may be of different times");
     }
     if unreadable > 0 {
         note!("note: {unreadable} pages of the source could not be read; the point names them");
     }
     Ok(())
+}
+
+fn is_device(path: impl AsRef<Path>) -> bool {
+    std::fs::metadata(path).is_ok_and(|about| about.file_type().is_block_device())
 }
 
 fn host_name() -> Result<String, Failure> {

@@ -6,6 +6,7 @@ mod full;
 mod keeping;
 mod kill;
 mod life;
+mod live;
 mod refusals;
 mod serving;
 mod together;

@@ -120,6 +120,12 @@ impl World {
         points.as_array().unwrap().iter().map(one).collect()
     }
 
+    /// As [`World::points`]; none if there is no such machine yet.
+    pub(crate) fn points_or_none(&self) -> Vec<(u64, String)> {
+        let said = self.run(&["machines", "--json"]);
+        if said.out.contains("\"m\"") { self.points() } else { Vec::new() }
+    }
+
     /// Restores machine `m` as it was at `time` to a file and compares.
     pub(crate) fn assert_restores(&self, time: &str, expected: &Path) {
         let to = tempfile::Builder::new().tempfile_in(self.dir.path()).unwrap();
@@ -149,8 +155,11 @@ impl World {
 
     /// Starts the program; what it says goes to files.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
+        self.start_as(self.command(args))
+    }
+
+    pub(crate) fn start_as(&self, mut command: Command) -> Running {
         let log = tempfile::Builder::new().tempfile_in(self.dir.path()).unwrap();
-        let mut command = self.command(args);
         let appending = || fs::File::options().append(true).open(log.path()).unwrap();
         command.stdout(appending()).stderr(appending());
         Running { child: command.spawn().unwrap(), log }

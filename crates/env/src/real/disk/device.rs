@@ -5,7 +5,7 @@
 //! written through a partition. The kernel sees only whole sectors, from and to aligned memory.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -154,6 +154,13 @@ impl BlockDevice {
         let zeros = AlignedBuf::new(PIECE.min(len) as usize);
         let mut pieces = self.pieces(offset, len, PIECE);
         pieces.try_for_each(|(at, n)| write_full(&self.fd, at, &zeros[..n as usize]))
+    }
+}
+
+/// Opened for direct reads: whole sectors, to aligned memory.
+impl AsFd for BlockDevice {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

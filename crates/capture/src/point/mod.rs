@@ -1,0 +1,295 @@
+//! A consistent point of running disks: what changed is read while everything goes on, until little is left; the rest is
+//! read while all file systems are held still.
+//!
+//! ```text
+//! pass, pass … ─▶ before-hooks ─▶ sync ─▶ pass ─▶ freeze ─▶ read the rest ─▶ look again ─▶ thaw ─▶ after-hooks
+//! (little left?)                                                            (somebody writes all the same?)
+//! ```
+//!
+//! Never knows: what becomes of the bytes (the keeper does), or when points are due.
+//! Invariant: on every way out that is not `Ok`, all marks that were taken are live again.
+
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+
+use backstay_env::real::disk::BlockDevice;
+use backstay_env::volume::Volume;
+
+use crate::freeze::facts::{self, FactsError};
+use crate::freeze::group::{Broken, FreezeError, Group, Limits, PrepareError, SyncError};
+use crate::freeze::mountinfo::Device;
+use crate::freeze::mounts::{Unseen, plan};
+use crate::freeze::watchdog::Watchdog;
+use crate::marks::{Marks, Pass};
+use crate::residue::Residue;
+
+const PAGE: u64 = 4096;
+
+/// A disk whose changes are followed.
+pub struct Disk<'a> {
+    /// Its number.
+    pub number: Device,
+    /// Read past the page cache.
+    pub device: &'a BlockDevice,
+    /// What may have changed.
+    pub marks: &'a Marks,
+}
+
+/// Takes what was read.
+pub trait Keep {
+    /// Why it could not.
+    type Error;
+
+    /// Pages of a disk, read from `volume`; they cover what was given before in the same point.
+    ///
+    /// # Errors
+    /// Ends the attempt.
+    fn pass(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), Self::Error>;
+}
+
+/// Work around the freeze: quiescing applications.
+pub trait Quiesce {
+    /// Before the freeze.
+    ///
+    /// # Errors
+    /// Why there must be no point now, in words.
+    fn before(&mut self) -> Result<(), String>;
+
+    /// After the thaw, or after an attempt that failed, if [`Quiesce::before`] was called.
+    fn after(&mut self);
+}
+
+/// How hard to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// At most so many passes before the freeze.
+    pub passes: u32,
+    /// How long a freeze may last.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { passes: 6, limits: Limits::default() }
+    }
+}
+
+/// How still everything was.
+#[derive(Clone, Debug)]
+pub struct Stillness {
+    /// The moment of the point.
+    pub at: SystemTime,
+    /// How long everything was held.
+    pub held: Duration,
+    /// Bytes read meanwhile.
+    pub residue: u64,
+    /// How many file systems were frozen.
+    pub frozen: usize,
+    /// Where something was written all the same: pages of disks. Empty: the disks are of one moment.
+    pub moving: Vec<(usize, Range<u64>)>,
+    /// Those that cannot be frozen and lie on the disks, as people call them.
+    pub unfrozen: Vec<String>,
+    /// What may have written unseen.
+    pub unseen: Vec<Unseen>,
+}
+
+/// Why there is no point now. What changed is still marked.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPoint<E: std::error::Error + 'static> {
+    /// The keeper failed.
+    #[error("what was read could not be kept")]
+    Keep(#[source] E),
+    /// Marks could not be taken.
+    #[error("the marks of a disk could not be taken")]
+    Marks(#[source] std::io::Error),
+    /// What is mounted could not be learned.
+    #[error("what is mounted could not be learned")]
+    Facts(#[source] FactsError),
+    /// There are too many file systems.
+    #[error(transparent)]
+    Prepare(PrepareError),
+    /// An application or a script said no.
+    #[error("{0}")]
+    Hook(String),
+    /// A file system could not be flushed.
+    #[error(transparent)]
+    Sync(SyncError),
+    /// Nothing could be frozen.
+    #[error(transparent)]
+    Freeze(FreezeError),
+    /// The freeze did not hold.
+    #[error(transparent)]
+    Broken(Broken),
+    /// The disks change faster than they are read.
+    #[error("the disks change faster than they can be read: {left} bytes were left, {room} can be read in a freeze")]
+    TooBusy {
+        /// Bytes left.
+        left: u64,
+        /// Bytes of room.
+        room: u64,
+    },
+    /// The disks could not be read while frozen.
+    #[error("the disks could not be read")]
+    Read(#[source] std::io::Error),
+}
+
+/// Makes an attempt at a point of all disks together.
+///
+/// # Errors
+/// [`NoPoint`].
+pub fn attempt<K: Keep>(
+    disks: &[Disk<'_>],
+    pass: Pass,
+    (watchdog, residue): (&mut Watchdog, &mut Residue),
+    (keep, quiesce): (&mut K, &mut dyn Quiesce),
+    settings: Settings,
+) -> Result<Stillness, NoPoint<K::Error>>
+where
+    K::Error: std::error::Error + 'static,
+{
+    let mut attempt = Attempt { disks, pass, residue, keep, settings };
+    let outcome = attempt.run(watchdog, quiesce);
+    if outcome.is_err() {
+        for disk in disks {
+            // A mark that comes back twice costs a read.
+            drop(disk.marks.merge_back(pass));
+        }
+    }
+    outcome
+}
+
+struct Attempt<'a, K> {
+    disks: &'a [Disk<'a>],
+    pass: Pass,
+    residue: &'a mut Residue,
+    keep: &'a mut K,
+    settings: Settings,
+}
+
+type Outcome<T, K> = Result<T, NoPoint<<K as Keep>::Error>>;
+
+impl<K: Keep> Attempt<'_, K>
+where
+    K::Error: std::error::Error + 'static,
+{
+    fn run(&mut self, watchdog: &mut Watchdog, quiesce: &mut dyn Quiesce) -> Outcome<Stillness, K> {
+        self.read_until_little_is_left()?;
+        let outcome = match quiesce.before() {
+            Ok(()) => self.hold_still(watchdog),
+            Err(why) => Err(NoPoint::Hook(why)),
+        };
+        quiesce.after();
+        let stillness = outcome?;
+        self.keep_residue()?;
+        Ok(stillness)
+    }
+
+    /// Passes until what is left fits into half of the room, or is not getting less.
+    fn read_until_little_is_left(&mut self) -> Outcome<(), K> {
+        let mut before = u64::MAX;
+        for _ in 0..self.settings.passes {
+            let left = self.left();
+            if left <= self.room() / 2 || left >= before {
+                return Ok(());
+            }
+            before = left;
+            self.pass_all()?;
+        }
+        Ok(())
+    }
+
+    fn pass_all(&mut self) -> Outcome<(), K> {
+        for (index, disk) in self.disks.iter().enumerate() {
+            let pages: Vec<_> = disk.marks.collect(self.pass).map_err(NoPoint::Marks)?.collect();
+            if !pages.is_empty() {
+                self.keep.pass(index, disk.device, pages).map_err(NoPoint::Keep)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hold_still(&mut self, watchdog: &mut Watchdog) -> Outcome<Stillness, K> {
+        let numbers: Vec<Device> = self.disks.iter().map(|d| d.number).collect();
+        let plan = plan(&facts::gather().map_err(NoPoint::Facts)?, &numbers);
+        let unseen = plan.unseen.clone();
+        let group = Group::prepare(plan).map_err(NoPoint::Prepare)?;
+        group.sync().map_err(NoPoint::Sync)?;
+        self.pass_all()?;
+        let devices: Vec<&BlockDevice> = self.disks.iter().map(|d| d.device).collect();
+        let mut moving = Vec::with_capacity(64);
+        self.residue.clear();
+        let left = self.left();
+        if left > self.room() {
+            return Err(NoPoint::TooBusy { left, room: self.room() });
+        }
+        let frozen = group.freeze(watchdog, self.settings.limits).map_err(NoPoint::Freeze)?;
+        // From here to the thaw: no allocation, no file, no log.
+        let read = self.read_rest(&devices, &mut moving);
+        let held = frozen.thaw();
+        read?;
+        let held = held.map_err(NoPoint::Broken)?;
+        let names = group.members().iter().map(|fs| fs.name().display().to_string());
+        let unreached = group.unreached().iter().map(|fs| fs.name().display().to_string());
+        let cannot = names.enumerate().filter(|(index, _)| held.unfrozen.contains(index)).map(|(_, name)| name);
+        Ok(Stillness {
+            at: held.at,
+            held: held.duration,
+            residue: self.residue.bytes() as u64,
+            frozen: held.frozen,
+            moving,
+            unfrozen: cannot.chain(unreached).collect(),
+            unseen,
+        })
+    }
+
+    /// Everything is still: reads what is left, and looks whether somebody writes all the same.
+    fn read_rest(&mut self, devices: &[&BlockDevice], moving: &mut Vec<(usize, Range<u64>)>) -> Outcome<(), K> {
+        self.take_rest(devices)?;
+        if self.left() > 0 {
+            // The freeze itself writes, after what it waited for; and somebody may write past the file systems.
+            self.residue.look_again();
+            self.take_rest(devices)?;
+        }
+        for (index, disk) in self.disks.iter().enumerate() {
+            // Looked at, not taken: these pages belong to the next point.
+            let room = moving.capacity() - moving.len();
+            moving.extend(disk.marks.live().map(|pages| (index, pages)).take(room));
+        }
+        Ok(())
+    }
+
+    fn take_rest(&mut self, devices: &[&BlockDevice]) -> Outcome<(), K> {
+        for (index, disk) in self.disks.iter().enumerate() {
+            for run in disk.marks.collect(self.pass).map_err(NoPoint::Marks)? {
+                if !self.residue.add(index, run) {
+                    return Err(NoPoint::TooBusy {
+                        left: self.left() + self.residue.bytes() as u64,
+                        room: self.room(),
+                    });
+                }
+            }
+        }
+        self.residue.read(devices).map_err(NoPoint::Read)
+    }
+
+    fn keep_residue(&mut self) -> Outcome<(), K> {
+        for (index, disk) in self.disks.iter().enumerate() {
+            for look in self.residue.looks(index, disk.device.size()) {
+                let pages = look.pages();
+                if !pages.is_empty() {
+                    self.keep.pass(index, &look, pages).map_err(NoPoint::Keep)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that may have changed and were not read.
+    fn left(&self) -> u64 {
+        self.disks.iter().map(|d| d.marks.count() * PAGE).sum()
+    }
+
+    fn room(&self) -> u64 {
+        self.residue.room() as u64
+    }
+}

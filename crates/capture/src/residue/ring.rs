@@ -1,0 +1,73 @@
+//! Many reads at once, through io_uring: one after the other, the reads of some thousand scattered pages would be most of a freeze.
+//!
+//! Never knows: what is read, or why.
+//! Invariant: no call returns while the kernel may still write into the memory that it was given.
+
+use std::os::fd::RawFd;
+
+use io_uring::{IoUring, opcode, types};
+use rustix::io::Errno;
+
+/// Reads under way at once.
+const DEPTH: u32 = 128;
+
+/// A read to be done.
+pub(super) struct Read {
+    pub(super) fd: RawFd,
+    /// Where in the file, in bytes.
+    pub(super) offset: u64,
+    pub(super) to: *mut u8,
+    pub(super) len: u32,
+    /// Handed back with the result.
+    pub(super) tag: u64,
+}
+
+/// A ring of the kernel's.
+pub(super) struct Ring(IoUring);
+
+impl Ring {
+    /// `None` where the kernel has none, or does not give it to us.
+    pub(super) fn new() -> Option<Ring> {
+        IoUring::new(DEPTH).ok().map(Ring)
+    }
+
+    /// Does all reads, in any order; tells of each how many bytes came, or that it failed. Allocates nothing.
+    ///
+    /// # Safety
+    /// The memory of every read is `len` bytes that nobody else looks at meanwhile, and its descriptor stays open.
+    pub(super) unsafe fn read_all(
+        &mut self,
+        reads: impl Iterator<Item = Read>,
+        mut told: impl FnMut(u64, Option<u32>),
+    ) {
+        let mut reads = reads.peekable();
+        let mut under_way = 0;
+        while under_way > 0 || reads.peek().is_some() {
+            while under_way < DEPTH
+                && let Some(read) = reads.next()
+            {
+                let entry = opcode::Read::new(types::Fd(read.fd), read.to, read.len).offset(read.offset);
+                // SAFETY: the caller vouches for memory and descriptor, and this returns only when all reads are done.
+                let pushed = unsafe { self.0.submission().push(&entry.build().user_data(read.tag)) };
+                pushed.expect("the queue is as long as there are reads under way");
+                under_way += 1;
+            }
+            self.wait();
+            for done in self.0.completion() {
+                under_way -= 1;
+                told(done.user_data(), u32::try_from(done.result()).ok());
+            }
+        }
+    }
+
+    /// Until at least one read is done. What the kernel says is no reason to go: it may still write.
+    fn wait(&mut self) {
+        while let Err(error) = self.0.submit_and_wait(1) {
+            match Errno::from_io_error(&error) {
+                Some(Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
+                // There is no way to go on, and none to take the memory back.
+                _ => std::process::abort(),
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The disks that are followed.
+//!
+//! Never knows: points.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use backstay_capture::freeze::group::{Group, Limits};
+use backstay_capture::freeze::mountinfo::Device;
+use backstay_capture::freeze::mounts::plan;
+use backstay_capture::freeze::{facts, watchdog::Watchdog};
+use backstay_capture::marks::Pass;
+use backstay_capture::tracker::{self, Number, TrackError, Tracker};
+use backstay_env::real::disk::BlockDevice;
+use backstay_env::volume::Volume as _;
+use backstay_items::disk::{DiskAllocation, allocated};
+
+const PAGE: u64 = 4096;
+
+/// A disk that is followed.
+pub(super) struct LiveDisk {
+    pub(super) path: PathBuf,
+    pub(super) name: String,
+    pub(super) device: BlockDevice,
+    pub(super) marks: tracker::Disk,
+    /// Pages that are never kept: swap.
+    pub(super) without: Vec<Range<u64>>,
+}
+
+impl LiveDisk {
+    /// Begins to mark the changes of a disk, anew.
+    pub(super) fn begin(tracker: &mut Tracker, path: &Path, name: &str) -> Result<LiveDisk, TrackError> {
+        if let Some(number) = tracked(tracker, path) {
+            tracker.remove(number)?;
+        }
+        let marks = tracker.add(path)?;
+        LiveDisk::open(path, name, marks)
+    }
+
+    /// Goes on with marks that an earlier process began; what it had taken is live again.
+    pub(super) fn go_on(tracker: &Tracker, path: &Path, name: &str) -> Option<LiveDisk> {
+        let marks = tracker.disk(tracked(tracker, path)?)?.clone();
+        for pass in marks.uncommitted() {
+            marks.merge_back(pass).ok()?;
+        }
+        LiveDisk::open(path, name, marks).ok()
+    }
+
+    fn open(path: &Path, name: &str, marks: tracker::Disk) -> Result<LiveDisk, TrackError> {
+        let device = BlockDevice::open(path).map_err(|source| TrackError::Io {
+            during: format!("opening {}", path.display()),
+            source: std::io::Error::other(source),
+        })?;
+        Ok(LiveDisk { path: path.to_owned(), name: name.to_owned(), device, marks, without: Vec::new() })
+    }
+
+    /// Its device number.
+    pub(super) fn number(&self) -> Device {
+        let Number { major, minor } = self.marks.number();
+        Device { major, minor }
+    }
+
+    /// Learns what is in use. The disk's file systems must have been held still since marking began: only then does all that they
+    /// held before stand in the disk's own books, and what they put there later is marked.
+    pub(super) fn learn(&mut self) -> DiskAllocation {
+        let on_it = allocated(&self.device);
+        let swap = on_it.parts.iter().filter(|part| part.kind == "swap" && part.doubt.is_none());
+        // The header stays: it has the label that fstab may name.
+        self.without = swap.map(|part| (part.place.start / PAGE + 1)..(part.place.end / PAGE)).collect();
+        on_it
+    }
+
+    /// Forgets the marks of passes that are safe.
+    pub(super) fn committed(&self, pass: Pass) -> std::io::Result<()> {
+        self.marks.committed(pass)
+    }
+
+    /// Bytes of the disk.
+    pub(super) fn size(&self) -> u64 {
+        self.device.size()
+    }
+}
+
+fn tracked(tracker: &Tracker, path: &Path) -> Option<Number> {
+    use std::os::unix::fs::MetadataExt as _;
+    let number = std::fs::metadata(path).ok()?.rdev();
+    let Device { major, minor } = Device::of(number);
+    let number = Number { major, minor };
+    tracker.disk(number).map(|_| number)
+}
+
+/// Holds the disks' file systems still for a moment, so that their books are complete. Says which could not be.
+pub(super) fn hold_still(disks: &[LiveDisk], watchdog: &mut Watchdog, limits: Limits) -> Result<Vec<String>, String> {
+    let numbers: Vec<Device> = disks.iter().map(LiveDisk::number).collect();
+    let told = |error: &dyn std::error::Error| crate::failure::sentence(error);
+    let plan = plan(&facts::gather().map_err(|e| told(&e))?, &numbers);
+    let unseen = plan.unseen.iter().map(|fs| format!("{} on {:?}", fs.kind, fs.device)).collect::<Vec<_>>();
+    let group = Group::prepare(plan).map_err(|e| told(&e))?;
+    group.sync().map_err(|e| told(&e))?;
+    let frozen = group.freeze(watchdog, limits).map_err(|e| told(&e))?;
+    let held = frozen.thaw().map_err(|e| told(&e))?;
+    let members = group.members().iter().enumerate().filter(|(index, _)| held.unfrozen.contains(index));
+    let others = members.map(|(_, fs)| fs).chain(group.unreached());
+    Ok(others.map(|fs| fs.name().display().to_string()).chain(unseen).collect())
+}

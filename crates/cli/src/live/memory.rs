@@ -1,0 +1,94 @@
+//! What must be known after a restart of this program to go on from its marks: which point they are of.
+//!
+//! It is kept where a restart of the machine loses it, as that loses the marks.
+//! Never knows: how marks are checked.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use backstay_capture::tracker::Stamp;
+use backstay_format::units::PointNo;
+use serde::{Deserialize, Serialize};
+
+/// What the marks of a machine's disks go on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Memory {
+    /// Of the machine, in the vault.
+    machine: [u8; 16],
+    /// Where the newest span ended when marks were cleared last.
+    number: u64,
+    /// The number of the point that was about to be published then, if any.
+    next: Option<u64>,
+    disks: Vec<Remembered>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Remembered {
+    name: String,
+    boot: [u8; 16],
+    generation: [u8; 16],
+}
+
+impl Memory {
+    /// Of a machine whose newest span ends at `number`, and its disks.
+    pub(super) fn new<'d>(
+        machine: [u8; 16],
+        number: PointNo,
+        disks: impl IntoIterator<Item = (&'d str, Stamp)>,
+    ) -> Self {
+        let disk = |(name, stamp): (&str, Stamp)| {
+            let Stamp { boot, generation } = stamp;
+            Remembered { name: name.to_owned(), boot, generation }
+        };
+        Memory { machine, number: number.0, next: None, disks: disks.into_iter().map(disk).collect() }
+    }
+
+    /// The same, with a point about to be published.
+    pub(super) fn about_to(&self, next: PointNo) -> Self {
+        Memory { next: Some(next.0), ..self.clone() }
+    }
+
+    /// Whether the marks tell all that changed since the newest span of the machine, which ends at `number`.
+    pub(super) fn reaches(&self, machine: [u8; 16], number: PointNo) -> bool {
+        self.machine == machine && (self.number == number.0 || self.next == Some(number.0))
+    }
+
+    /// What stood beside the copy of a disk.
+    pub(super) fn stamp(&self, name: &str) -> Option<Stamp> {
+        let disk = self.disks.iter().find(|d| d.name == name)?;
+        Some(Stamp { boot: disk.boot, generation: disk.generation })
+    }
+
+    /// How many disks it is of.
+    pub(super) fn disks(&self) -> usize {
+        self.disks.len()
+    }
+}
+
+/// The file that holds it.
+pub(super) struct Place(pub(super) PathBuf);
+
+impl Place {
+    /// What was written last; `None` if there is nothing, or nothing that makes sense.
+    pub(super) fn read(&self) -> Option<Memory> {
+        serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok()
+    }
+
+    /// Whole or not at all.
+    pub(super) fn write(&self, memory: &Memory) -> io::Result<()> {
+        let beside = self.0.with_extension("new");
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(&serde_json::to_vec(memory)?)?;
+        // Should the folder be on a disk, after all.
+        file.sync_all()?;
+        std::fs::rename(&beside, &self.0)
+    }
+
+    /// There is nothing to go on from.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        match std::fs::remove_file(&self.0) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}

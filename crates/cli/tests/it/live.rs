@@ -1,0 +1,180 @@
+//! Disks that are in use: points every second, each of one moment, through kills and restarts, at the cost of what changed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::tools::{Loop, Mount, Numbers, output, patiently, run, sparse, text};
+use crate::world::{Running, World};
+
+/// The file system is asked by its own tools whether a restored image is whole; it may replay its log before.
+struct Kind {
+    make: &'static [&'static str],
+    mount: &'static str,
+    replay: bool,
+    judge: &'static [&'static str],
+}
+
+const EXT4: Kind = Kind { make: &["mkfs.ext4", "-q"], mount: "rw", replay: false, judge: &["e2fsck", "-f", "-n"] };
+const XFS: Kind = Kind { make: &["mkfs.xfs", "-q"], mount: "nouuid", replay: true, judge: &["xfs_repair", "-n"] };
+const BTRFS: Kind =
+    Kind { make: &["mkfs.btrfs", "-q"], mount: "rw", replay: false, judge: &["btrfs", "check", "--readonly"] };
+
+/// Ends marking whatever happens, and looks that nothing is left of it.
+struct Following<'w> {
+    world: &'w World,
+    device: String,
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        let said = command(self.world, &["protect", &self.device, "--machine", "m", "--unfollow"]).output().unwrap();
+        if !std::thread::panicking() {
+            assert!(said.status.success(), "{said:?}");
+            assert!(!self.world.path("run").read_dir().unwrap().flatten().any(|e| e.path().is_file()));
+        }
+    }
+}
+
+fn command(world: &World, args: &[&str]) -> Command {
+    let mut command = world.command(args);
+    command.env("RUNTIME_DIRECTORY", world.path("run"));
+    command
+}
+
+fn follow(world: &World, device: &str) -> Running {
+    world.start_as(command(world, &["protect", device, "--machine", "m", "--every", "1s"]))
+}
+
+fn content(round: u64) -> Vec<u8> {
+    Numbers(round + 1).bytes(300_000 + round as usize * 4096)
+}
+
+/// Writes a file, durably, and waits until a point has it; its number.
+fn write_and_wait(world: &World, folder: &Path, round: u64, running: &Running) -> u64 {
+    let newest = || world.points_or_none().last().map_or(0, |(number, _)| *number);
+    let mut file = fs::File::create(folder.join(format!("round{round}"))).unwrap();
+    file.write_all(&content(round)).unwrap();
+    file.sync_all().unwrap();
+    // One that was under way may have frozen before; the second that follows cannot have.
+    let before = newest();
+    assert!(patiently(|| newest() >= before + 2), "no points: {}", running.log());
+    newest()
+}
+
+fn through_kills_and_restarts(kind: &Kind) {
+    let world = World::new();
+    let (image, folder) = (world.path("disk"), world.path("mounted"));
+    sparse(&image, 1 << 30);
+    fs::create_dir(&folder).unwrap();
+    let device = Loop::new(&image, 512);
+    run(kind.make[0], kind.make[1..].iter().copied().chain([device.path()]));
+    let mount = Mount::new(&["-o", kind.mount], device.path(), &folder);
+    fs::write(folder.join("first"), content(1000)).unwrap();
+    let following = Following { world: &world, device: device.path().to_owned() };
+    let stop = AtomicBool::new(false);
+    let mut rounds = BTreeMap::new();
+    std::thread::scope(|scope| {
+        let stop = StopOnDrop(&stop);
+        scope.spawn(|| noise(&folder, stop.0));
+        let mut running = follow(&world, device.path());
+        for round in 0..5 {
+            rounds.insert(write_and_wait(&world, &folder, round, &running), round);
+            if round == 1 || round == 3 {
+                running.signal("KILL");
+                running.end();
+                fs::write(folder.join(format!("meanwhile{round}")), content(100 + round)).unwrap();
+                running = follow(&world, device.path());
+            }
+        }
+        assert_eq!(running.interrupt(), Some(0), "{}", running.log());
+        // After a kill nothing was compared: what was written meanwhile was known.
+        assert!(!running.log().contains("compar"), "{}", running.log());
+        assert!(running.log().contains("held still for"), "{}", running.log());
+    });
+    drop(following);
+    drop(mount);
+    for (number, round) in rounds {
+        let time = world.points().iter().find(|(n, _)| *n == number).unwrap().1.clone();
+        judge(&world, kind, &time, round);
+    }
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makes, changes and removes files until told to stop.
+fn noise(folder: &Path, stop: &AtomicBool) {
+    let mut numbers = Numbers(77);
+    while !stop.load(Ordering::Relaxed) {
+        let path = folder.join(format!("noise{}", numbers.below(20)));
+        match numbers.below(3) {
+            0 => drop(fs::remove_file(&path)),
+            _ => {
+                let len = numbers.below(200_000) as usize;
+                fs::write(&path, numbers.bytes(len)).unwrap();
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// A point restores to a whole file system that has all that was durable before it.
+fn judge(world: &World, kind: &Kind, time: &str, round: u64) {
+    let (image, folder) = (world.path("restored"), world.path("look"));
+    world.ok(&["restore", "m", "--at", time, "--to", text(&image), "--yes"]);
+    fs::create_dir_all(&folder).unwrap();
+    let look = |options: &str| {
+        let mount = Mount::new(&["-o", options], text(&image), &folder);
+        for earlier in 0..=round {
+            assert!(fs::read(folder.join(format!("round{earlier}"))).unwrap() == content(earlier), "round {earlier}");
+        }
+        assert!(fs::read(folder.join("first")).unwrap() == content(1000));
+        drop(mount);
+    };
+    if kind.replay {
+        look(&format!("loop,{}", kind.mount));
+    }
+    let said = output(kind.judge[0], kind.judge[1..].iter().copied().chain([text(&image)]));
+    assert!(said.status.success(), "{:?} of {time}: {said:?}", kind.judge);
+    if !kind.replay {
+        look("loop,ro");
+    }
+    fs::remove_file(&image).unwrap();
+}
+
+#[test]
+fn ext4_is_followed_through_kills_and_restarts() {
+    through_kills_and_restarts(&EXT4);
+}
+
+#[test]
+fn xfs_is_followed_through_kills_and_restarts() {
+    through_kills_and_restarts(&XFS);
+}
+
+#[test]
+fn btrfs_is_followed_through_kills_and_restarts() {
+    through_kills_and_restarts(&BTRFS);
+}
+
+#[test]
+fn what_cannot_be_followed_is_said_and_compared() {
+    let world = World::new();
+    let image = world.path("disk");
+    sparse(&image, 64 << 20);
+    let device = Loop::new(&image, 512);
+    let args = ["protect", device.path(), "--machine", "m", "--every", "1s", "--exclude", "*.iso"];
+    let mut running = world.start_as(command(&world, &args));
+    running.wait_for("point 1");
+    assert_eq!(running.interrupt(), Some(0));
+    assert!(running.log().contains("changes cannot be followed: --exclude"), "{}", running.log());
+}
