@@ -50,9 +50,7 @@ impl Folder {
 
     /// Names of all pins that begin so, without that beginning.
     pub(crate) fn names(&self, beginning: &str) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-        let names: Vec<String> = names.collect::<io::Result<_>>()?;
-        Ok(names.iter().filter_map(|name| name.strip_prefix(beginning)).map(str::to_owned).collect())
+        Ok(pins(&self.path)?.iter().filter_map(|name| name.strip_prefix(beginning)).map(str::to_owned).collect())
     }
 
     /// Removes a pin, if it is there.
@@ -67,7 +65,7 @@ impl Folder {
     pub(crate) fn remove(self) -> io::Result<()> {
         let Folder { path, _lock } = self;
         drop(_lock);
-        if fs::read_dir(&path)?.next().is_some() || path == Path::new(USUAL) {
+        if !pins(&path)?.is_empty() || path == Path::new(USUAL) {
             return Ok(());
         }
         if is_own_mount(&path) {
@@ -75,6 +73,13 @@ impl Folder {
         }
         fs::remove_dir(&path)
     }
+}
+
+/// What people pinned. Names with a dot are the kernel's own.
+fn pins(folder: &Path) -> io::Result<Vec<String>> {
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let names: Vec<String> = names.collect::<io::Result<_>>()?;
+    Ok(names.into_iter().filter(|name| !name.contains('.')).collect())
 }
 
 fn make(path: &Path) -> io::Result<()> {

@@ -26,6 +26,7 @@ use aya::maps::{HashOfMaps, Map, MapData, MapError};
 pub use self::check::Distrust;
 use self::check::{Found, LOST_EVENTS, LOST_PROGRAMS};
 pub use self::device::Number;
+use self::device::short_hash;
 pub use self::disk::{Disk, Stamp};
 use self::folder::Folder;
 use self::programs::{DISKS, PROGRAMS};
@@ -79,23 +80,32 @@ impl Tracker {
     /// # Errors
     /// [`TrackError::InUse`]; [`Refusal`]s that are about the kernel.
     pub fn open(folder: &Path) -> Result<Tracker, TrackError> {
+        Tracker::open_with(folder, programs::OBJECT)
+    }
+
+    /// As [`Tracker::open`], with programs that were compiled elsewhere: for tests and measurements of the programs
+    /// themselves.
+    ///
+    /// # Errors
+    /// As [`Tracker::open`].
+    pub fn open_with(folder: &Path, object: &[u8]) -> Result<Tracker, TrackError> {
         let folder = Folder::open(folder)?;
         let state = State::open(&folder.pin("state")).map_err(failed("opening the tracker's state"))?;
         match state.set() {
-            0 => Tracker::start(folder, state),
-            set => Tracker::take_over(folder, state, set),
+            0 => Tracker::start(folder, state, object),
+            set => Tracker::take_over(folder, state, set, object),
         }
     }
 
-    fn start(folder: Folder, state: State) -> Result<Tracker, TrackError> {
+    fn start(folder: Folder, state: State, object: &[u8]) -> Result<Tracker, TrackError> {
         let clear = || {
             programs::remove_others(&folder, None)?;
             disk::pinned(&folder)?.into_iter().try_for_each(|number| disk::forget(&folder, number))?;
             folder.unpin(DISKS)
         };
         clear().map_err(failed("clearing what was left half made"))?;
-        match programs::attach(&folder, 1) {
-            Ok(ids) => state.switch(1, programs::object(), ids),
+        match programs::attach(&folder, 1, object) {
+            Ok(ids) => state.switch(1, short_hash(object), ids),
             Err(cause) => {
                 // Nothing of ours stays in a kernel that does not take all of it.
                 clear()
@@ -109,7 +119,7 @@ impl Tracker {
         Ok(Tracker { folder, state, map, disks: BTreeMap::new() })
     }
 
-    fn take_over(folder: Folder, state: State, set: u64) -> Result<Tracker, TrackError> {
+    fn take_over(folder: Folder, state: State, set: u64, object: &[u8]) -> Result<Tracker, TrackError> {
         let during = || failed("taking over the tracker");
         programs::remove_others(&folder, Some(set)).map_err(during())?;
         let are_there =
@@ -122,12 +132,12 @@ impl Tracker {
                 .try_for_each(|n| disk::forget(&folder, n))
                 .map_err(during())?;
         }
-        let replaced = !are_there || !folder.pin(DISKS).exists() || state.object() != programs::object();
-        let ids = replaced.then(|| programs::attach(&folder, set + 1)).transpose()?;
+        let replaced = !are_there || !folder.pin(DISKS).exists() || state.object() != short_hash(object);
+        let ids = replaced.then(|| programs::attach(&folder, set + 1, object)).transpose()?;
         let mut tracker = Tracker { map: open_map(&folder)?, folder, state, disks: BTreeMap::new() };
         tracker.open_disks().map_err(during())?;
         if let Some(ids) = ids {
-            tracker.replace(set, are_there, ids)?;
+            tracker.replace((set, are_there), short_hash(object), ids)?;
         }
         Ok(tracker)
     }
@@ -148,7 +158,12 @@ impl Tracker {
 
     /// Has the next set take over from `set`, both being attached. What the new one misses from now on counts against
     /// it, and what the old one missed until after that against the old one: no instant is left out.
-    fn replace(&mut self, set: u64, were_there: bool, ids: [u32; PROGRAMS.len()]) -> Result<(), TrackError> {
+    fn replace(
+        &mut self,
+        (set, were_there): (u64, bool),
+        object: u64,
+        ids: [u32; PROGRAMS.len()],
+    ) -> Result<(), TrackError> {
         let begun = programs::misses(&self.folder, set + 1)?;
         let last = programs::misses(&self.folder, set).ok();
         for disk in self.disks.values() {
@@ -159,7 +174,7 @@ impl Tracker {
             }
             disk.rebase(set + 1, begun);
         }
-        self.state.switch(set + 1, programs::object(), ids);
+        self.state.switch(set + 1, object, ids);
         programs::remove_others(&self.folder, Some(set + 1)).map_err(failed("detaching the old programs"))
     }
 

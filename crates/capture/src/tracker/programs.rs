@@ -13,11 +13,11 @@ use rustix::io::Errno;
 
 use super::folder::Folder;
 use super::refusal::Refusal;
-use super::{TrackError, device, failed};
+use super::{TrackError, failed};
 use crate::marks::pinned::plain;
 
 /// The programs, compiled. `cargo xtask bpf` makes it from `bpf/track.bpf.c`.
-const OBJECT: &[u8] = include_bytes!("../../bpf/track.bpf.o");
+pub(crate) const OBJECT: &[u8] = include_bytes!("../../bpf/track.bpf.o");
 
 /// The map of disks, as the object calls it and as it is pinned.
 pub(crate) const DISKS: &str = "disks";
@@ -38,23 +38,18 @@ pub(crate) const COPIES: usize = 3;
 /// How often each copy was skipped by the kernel.
 pub(crate) type Misses = [u64; COPIES];
 
-/// Stands for the compiled programs of this process.
-pub(crate) fn object() -> u64 {
-    device::short_hash(OBJECT)
-}
-
 /// Loads the programs, attaches them as `set` and pins them and their map of disks.
 ///
 /// # Errors
 /// The [`Refusal`]s that are about the kernel. Then some may be attached: [`remove`] the set.
-pub(crate) fn attach(folder: &Folder, set: u64) -> Result<[u32; PROGRAMS.len()], TrackError> {
+pub(crate) fn attach(folder: &Folder, set: u64, object: &[u8]) -> Result<[u32; PROGRAMS.len()], TrackError> {
     let btf = Btf::from_sys_fs().map_err(|_| Refusal::NoBtf)?;
     let disks = folder.pin(DISKS);
     let mut loader = EbpfLoader::new();
-    let mut object = loader.btf(Some(&btf)).map_pin_path(DISKS, &disks).load(OBJECT).map_err(refused)?;
+    let mut loaded = loader.btf(Some(&btf)).map_pin_path(DISKS, &disks).load(object).map_err(refused)?;
     let mut ids = [0; PROGRAMS.len()];
     for (id, (name, place)) in ids.iter_mut().zip(PROGRAMS) {
-        let program = object.program_mut(name).ok_or_else(|| refused(io::Error::other("a program is not there")))?;
+        let program = loaded.program_mut(name).ok_or_else(|| refused(io::Error::other("a program is not there")))?;
         let program: &mut BtfTracePoint = program.try_into().map_err(refused)?;
         program.load(place, &btf).map_err(refused)?;
         *id = attach_one(program, &folder.pin(&pin_of("link", set, name)), &folder.pin(&pin_of("program", set, name)))?;

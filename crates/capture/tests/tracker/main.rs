@@ -2,5 +2,10 @@
 //!
 //! Never knows: how marks are kept.
 
+mod death;
+mod delay;
+mod disks;
+mod doubts;
 mod kinds;
+mod slow;
 mod world;

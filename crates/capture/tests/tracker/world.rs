@@ -5,10 +5,11 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use backstay_capture::marks::Pass;
-use backstay_capture::tracker::{Disk, Tracker};
+use backstay_capture::tracker::{Disk, TrackError, Tracker};
 use backstay_env::real::disk::{AlignedBuf, BlockDevice};
 use backstay_env::volume::Volume;
 
@@ -47,6 +48,7 @@ impl Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
+        let _ = Command::new("partx").arg("--delete").arg(&self.path).stderr(Stdio::null()).status();
         let _ = Command::new("/usr/sbin/losetup").arg("--detach").arg(&self.path).status();
     }
 }
@@ -68,6 +70,16 @@ impl Drop for Mount {
     }
 }
 
+/// A program that is killed on drop, if it still runs.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Everything a test makes, in a folder.
 pub(crate) struct World {
     // Dropped in this order: the pins' mount before the folder.
@@ -82,7 +94,7 @@ impl World {
     }
 
     pub(crate) fn tracker(&self) -> Tracker {
-        Tracker::open(&self.pins.0).unwrap()
+        open(&self.pins.0, Tracker::open)
     }
 
     /// A disk of so many bytes in a file.
@@ -91,6 +103,17 @@ impl World {
         File::create(&file).unwrap().set_len(bytes).unwrap();
         Loop::over(&file, options)
     }
+}
+
+/// Opens a tracker, patiently: a program that another test is just starting may still have what this one let go.
+pub(crate) fn open(pins: &Path, how: impl Fn(&Path) -> Result<Tracker, TrackError>) -> Tracker {
+    for _ in 0..100 {
+        match how(pins) {
+            Err(TrackError::InUse(_)) => std::thread::sleep(Duration::from_millis(20)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays in use", pins.display())
 }
 
 /// A folder of pins, emptied and unmounted on drop.
