@@ -178,6 +178,24 @@ pub(crate) struct Protect {
     /// A note to keep with the points.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub note: String,
+    /// Run this with /bin/sh before file systems are held still, each time; for disks whose changes are followed.
+    #[arg(long, value_name = "COMMAND")]
+    pub before: Option<String>,
+    /// Run this with /bin/sh afterwards, whatever became of it.
+    #[arg(long, value_name = "COMMAND")]
+    pub after: Option<String>,
+    /// Quiesce a PostgreSQL server each time; its connection string. Needs `psql`. May be given again.
+    #[arg(long, value_name = "CONNECTION")]
+    pub postgres: Vec<String>,
+    /// Quiesce a MariaDB server each time; its connection string. Needs `mariadb`. May be given again.
+    #[arg(long, value_name = "CONNECTION")]
+    pub mariadb: Vec<String>,
+    /// Give each application, and each command before and after, so long.
+    #[arg(long, default_value = "30s", value_name = "LENGTH")]
+    pub hook_limit: String,
+    /// Hold file systems still for so long at most; at most 5s. A watchdog sees to it.
+    #[arg(long, default_value = "1s", value_name = "LENGTH")]
+    pub max_freeze: String,
     /// Compare whole disks for every point, even where their changes could be followed.
     #[arg(long)]
     pub rescan: bool,

@@ -2,14 +2,15 @@
 //! read while all file systems are held still.
 //!
 //! ```text
-//! pass, pass … ─▶ before-hooks ─▶ sync ─▶ pass ─▶ freeze ─▶ read the rest ─▶ look again ─▶ thaw ─▶ after-hooks
-//! (little left?)                                                            (somebody writes all the same?)
+//! pass, pass … ─▶ sync, pass ─▶ applications: before ─▶ sync, pass ─▶ freeze ─▶ read the rest, look again ─▶ thaw ─▶ applications: after
+//! (little left?)                                                               (somebody writes all the same?)
 //! ```
 //!
 //! Never knows: what becomes of the bytes (the keeper does), or when points are due.
 //! Invariant: on every way out that is not `Ok`, all marks that were taken are live again.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use backstay_env::real::disk::BlockDevice;
@@ -20,6 +21,7 @@ use crate::freeze::group::{Broken, FreezeError, Group, Limits, PrepareError, Syn
 use crate::freeze::mountinfo::Device;
 use crate::freeze::mounts::{Unseen, plan};
 use crate::freeze::watchdog::Watchdog;
+use crate::hooks::{Application, End, Quiet, Report};
 use crate::marks::{Marks, Pass};
 use crate::residue::Residue;
 
@@ -45,18 +47,6 @@ pub trait Keep {
     /// # Errors
     /// Ends the attempt.
     fn pass(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), Self::Error>;
-}
-
-/// Work around the freeze: quiescing applications.
-pub trait Quiesce {
-    /// Before the freeze.
-    ///
-    /// # Errors
-    /// Why there must be no point now, in words.
-    fn before(&mut self) -> Result<(), String>;
-
-    /// After the thaw, or after an attempt that failed, if [`Quiesce::before`] was called.
-    fn after(&mut self);
 }
 
 /// How hard to try.
@@ -91,6 +81,10 @@ pub struct Stillness {
     pub unfrozen: Vec<String>,
     /// What may have written unseen.
     pub unseen: Vec<Unseen>,
+    /// What applications said, before and after.
+    pub reports: Vec<Report>,
+    /// Folders of their data that lie on other disks than these: not of the same moment.
+    pub elsewhere: Vec<PathBuf>,
 }
 
 /// Why there is no point now. What changed is still marked.
@@ -108,9 +102,6 @@ pub enum NoPoint<E: std::error::Error + 'static> {
     /// There are too many file systems.
     #[error(transparent)]
     Prepare(PrepareError),
-    /// An application or a script said no.
-    #[error("{0}")]
-    Hook(String),
     /// A file system could not be flushed.
     #[error(transparent)]
     Sync(SyncError),
@@ -141,14 +132,14 @@ pub fn attempt<K: Keep>(
     disks: &[Disk<'_>],
     pass: Pass,
     (watchdog, residue): (&mut Watchdog, &mut Residue),
-    (keep, quiesce): (&mut K, &mut dyn Quiesce),
+    (keep, applications): (&mut K, &mut [Box<dyn Application>]),
     settings: Settings,
 ) -> Result<Stillness, NoPoint<K::Error>>
 where
     K::Error: std::error::Error + 'static,
 {
     let mut attempt = Attempt { disks, pass, residue, keep, settings };
-    let outcome = attempt.run(watchdog, quiesce);
+    let outcome = attempt.run(watchdog, applications);
     if outcome.is_err() {
         for disk in disks {
             // A mark that comes back twice costs a read.
@@ -172,16 +163,26 @@ impl<K: Keep> Attempt<'_, K>
 where
     K::Error: std::error::Error + 'static,
 {
-    fn run(&mut self, watchdog: &mut Watchdog, quiesce: &mut dyn Quiesce) -> Outcome<Stillness, K> {
+    fn run(&mut self, watchdog: &mut Watchdog, applications: &mut [Box<dyn Application>]) -> Outcome<Stillness, K> {
         self.read_until_little_is_left()?;
-        let outcome = match quiesce.before() {
-            Ok(()) => self.hold_still(watchdog),
-            Err(why) => Err(NoPoint::Hook(why)),
+        let numbers: Vec<Device> = self.disks.iter().map(|d| d.number).collect();
+        let facts = facts::gather().map_err(NoPoint::Facts)?;
+        let plan = plan(&facts, &numbers);
+        let group = Group::prepare(plan.clone()).map_err(NoPoint::Prepare)?;
+        // What is dirty is written and read before applications are held up, too.
+        group.sync().map_err(NoPoint::Sync)?;
+        self.pass_all()?;
+        let quiet = Quiet::begin(applications);
+        let lies_elsewhere = |folder: &&PathBuf| {
+            let superblock = facts::superblock_of(&facts, folder);
+            !superblock.is_ok_and(|superblock| plan.holds(superblock))
         };
-        quiesce.after();
-        let stillness = outcome?;
+        let elsewhere = quiet.reports().iter().flat_map(|r| &r.folders).filter(lies_elsewhere).cloned().collect();
+        let outcome = self.hold_still(&group, watchdog);
+        let reports = quiet.end(if outcome.is_ok() { End::Kept } else { End::Discarded });
+        let still = outcome?;
         self.keep_residue()?;
-        Ok(stillness)
+        Ok(Stillness { unseen: plan.unseen, reports, elsewhere, ..still })
     }
 
     /// Passes until what is left fits into half of the room, or is not getting less.
@@ -208,11 +209,7 @@ where
         Ok(())
     }
 
-    fn hold_still(&mut self, watchdog: &mut Watchdog) -> Outcome<Stillness, K> {
-        let numbers: Vec<Device> = self.disks.iter().map(|d| d.number).collect();
-        let plan = plan(&facts::gather().map_err(NoPoint::Facts)?, &numbers);
-        let unseen = plan.unseen.clone();
-        let group = Group::prepare(plan).map_err(NoPoint::Prepare)?;
+    fn hold_still(&mut self, group: &Group, watchdog: &mut Watchdog) -> Outcome<Stillness, K> {
         group.sync().map_err(NoPoint::Sync)?;
         self.pass_all()?;
         let devices: Vec<&BlockDevice> = self.disks.iter().map(|d| d.device).collect();
@@ -238,7 +235,9 @@ where
             frozen: held.frozen,
             moving,
             unfrozen: cannot.chain(unreached).collect(),
-            unseen,
+            unseen: Vec::new(),
+            reports: Vec::new(),
+            elsewhere: Vec::new(),
         })
     }
 

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use backstay_capture::point::{Quiesce, Stillness};
+use backstay_capture::freeze::group::Limits;
+use backstay_capture::hooks::{Application, Invocation, MariaDb, PostgreSql, Script};
+use backstay_capture::point::{Settings, Stillness};
 use backstay_format::names::is_machine_name;
 use backstay_format::rows::Consistency;
 use backstay_vault::protect::{Capture, Made, Progress, Source};
@@ -44,14 +46,24 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     if !is_machine_name(&machine) {
         return Err(VaultError::BadName(machine).into());
     }
+    let limits = limits(&args.max_freeze)?;
+    drop(applications(args)?);
     let location = Location::of(common)?;
     // Before the passphrase is asked for: sources that cannot be captured.
     check_choices(&args.exclude, &source::open_all(&args.sources, location.folder())?)?;
     let vault = store::open(common)?;
     let stop = Stop::listen()?;
     let spares = args.sources.iter().any(is_device) && !args.rescan;
-    let mut protecting =
-        Protecting { vault: &vault, common, args, machine: &machine, stop: &stop, spares, told: BTreeSet::new() };
+    let mut protecting = Protecting {
+        vault: &vault,
+        common,
+        args,
+        machine: &machine,
+        stop: &stop,
+        limits,
+        spares,
+        told: BTreeSet::new(),
+    };
     if args.once {
         let made = protecting.capture()?;
         settle(&vault, &made);
@@ -63,6 +75,34 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
         Some(live) => protecting.follow(live, every),
         None => protecting.keep_on(every),
     }
+}
+
+fn limits(max_freeze: &str) -> Result<Limits, Failure> {
+    let frozen = Duration::try_from(moment::duration(max_freeze)?).unwrap_or_default();
+    let limits = Limits::new(frozen, Duration::from_secs(2));
+    limits.ok_or_else(|| Failure::usage(format!("--max-freeze {max_freeze}: give at most 5s, and more than nothing")))
+}
+
+/// What is told of each freeze.
+fn applications(args: &Protect) -> Result<Vec<Box<dyn Application>>, Failure> {
+    let limit = Duration::try_from(moment::duration(&args.hook_limit)?).unwrap_or_default();
+    if limit.is_zero() {
+        return Err(Failure::usage(format!("--hook-limit {} leaves no time", args.hook_limit)));
+    }
+    let mut all: Vec<Box<dyn Application>> = Vec::new();
+    if args.before.is_some() || args.after.is_some() {
+        let run = |text: &Option<String>| text.as_ref().map(|text| Invocation::shell(text, limit));
+        all.push(Box::new(Script::new("script", run(&args.before), run(&args.after))));
+    }
+    for connection in &args.postgres {
+        let server = PostgreSql::new(connection, limit);
+        all.push(Box::new(server.map_err(|e| Failure::usage(format!("--postgres: {e}")))?));
+    }
+    for connection in &args.mariadb {
+        let server = MariaDb::new(connection, limit);
+        all.push(Box::new(server.map_err(|e| Failure::usage(format!("--mariadb: {e}")))?));
+    }
+    Ok(all)
 }
 
 /// A disk that a choice names and that is not protected is a slip of the pen.
@@ -80,17 +120,6 @@ fn check_choices(choices: &[Exclude], sources: &[OpenSource]) -> Result<(), Fail
     }
 }
 
-/// Nothing is quiesced but the file systems.
-struct NoHooks;
-
-impl Quiesce for NoHooks {
-    fn before(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn after(&mut self) {}
-}
-
 /// A machine that is being protected.
 struct Protecting<'a> {
     vault: &'a Vault,
@@ -98,6 +127,8 @@ struct Protecting<'a> {
     args: &'a Protect,
     machine: &'a str,
     stop: &'a Stop,
+    /// How long file systems may be held still.
+    limits: Limits,
     /// Whether the sources are disks in use, which comparing must not wear out.
     spares: bool,
     /// Notes that were printed: each is told once.
@@ -124,6 +155,11 @@ impl<'a> Protecting<'a> {
             note: &self.args.note,
             all_blocks: self.args.all_blocks,
             sources: self.args.sources.iter().map(|path| (path.clone(), source::name_of(path))).collect(),
+            applications: match applications(self.args) {
+                Ok(applications) => applications,
+                Err(failure) => return refused(&failure.to_string()),
+            },
+            settings: Settings { limits: self.limits, ..Settings::default() },
             cancel: self.stop.flag(),
         };
         match Live::open(what) {
@@ -161,7 +197,7 @@ impl<'a> Protecting<'a> {
             let meter = Meter::new(format!("comparing the disks of {}", self.machine), self.common.json);
             watched(&meter, &progress, || live.rescan(&progress))?;
         }
-        live.point(&mut NoHooks)
+        live.point()
     }
     /// Makes points until asked to stop. A failure is told and tried again: a full disk or a lost network may come back. What
     /// makes no sense or is not allowed ends it.

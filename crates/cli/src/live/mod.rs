@@ -23,8 +23,9 @@ use std::time::SystemTime;
 
 use backstay_capture::freeze::group::{FreezeError, lock_memory};
 use backstay_capture::freeze::watchdog::{self, Shelter, Watchdog};
+use backstay_capture::hooks::{Application, Outcome, Report};
 use backstay_capture::marks::Pass;
-use backstay_capture::point::{self, NoPoint, Quiesce, Settings, Stillness};
+use backstay_capture::point::{self, NoPoint, Settings, Stillness};
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::{TrackError, Tracker};
 use backstay_format::rows::Consistency;
@@ -60,6 +61,8 @@ pub(crate) struct Live<'a> {
     all_blocks: bool,
     sources: Vec<(PathBuf, String)>,
     tracker: Tracker,
+    applications: Vec<Box<dyn Application>>,
+    settings: Settings,
     watchdog: Watchdog,
     residue: Residue,
     place: Place,
@@ -85,6 +88,9 @@ pub(crate) struct What<'a> {
     pub(crate) all_blocks: bool,
     /// Whole disks, and their names in the machine.
     pub(crate) sources: Vec<(PathBuf, String)>,
+    /// Told of each freeze.
+    pub(crate) applications: Vec<Box<dyn Application>>,
+    pub(crate) settings: Settings,
     pub(crate) cancel: &'a AtomicBool,
 }
 
@@ -110,7 +116,7 @@ impl<'a> Live<'a> {
     /// # Errors
     /// Why the changes of these disks cannot be followed, in words.
     pub(crate) fn open(what: What<'a>) -> Result<Self, String> {
-        let What { vault, store, machine, note, all_blocks, sources, cancel } = what;
+        let What { vault, store, machine, note, all_blocks, sources, applications, settings, cancel } = what;
         let folder = folder_of(store, machine);
         let told = |e: &TrackError| sentence(e);
         let mut tracker = Tracker::open(&Path::new("/sys/fs/bpf").join(&folder)).map_err(|e| told(&e))?;
@@ -133,6 +139,8 @@ impl<'a> Live<'a> {
             all_blocks,
             sources,
             tracker,
+            applications,
+            settings,
             watchdog,
             residue: Residue::new(ROOM),
             place,
@@ -189,8 +197,7 @@ impl<'a> Live<'a> {
             let disk = LiveDisk::begin(&mut self.tracker, path, name);
             disks.push(disk.map_err(|e| Missed::Later(sentence(&e)))?);
         }
-        let limits = Settings::default().limits;
-        let doubtful = match hold_still(&disks, &mut self.watchdog, limits) {
+        let doubtful = match hold_still(&disks, &mut self.watchdog, self.settings.limits) {
             Ok(doubtful) => doubtful,
             Err(why) => vec![why],
         };
@@ -234,15 +241,15 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// [`Missed`]; what changed is still marked, or a rescan is due.
-    pub(crate) fn point(&mut self, quiesce: &mut dyn Quiesce) -> Result<LivePoint, Missed> {
-        let outcome = self.try_point(quiesce);
+    pub(crate) fn point(&mut self) -> Result<LivePoint, Missed> {
+        let outcome = self.try_point();
         if let Err(Missed::Rescan(_)) = &outcome {
             self.state = None;
         }
         outcome
     }
 
-    fn try_point(&mut self, quiesce: &mut dyn Quiesce) -> Result<LivePoint, Missed> {
+    fn try_point(&mut self) -> Result<LivePoint, Missed> {
         if !self.watchdog.is_fit() {
             self.watchdog = start_watchdog().map_err(Missed::Later)?;
         }
@@ -258,7 +265,7 @@ impl<'a> Live<'a> {
             .map(|disk| point::Disk { number: disk.number(), device: &disk.device, marks: &disk.marks })
             .collect();
         let guarded = (&mut self.watchdog, &mut self.residue);
-        let still = point::attempt(&disks, pass, guarded, (&mut keeper, quiesce), Settings::default());
+        let still = point::attempt(&disks, pass, guarded, (&mut keeper, &mut self.applications), self.settings);
         drop(disks);
         let still = without_swap(still.map_err(Missed::of_attempt)?, &without);
         let kept = keeper.following;
@@ -355,6 +362,8 @@ fn told(note: &str, still: &Stillness) -> Told {
     if !still.unfrozen.is_empty() {
         notes.push(format!("could not be held still: {}", still.unfrozen.join(", ")));
     }
+    notes.extend(still.elsewhere.iter().map(|folder| format!("not on these disks: {}", folder.display())));
+    notes.extend(still.reports.iter().filter_map(of_application));
     let moved = !still.moving.is_empty();
     let since = still.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Told {
@@ -362,6 +371,16 @@ fn told(note: &str, still: &Stillness) -> Told {
         consistency: if moved { Consistency::Fuzzy } else { Consistency::Still },
         note: notes.join("; "),
         exclusions: Vec::new(),
+    }
+}
+
+/// What a point says of an application.
+fn of_application(report: &Report) -> Option<String> {
+    match &report.outcome {
+        Outcome::Done if report.what.is_empty() => None,
+        Outcome::Done => Some(format!("{}: {}", report.application, report.what)),
+        Outcome::Failed(why) => Some(format!("{} failed: {why}", report.application)),
+        Outcome::Late => Some(format!("{} was not done in time", report.application)),
     }
 }
 

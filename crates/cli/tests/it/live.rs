@@ -178,3 +178,29 @@ fn what_cannot_be_followed_is_said_and_compared() {
     assert_eq!(running.interrupt(), Some(0));
     assert!(running.log().contains("changes cannot be followed: --exclude"), "{}", running.log());
 }
+
+#[test]
+fn applications_are_told_and_the_point_says_so() {
+    let world = World::new();
+    let (image, folder) = (world.path("disk"), world.path("mounted"));
+    sparse(&image, 256 << 20);
+    let device = Loop::new(&image, 512);
+    run("mkfs.ext4", ["-q", device.path()]);
+    let mount = Mount::new(&["-o", "rw"], device.path(), &folder);
+    let following = Following { world: &world, device: device.path().to_owned() };
+    let log = world.path("hooks");
+    let (before, after) = (format!("echo before >> {}", text(&log)), format!("echo $BACKSTAY_POINT >> {}", text(&log)));
+    let hooks = ["--before", &before, "--after", &after, "--postgres", "host=/nowhere"];
+    let args = ["protect", device.path(), "--machine", "m", "--every", "1s"];
+    let mut running = world.start_as(command(&world, &[&args[..], &hooks].concat()));
+    assert!(patiently(|| world.points_or_none().len() >= 2), "{}", running.log());
+    assert_eq!(running.interrupt(), Some(0), "{}", running.log());
+    assert!(fs::read_to_string(&log).unwrap().starts_with("before\nkept\nbefore\nkept\n"));
+    let notes = world.json(&["points", "m"]);
+    let note = notes[0]["note"].as_str().unwrap();
+    assert!(note.contains("failed"), "a server that is not there: {note}");
+    drop((following, mount));
+    world.refused(2, &["protect", device.path(), "--max-freeze", "6s"]);
+    world.refused(2, &["protect", device.path(), "--hook-limit", "0s"]);
+    world.refused(2, &["protect", device.path(), "--mariadb", "what://is this"]);
+}
