@@ -3,7 +3,7 @@
 //! Never knows: what the commands do.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use crate::fail::{During, Fail, Result};
 use crate::run;
@@ -37,6 +37,11 @@ impl Backstay {
     fn command(&self, arguments: &[&str]) -> Result<Command> {
         let shown: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
         println!("\n$ backstay {}", shown.join(" "));
+        self.silent(arguments)
+    }
+
+    /// Not shown.
+    fn silent(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = run::as_root("env")?;
         command.arg(format!("BACKSTAY_STORE={}", self.store.display()));
         command.arg(format!("BACKSTAY_PASSPHRASE_FILE={}", self.passphrase.display()));
@@ -49,14 +54,49 @@ impl Backstay {
         run::run(&mut self.command(arguments)?)
     }
 
-    /// The times of a machine's points, in the order listed: oldest first.
+    /// Goes on with our terminal until dropped.
+    pub(super) fn start(&self, arguments: &[&str]) -> Result<Running> {
+        let child = self.command(arguments)?.spawn().during("starting backstay")?;
+        Ok(Running(child))
+    }
+
+    /// The times of a machine's points, oldest first; none if there is no such machine yet.
     pub(super) fn points(&self, machine: &str) -> Result<Vec<String>> {
-        let said = run::output(&mut self.command(&["points", machine, "--json"])?)?;
+        let machines = run::text(&mut self.silent(&["machines"])?)?;
+        if !machines.contains(machine) {
+            return Ok(Vec::new());
+        }
+        let said = run::output(&mut self.silent(&["points", machine, "--json"])?)?;
         let listing: serde_json::Value = serde_json::from_slice(&said).during("`backstay points --json`")?;
         let points = listing.get("points").unwrap_or(&listing).as_array().cloned().unwrap_or_default();
         let time = |point: &serde_json::Value| Some(point.get("time")?.as_str()?.to_owned());
-        let times: Vec<String> = points.iter().filter_map(time).collect();
-        if times.is_empty() { Err(Fail::new("`backstay points --json` names no point")) } else { Ok(times) }
+        Ok(points.iter().filter_map(time).collect())
+    }
+}
+
+/// A command that goes on; asked to stop when dropped.
+pub(super) struct Running(Child);
+
+impl Running {
+    /// # Errors
+    /// It has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        match self.0.try_wait().during("looking after backstay")? {
+            None => Ok(()),
+            Some(status) => Err(Fail::new(format!("backstay ended: {status}"))),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let asked =
+            run::as_root("kill").and_then(|mut kill| run::output(kill.args(["-INT", &self.0.id().to_string()])));
+        if let Err(cause) = asked {
+            eprintln!("demo: could not stop backstay: {cause}");
+        } else if let Err(cause) = self.0.wait() {
+            eprintln!("demo: backstay did not end: {cause}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::fail::{During, Fail, Result};
 use crate::{run, setup};
@@ -11,7 +12,7 @@ use crate::{run, setup};
 mod backstay;
 mod guards;
 
-use backstay::Backstay;
+use backstay::{Backstay, Running};
 use guards::{Interrupt, Loop, Mount};
 
 const MACHINE: &str = "office";
@@ -22,9 +23,9 @@ struct Home {
     dir: PathBuf,
     disk: PathBuf,
     mounted: PathBuf,
-    /// Copies of the files as they were at the first point.
+    /// Copies of the files as they were before the accident.
     first: PathBuf,
-    /// Copies of the files as they were at the second point.
+    /// Copies of the files as they were after it.
     second: PathBuf,
 }
 
@@ -56,11 +57,11 @@ fn fresh_home() -> Result<Home> {
     fs::create_dir_all(&dir).during(dir.display())?;
     fs::write(dir.join("passphrase"), "a passphrase for the demo\n").during("writing the passphrase")?;
     let (disk, mounted) = (dir.join("disk.img"), dir.join("mounted"));
-    let (first, second) = (dir.join("files at the first point"), dir.join("files at the second point"));
+    let (first, second) = (dir.join("files before"), dir.join("files after"));
     Ok(Home { dir, disk, mounted, first, second })
 }
 
-/// Two points with a change in between; answers the time of the first.
+/// A disk in use, followed while files are written and an accident happens; answers the time of the newest point before that.
 fn make_history(home: &Home, backstay: &Backstay, interrupt: &Interrupt) -> Result<String> {
     say("a disk of 256 MiB with an ext4 on it, on a loop device");
     let file = fs::File::create(&home.disk).during(home.disk.display())?;
@@ -69,31 +70,54 @@ fn make_history(home: &Home, backstay: &Backstay, interrupt: &Interrupt) -> Resu
     run::output(run::as_root("mkfs.ext4")?.args(["-q", "-L", MACHINE, disk.device()]))?;
     let mount = Mount::new(disk.device(), &home.mounted, "defaults")?;
     write_files(home)?;
-    copy(&home.mounted, &home.first)?;
     interrupt.check()?;
 
-    say("a store, and the first point of the mounted disk");
+    say("a store; and the disk is followed from now on, mounted and in use, with a point every second");
     let store = home.dir.join("store").display().to_string();
     backstay.run(&["init", &store])?;
-    let protect = ["protect", disk.device(), "--store", &store, "--machine", MACHINE, "--once"];
-    sync(home)?;
-    backstay.run(&protect)?;
-    let first = backstay.points(MACHINE)?.into_iter().next_back();
-    let first = first.ok_or_else(|| Fail::new("no point after protect"))?;
-    interrupt.check()?;
+    let protect = ["protect", disk.device(), "--store", &store, "--machine", MACHINE];
+    let mut running = backstay.start(&[&protect[..], &["--every", "1s"]].concat())?;
+    let mut wait = |points: usize| wait_for_points(backstay, &mut running, points, interrupt);
+    wait(1)?;
+    for number in 1..=3 {
+        println!("(letter {number} is written)");
+        write_letter(home, number)?;
+        wait(1)?;
+    }
+    copy(&home.mounted, &home.first)?;
+    let before = wait(2)?;
 
-    say("one letter is rewritten, another is deleted; then the second point");
+    say("an accident: one letter is rewritten, another is deleted");
     change_files(home)?;
     copy(&home.mounted, &home.second)?;
     sync(home)?;
-    backstay.run(&protect)?;
+    wait(2)?;
+    drop(running);
+    backstay.run(&[&protect[..], &["--unfollow"]].concat())?;
     backstay.run(&["points", MACHINE])?;
     drop(mount);
-    Ok(first)
+    Ok(before)
+}
+
+/// Until there are so many points more than now; the time of the newest.
+fn wait_for_points(backstay: &Backstay, running: &mut Running, more: usize, interrupt: &Interrupt) -> Result<String> {
+    let begin = backstay.points(MACHINE)?.len();
+    let patience = Instant::now() + Duration::from_secs(120);
+    loop {
+        let points = backstay.points(MACHINE)?;
+        match points.last() {
+            Some(newest) if points.len() >= begin + more => return Ok(newest.clone()),
+            _ if Instant::now() > patience => return Err(Fail::new("no new point for two minutes")),
+            _ => {}
+        }
+        interrupt.check()?;
+        running.check()?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn get_back(home: &Home, backstay: &Backstay, first: &str, interrupt: &Interrupt) -> Result<()> {
-    say("the deleted letter, from the first point");
+    say("the deleted letter, from the moment before");
     let letter = home.dir.join("contract.txt");
     let to = letter.display().to_string();
     backstay.run(&["files", "ls", MACHINE, "--at", first, "/letters"])?;
@@ -101,7 +125,7 @@ fn get_back(home: &Home, backstay: &Backstay, first: &str, interrupt: &Interrupt
     same(&letter, &home.first.join("letters/contract.txt"))?;
     interrupt.check()?;
 
-    say("the whole disk as it is now, then in place back to the first point; each is mounted and compared");
+    say("the whole disk as it is now, then in place back to the moment before; each is mounted and compared");
     let restored = home.dir.join("restored.img");
     let to = restored.display().to_string();
     backstay.run(&["restore", MACHINE, "--at", "latest", "--to", &to])?;
@@ -143,6 +167,14 @@ fn write_files(home: &Home) -> Result<()> {
     run::output(run::as_root("cp")?.arg("--recursive").arg(run::root().join("docs")).arg(&plain))?;
     run::output(run::as_root("cp")?.arg("--recursive").arg(plain.join(".")).arg(&home.mounted))?;
     run::output(run::as_root("rm")?.arg("-r").arg(&plain)).map(drop)
+}
+
+fn write_letter(home: &Home, number: u32) -> Result<()> {
+    let letter = home.dir.join("letter.txt");
+    fs::write(&letter, format!("Letter {number}: all is well.\n")).during("writing a letter")?;
+    let to = home.mounted.join(format!("letters/letter {number}.txt"));
+    run::output(run::as_root("cp")?.args([&letter, &to]))?;
+    fs::remove_file(&letter).during(letter.display())
 }
 
 fn change_files(home: &Home) -> Result<()> {
