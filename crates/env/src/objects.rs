@@ -101,8 +101,15 @@ pub trait Object: Send + Sync {
 /// - of many `put_new` of one name exactly one succeeds;
 /// - a listing that starts after a change returned shows the change.
 ///
-/// Not guaranteed: that what is seen of a change before it returned survives a power loss. No name may be an object
-/// and the beginning of another object's name (`a` and `a/b`): some homes refuse that.
+/// Not guaranteed: that what is seen of a change before it returned survives a power loss, not even where a later one that
+/// did not return either survives; [`Objects::settle`] makes it survive. No name may be an object and the beginning of
+/// another object's name (`a` and `a/b`): some homes refuse that.
+///
+/// Why: a local folder shows a name when it is given, and keeps it when the folder was flushed. A flush of a folder (ext4,
+/// XFS, btrfs, and NFS by its server) keeps all names that it shows, whoever gave them. Names that nobody flushed
+/// come back in the order of a journal on ext4 and XFS, but btrfs may keep a later one alone (seen with Linux 6.18): when
+/// another file is flushed, it keeps the new name of a file that was flushed since the last commit, and not that of one
+/// flushed before it. An object server shows only what it keeps.
 pub trait Objects: Send + Sync {
     /// What this home can do.
     fn abilities(&self) -> Abilities;
@@ -142,4 +149,12 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// [`ObjectError::Denied`], [`ObjectError::Io`].
     fn delete(&self, key: &Key) -> Result<(), ObjectError>;
+
+    /// Makes what can be seen in a folder, but not in folders below it, survive a power loss, whoever changed it; one that is
+    /// not there is no error. Costs nothing where only what survives can be seen, and else a flush that mostly finds
+    /// nothing to do. For whoever is about to build on what others may not have seen through.
+    ///
+    /// # Errors
+    /// [`ObjectError::Io`]: it may survive or not.
+    fn settle(&self, folder: &Key) -> Result<(), ObjectError>;
 }

@@ -1,7 +1,8 @@
 //! What every home of objects must do, as one suite of checks that panic: run it on each kind of home.
 //!
 //! Never knows: which kind of home it runs on.
-//! Not covered: what survives a power loss; that is proved by simulation and by killing real processes.
+//! Not covered: what survives a power loss; that is proved by simulation and by killing real processes. Of what
+//! [`Objects::settle`] does, only that it can be asked of any folder at any time and changes nothing that can be seen.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -26,13 +27,14 @@ pub fn objects(make: impl Fn(&str) -> Home) {
 /// A check, on two accesses to one home.
 type Check = fn(&Home, &Home);
 
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("absent", absent),
     ("sizes", sizes),
     ("ranges", ranges),
     ("replacing", replacing),
     ("names", names),
     ("deleting", deleting),
+    ("settling", settling),
     ("listing", listing),
     ("many", many),
     ("one-winner", one_winner),
@@ -142,6 +144,18 @@ fn deleting(home: &Home, other: &Home) {
         (0..8).for_each(|n| drop(scope.spawn(move || delete(if n % 2 == 0 { home } else { other }))));
     });
     assert!(is_not_found(home.open(&key)));
+}
+
+fn settling(home: &Home, other: &Home) {
+    home.settle(&key("settling")).expect("a folder that is not there is settled");
+    home.put(&key("settling/a/b"), &[b"x"]).expect("put");
+    for folder in ["settling", "settling/a", "settling/a/b", "settling/a/b/c", "settling/d"] {
+        (0..2).for_each(|_| other.settle(&key(folder)).expect("settled"));
+        assert_eq!(listed(home, "settling"), [("settling/a/b".to_string(), 1)]);
+    }
+    home.delete(&key("settling/a/b")).expect("delete");
+    other.settle(&key("settling/a")).expect("an empty folder can be settled");
+    assert_eq!(listed(other, "settling"), []);
 }
 
 fn listing(home: &Home, other: &Home) {

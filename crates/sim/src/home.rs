@@ -21,6 +21,8 @@ pub enum Bug {
     DeletesNothing,
     /// One object of packs in so many gets another's content.
     MixesUpPacks(u64),
+    /// What others made is not settled.
+    SettlesNothing,
 }
 
 struct Planted {
@@ -96,6 +98,13 @@ impl Objects for Planted {
                 self.other_pack(key).map_or(Ok(()), |other| self.inner.delete(&other))
             }
             _ => self.inner.delete(key),
+        }
+    }
+
+    fn settle(&self, folder: &Key) -> Result<(), ObjectError> {
+        match self.bug {
+            Bug::SettlesNothing => Ok(()),
+            _ => self.inner.settle(folder),
         }
     }
 }

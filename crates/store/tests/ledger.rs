@@ -7,6 +7,8 @@ use backstay_env::objects::{Key, Objects};
 use backstay_env::random::Random;
 use backstay_env::real::folder::Folder;
 use backstay_env::real::system::SystemRandom;
+use backstay_env::sim::objects::{Faults, SimObjects, When};
+use backstay_env::sim::random::SimRandom;
 use backstay_format::ledger::Change;
 use backstay_format::units::{StoreId, Timestamp, VaultId};
 use backstay_seal::Secret;
@@ -27,13 +29,7 @@ impl World {
     }
 
     fn place(&self) -> Place {
-        Place {
-            home: self.home.clone(),
-            folder: "vault/main/ledger".into(),
-            store: StoreId([1; 16]),
-            vault: VaultId([2; 16]),
-            key: Secret([3; 32]),
-        }
+        place(self.home.clone())
     }
 
     fn open(&self) -> Ledger {
@@ -50,6 +46,16 @@ impl World {
         let end = (at + len).min(bytes.len());
         bytes[at..end].iter_mut().for_each(|b| *b ^= 0x55);
         self.home.put(key, &[&bytes]).unwrap();
+    }
+}
+
+fn place(home: Arc<dyn Objects>) -> Place {
+    Place {
+        home,
+        folder: "vault/main/ledger".into(),
+        store: StoreId([1; 16]),
+        vault: VaultId([2; 16]),
+        key: Secret([3; 32]),
     }
 }
 
@@ -268,4 +274,41 @@ fn what_comes_after_a_damaged_entry_is_named() {
     let beyond = before.beyond().unwrap();
     assert_eq!(beyond.iter().map(|b| (b.seq, b.entry.is_ok())).collect::<Vec<_>>(), [(3, false), (4, true), (5, true)]);
     assert_eq!(before.entry_name(3), entries[2].as_str());
+}
+
+/// A process is killed while it writes an entry, another builds on what it sees, and the power fails.
+fn build_on_what_is_seen(seed: u64, fold: bool) -> bool {
+    let home = SimObjects::with_faults(seed, Faults { early_sight: true, ..Faults::default() });
+    let open = |home: SimObjects| Ledger::open(place(Arc::new(home)), Arc::new(SimRandom::seeded(seed)));
+    commit(&open(home.another_process()).unwrap(), vec![set(1, 1)]);
+    let dying = home.another_process();
+    let ledger = open(dying.clone()).unwrap();
+    dying.kill_at(When::Change(home.changes() + 1));
+    let outcome = ledger.commit::<()>(("test", Timestamp(0)), |_| Ok(vec![set(2, 2)]));
+    assert!(outcome.is_err(), "seed {seed}");
+    let other = open(home.another_process()).unwrap();
+    let seen = other.view().seq();
+    match fold {
+        true => drop(other.fold().unwrap()),
+        false => home.lose_power_at(When::Change(home.changes() + 1)),
+    }
+    let mut shown = 0;
+    let outcome = other.commit::<()>(("test", Timestamp(0)), |view| {
+        shown = view.seq();
+        Ok(if fold { vec![] } else { vec![set(3, 3)] })
+    });
+    assert_eq!((outcome.is_ok(), shown), (fold, seen), "seed {seed}");
+    let after = open(home.restart()).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    assert!(after.view().seq() >= seen, "seed {seed}: what was built on is gone");
+    let went_on = commit(&after, vec![set(4, 4)]);
+    assert!(went_on.seq() > seen, "seed {seed}");
+    seen == 2
+}
+
+#[test]
+fn what_a_dead_writer_left_to_be_seen_stays_once_another_builds_on_it() {
+    for fold in [false, true] {
+        let seen = (0..200).filter(|seed| build_on_what_is_seen(*seed, fold)).count();
+        assert!(seen > 50, "the dead writer's entry was seen {seen} times");
+    }
 }

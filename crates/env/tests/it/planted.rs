@@ -20,6 +20,7 @@ enum Bug {
     DropsManyParts,
     IgnoresTheEnd,
     TearsReplacements,
+    MissesFolders,
 }
 
 struct Buggy(SimObjects, Bug);
@@ -88,6 +89,14 @@ impl Objects for Buggy {
         }
         self.0.delete(key)
     }
+
+    fn settle(&self, folder: &Key) -> Result<(), ObjectError> {
+        if let Bug::MissesFolders = self.1 {
+            let inside = self.0.list(folder)?;
+            return inside.first().map(|_| ()).ok_or_else(|| ObjectError::NotFound(folder.clone()));
+        }
+        self.0.settle(folder)
+    }
 }
 
 struct Endless(Box<dyn Object>);
@@ -126,6 +135,7 @@ fn the_suite_finds_planted_bugs() {
         Bug::DropsManyParts,
         Bug::IgnoresTheEnd,
         Bug::TearsReplacements,
+        Bug::MissesFolders,
     ] {
         assert!(!passes(bug), "{bug:?} was not found");
     }

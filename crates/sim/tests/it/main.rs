@@ -73,6 +73,19 @@ fn a_thousand_seeds_are_green_and_not_idle() {
     assert!(counts.iter().all(|count| *count > 0), "something never happened: {tally}");
 }
 
+/// Seeds that were red, and why.
+const REGRESSIONS: [(u64, &str); 1] =
+    [(910_881, "of two entries under way when the power failed, only the later one was kept")];
+
+#[test]
+fn seeds_that_were_red_are_green() {
+    for (seed, why) in REGRESSIONS {
+        println!("seed {seed}: {why}");
+        let report = run(seed, &Options::default());
+        assert_eq!(report.failure, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn one_seed_is_one_run() {
     for seed in [1, 7, 28, 626, 770] {
@@ -112,4 +125,9 @@ fn a_reclaim_that_leaves_packs_is_caught() {
 #[test]
 fn packs_with_the_content_of_others_are_caught() {
     is_caught(Bug::MixesUpPacks(10), 300);
+}
+
+#[test]
+fn building_on_what_may_be_taken_back_is_caught() {
+    is_caught(Bug::SettlesNothing, 3000);
 }

@@ -32,6 +32,7 @@ pub(super) fn write_state(
     if view.entries_since_state() == 0 || newest >= seq {
         return Ok(None);
     }
+    io.settle(seq)?;
     let mut writer = PartWriter { io, object: free_number(io, seq)?, payload: Vec::new(), salt: &mut salt };
     let parts = new_parts(io, view, &mut writer)?;
     if !writer.payload.is_empty() {

@@ -3,6 +3,7 @@
 //! Never knows: rows.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstay_env::objects::{Key, ObjectError, Objects};
 use backstay_format::ledger::{Entry, PartRef, Rows, State, decode_part};
@@ -23,22 +24,27 @@ const RETRIES: u32 = 8;
 pub(super) struct LedgerIo {
     pub(super) place: Place,
     domain: String,
+    /// Entries up to this one survive a power loss.
+    settled: AtomicU64,
 }
 
 impl LedgerIo {
     pub(super) fn new(place: Place) -> Self {
         let domain = place.folder.rsplit('/').next().unwrap_or_default().to_owned();
-        LedgerIo { place, domain }
+        LedgerIo { place, domain, settled: AtomicU64::new(0) }
     }
 
     pub(super) fn key(&self, kind: &str, seq: u64) -> Key {
         Key::new(names::numbered(&self.place.folder, kind, seq)).expect("names of ledger objects are keys")
     }
 
+    fn folder(&self, kind: &str) -> Key {
+        Key::new(format!("{}/{kind}", self.place.folder)).expect("folders of ledgers are keys")
+    }
+
     /// Numbers of the objects of a kind, in order, with their sizes.
     pub(super) fn numbers(&self, kind: &str) -> Result<Vec<(u64, u64)>, LedgerError> {
-        let prefix = Key::new(format!("{}/{kind}", self.place.folder)).expect("folders of ledgers are keys");
-        let listed = self.home().list(&prefix).map_err(LedgerError::Home)?;
+        let listed = self.home().list(&self.folder(kind)).map_err(LedgerError::Home)?;
         let mut numbers: Vec<_> =
             listed.iter().filter_map(|l| Some((names::number_of(l.key.as_str())?, l.size))).collect();
         numbers.sort_unstable();
@@ -67,10 +73,21 @@ impl LedgerIo {
             Err(error) => return Err(LedgerError::Home(error)),
         };
         if self.was_never_used(seq)? {
+            self.settled.fetch_max(seq, Ordering::Relaxed);
             return Ok(digest);
         }
         self.home().delete(&key).map_err(LedgerError::Home)?;
         Err(LedgerError::Home(ObjectError::Exists(key)))
+    }
+
+    /// Makes the entries up to one that can be seen survive a power loss. Whoever wrote it may have died before it did: without
+    /// it, what is built on it (a later entry, a state, a deletion) would hang in the air.
+    pub(super) fn settle(&self, seq: u64) -> Result<(), LedgerError> {
+        if self.settled.load(Ordering::Relaxed) < seq {
+            self.home().settle(&self.folder("entry")).map_err(LedgerError::Home)?;
+            self.settled.fetch_max(seq, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Whether an entry just written is the first of its number. The number was used before if others wrote it, went on,
@@ -83,12 +100,15 @@ impl LedgerIo {
         }
     }
 
-    /// The home failed while an entry was written. If the entry is there and is ours, it was committed.
+    /// The home failed while an entry was written. If the entry is there, is ours and can be made to stay, it was committed.
     fn settle_doubt(&self, key: Key, source: std::io::Error, ours: &[u8]) -> Result<Digest, LedgerError> {
         let found = self.home().get(&key);
         let decoded = found.as_deref().map(|bytes| twin::decode(bytes, Kind::Entry, Some(self.place.store)));
         match decoded {
-            Ok(Ok(twin)) if twin.payload == ours || twin.other == Some(ours) => Ok(chain(ours)),
+            Ok(Ok(twin)) if twin.payload == ours || twin.other == Some(ours) => {
+                self.home().settle(&self.folder("entry")).map_err(LedgerError::Home)?;
+                Ok(chain(ours))
+            }
             Ok(Ok(_)) => Err(LedgerError::Home(ObjectError::Exists(key))),
             _ => Err(LedgerError::Home(ObjectError::Io { key, source })),
         }

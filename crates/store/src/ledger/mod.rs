@@ -158,7 +158,7 @@ impl Ledger {
     }
 
     /// Commits the changes that `decide` makes of the newest rows; no changes, no entry. `decide` may be asked many
-    /// times. On `Ok` the entry survives power loss; the view it left behind is returned.
+    /// times. On `Ok` the entry survives power loss, and so does what `decide` was shown; the view it left behind is returned.
     ///
     /// # Errors
     /// [`CommitError::Refused`]: nothing happened. [`CommitError::Ledger`]: if the home failed while the entry was
@@ -172,6 +172,7 @@ impl Ledger {
         for _ in 0..ATTEMPTS {
             let current = self.refresh()?;
             let changes = decide(&current).map_err(CommitError::Refused)?;
+            self.io.settle(current.seq())?;
             if changes.is_empty() {
                 return Ok(current);
             }

@@ -201,6 +201,10 @@ impl Objects for Cached {
     fn delete(&self, key: &Key) -> Result<(), ObjectError> {
         self.changing(key, |home| home.delete(key))
     }
+
+    fn settle(&self, folder: &Key) -> Result<(), ObjectError> {
+        self.inner.home.settle(folder)
+    }
 }
 
 /// An object read through the cache. The home is asked only for what the cache lacks.

@@ -30,7 +30,7 @@ use crate::objects::{Abilities, Key, Listed, Object, ObjectError, Objects};
 /// leaves nothing behind but empty folders.
 ///
 /// Non-guarantees: an object may be seen by others before the `put` that makes it returned, and may then vanish in a
-/// power loss. One name cannot be an object and the beginning of another object's name (`a` and `a/b`): the second
+/// power loss unless [`Objects::settle`] was called. One name cannot be an object and the beginning of another object's name (`a` and `a/b`): the second
 /// is refused.
 pub struct Folder {
     root: OwnedFd,
@@ -268,6 +268,17 @@ impl Objects for Folder {
             Err(e) => Err(e),
         };
         deleted.map_err(|e| self.failed(key, e))
+    }
+
+    fn settle(&self, folder: &Key) -> Result<(), ObjectError> {
+        let settled = match tree::walk(&self.root, folder.as_str()) {
+            Err(Errno::NOTDIR) => return Ok(()),
+            found => found.and_then(rustix::fs::fsync),
+        };
+        match settled.map_err(|e| self.failed(folder, e)) {
+            Err(ObjectError::NotFound(_)) => Ok(()),
+            settled => settled,
+        }
     }
 }
 

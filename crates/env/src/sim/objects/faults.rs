@@ -19,8 +19,8 @@ pub struct Faults {
     pub no_space_ppm: u32,
     /// Bytes that all objects together may take.
     pub space: Option<u64>,
-    /// Others may see a change before the one who makes it was told `Ok`, and a power loss may then undo it: as a
-    /// local folder does, and an object server does not.
+    /// Others may see a change before the one who makes it was told `Ok`, and a power loss may then undo it, each
+    /// on its own, unless the folder is settled before: as a local folder does, and an object server does not.
     pub early_sight: bool,
 }
 

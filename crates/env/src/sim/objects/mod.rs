@@ -14,7 +14,7 @@
 //! flipped          any operation                   one bit of some object
 //! no space         any put                         NoSpace; nothing changed
 //! failed           any operation                   Io; a change may have been made all the same
-//! early sight      between two processes           a change is seen, and then undone by a power loss
+//! early sight      between two processes           a change is seen, and then undone by a power loss unless settled
 //! ```
 //!
 //! [`Faults`] says which of these may happen, where and how often. What it does not allow never happens, so whoever
@@ -238,6 +238,10 @@ impl SimObjects {
         let kill = world.kills.get(&self.process).is_some_and(|when| world.is_due(*when));
         if (power || kill) && world.dice.chance(500_000) {
             half(world);
+            // Where nothing is seen early, what one who died has left to be seen is there to stay.
+            if !power && !world.faults.early_sight {
+                world.settle(key);
+            }
         }
         match (power, kill) {
             (true, _) => world.lose_power(),
@@ -276,7 +280,9 @@ impl SimObjects {
             world.note(Fault::Failed { key: key.clone(), done });
             if done {
                 world.show(key, change);
-                world.settle(key);
+                if !world.faults.early_sight || world.dice.chance(500_000) {
+                    world.settle(key);
+                }
             }
             return Err(failed(key, "a simulated failure"));
         }
@@ -335,6 +341,14 @@ impl Objects for SimObjects {
 
     fn delete(&self, key: &Key) -> Result<(), ObjectError> {
         self.change(key, &Change::Delete)
+    }
+
+    fn settle(&self, folder: &Key) -> Result<(), ObjectError> {
+        if !self.abilities().local {
+            return Ok(()); // nothing to ask a server for
+        }
+        self.look(folder)?.settle_folder(folder.as_str());
+        Ok(())
     }
 }
 

@@ -227,6 +227,51 @@ fn early_sight_shows_what_a_power_loss_takes_back() {
 }
 
 #[test]
+fn what_was_settled_stays_seen() {
+    let mut seen = 0;
+    for seed in 0..64 {
+        let home = SimObjects::with_faults(seed, Faults { early_sight: true, ..Faults::default() });
+        let other = home.another_process();
+        home.kill_at(When::Change(1));
+        home.put(&key("a/b"), &[b"x"]).unwrap_err();
+        let before = other.list(&key("a")).unwrap();
+        other.settle(&key("a")).unwrap();
+        assert_eq!(other.restart().list(&key("a")).unwrap(), before, "seed {seed}");
+        seen += before.len();
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+#[test]
+fn settling_makes_no_lie_true_and_reaches_no_folder_below() {
+    let home = world(1, "a/", Zone { lost_ppm: CERTAIN, ..Zone::default() });
+    home.put(&key("a/b"), &[b"x"]).unwrap();
+    home.settle(&key("a")).unwrap();
+    assert!(home.restart().get(&key("a/b")).is_err(), "it had said Ok, and lied");
+    let below = (0..64).map(|seed| {
+        let home = SimObjects::with_faults(seed, Faults { early_sight: true, ..Faults::default() });
+        let other = home.another_process();
+        home.kill_at(When::Change(1));
+        home.put(&key("a/b/c"), &[b"x"]).unwrap_err();
+        other.settle(&key("a")).unwrap();
+        other.get(&key("a/b/c")).is_ok() && other.restart().get(&key("a/b/c")).is_err()
+    });
+    assert!(below.filter(|gone| *gone).count() > 3);
+}
+
+#[test]
+fn what_a_dead_process_left_at_a_server_stays() {
+    for seed in 0..64 {
+        let home = SimObjects::seeded(seed).remote();
+        let other = home.another_process();
+        home.kill_at(When::Change(1));
+        home.put(&key("a/b"), &[b"x"]).unwrap_err();
+        let before = other.list(&key("a")).unwrap();
+        assert_eq!(other.restart().list(&key("a")).unwrap(), before, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_fork_is_a_world_of_its_own() {
     let home = SimObjects::seeded(1);
     home.put(&key("a/b"), &[b"x"]).unwrap();

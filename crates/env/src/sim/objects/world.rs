@@ -151,20 +151,22 @@ impl World {
         self.sweep(key);
     }
 
-    /// Makes durable what is seen in the folder of `key`, as a flush of a folder does; or only says so.
+    /// Makes durable what is seen in the folder of `key`, as a flush of a folder does; or only says so of `key`.
     pub(super) fn settle(&mut self, key: &Key) {
         let zone = self.faults.zone(key);
         let is_put = self.slots.get(key).is_some_and(|slot| slot.seen.is_some());
         let lies = self.dice.chance(if is_put { zone.lost_ppm } else { zone.undeleted_ppm });
-        let folder = folder_of(key).to_string();
-        let inside = |other: &Key| folder_of(other) == folder;
-        for (other, slot) in self.slots.iter_mut().filter(|(other, slot)| inside(other) && !slot.is_settled()) {
-            if other == key && lies {
-                slot.lied = true;
-            } else if other == key || !slot.lied {
-                (slot.durable, slot.lied) = (slot.seen.clone(), false);
-            }
+        if let Some(slot) = self.slots.get_mut(key).filter(|slot| !slot.is_settled()) {
+            slot.lied = lies;
         }
+        self.settle_folder(folder_of(key));
+    }
+
+    /// Makes durable what is seen in a folder, but for what a disk lied about.
+    pub(super) fn settle_folder(&mut self, folder: &str) {
+        let inside = |key: &Key| folder_of(key) == folder;
+        let unsettled = self.slots.iter_mut().filter(|(key, slot)| inside(key) && !slot.is_settled() && !slot.lied);
+        unsettled.for_each(|(_, slot)| slot.durable = slot.seen.clone());
         self.slots.retain(|_, slot| slot.seen.is_some() || slot.durable.is_some());
     }
 
