@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use backstay_capture::freeze::group::{FreezeError, lock_memory};
+use backstay_capture::freeze::mounts::UnseenWhy;
 use backstay_capture::freeze::watchdog::{self, Shelter, Watchdog};
 use backstay_capture::hooks::{Application, Outcome, Report};
 use backstay_capture::marks::Pass;
@@ -362,6 +363,8 @@ fn told(note: &str, still: &Stillness) -> Told {
     if !still.unfrozen.is_empty() {
         notes.push(format!("could not be held still: {}", still.unfrozen.join(", ")));
     }
+    let hidden = still.unseen.iter().filter(|unseen| unseen.why == UnseenWhy::NoMount);
+    notes.extend(hidden.map(|unseen| format!("in use, and out of sight: {} on {}", unseen.kind, unseen.device)));
     notes.extend(still.elsewhere.iter().map(|folder| format!("not on these disks: {}", folder.display())));
     notes.extend(still.reports.iter().filter_map(of_application));
     let moved = !still.moving.is_empty();
