@@ -69,7 +69,8 @@ impl Folder {
             return Ok(());
         }
         if is_own_mount(&path) {
-            unmount(&path, UnmountFlags::empty())?;
+            // Nothing is in it; someone may have it open all the same.
+            unmount(&path, UnmountFlags::DETACH)?;
         }
         fs::remove_dir(&path)
     }

@@ -98,20 +98,12 @@ impl Tracker {
     }
 
     fn start(folder: Folder, state: State, object: &[u8]) -> Result<Tracker, TrackError> {
-        let clear = || {
-            programs::remove_others(&folder, None)?;
-            disk::pinned(&folder)?.into_iter().try_for_each(|number| disk::forget(&folder, number))?;
-            folder.unpin(DISKS)
-        };
-        clear().map_err(failed("clearing what was left half made"))?;
+        unpin_all(&folder).map_err(failed("clearing what was left half made"))?;
         match programs::attach(&folder, 1, object) {
             Ok(ids) => state.switch(1, short_hash(object), ids),
             Err(cause) => {
                 // Nothing of ours stays in a kernel that does not take all of it.
-                clear()
-                    .and_then(|()| folder.unpin("state"))
-                    .and_then(|()| folder.remove())
-                    .map_err(failed("clearing up"))?;
+                clear(folder)?;
                 return Err(cause);
             }
         }
@@ -175,7 +167,10 @@ impl Tracker {
             disk.rebase(set + 1, begun);
         }
         self.state.switch(set + 1, object, ids);
-        programs::remove_others(&self.folder, Some(set + 1)).map_err(failed("detaching the old programs"))
+        programs::remove_others(&self.folder, Some(set + 1)).map_err(failed("detaching the old programs"))?;
+        // While both sets came and went one program at a time, some were counted more often than others.
+        self.disks.values().for_each(Disk::count_anew);
+        Ok(())
     }
 
     /// Begins to mark the changes of the whole disk at `path`, from the moment this returns on. Marks need 32 MiB of
@@ -275,23 +270,36 @@ impl Tracker {
     /// Ends all marking and removes everything from the kernel.
     ///
     /// # Errors
-    /// What the system says; then some of it may be left, and opening and detaching again removes that too.
-    pub fn detach(mut self) -> Result<(), TrackError> {
-        for number in self.disks.keys().copied().collect::<Vec<_>>() {
-            self.remove(number)?;
-        }
-        let Tracker { folder, state, map, .. } = self;
-        drop((state, map));
-        let clear = || {
-            programs::remove_others(&folder, None)?;
-            folder.unpin(DISKS)?;
-            folder.unpin("state")
-        };
-        clear().and_then(|()| folder.remove()).map_err(failed("detaching the tracker"))
+    /// What the system says; then some of it may be left, and detaching again removes that too.
+    pub fn detach(self) -> Result<(), TrackError> {
+        clear(self.folder)
+    }
+
+    /// As [`Tracker::detach`], for what a process left in `folder`, whatever its version.
+    ///
+    /// # Errors
+    /// [`TrackError::InUse`]; as [`Tracker::detach`].
+    pub fn detach_at(folder: &Path) -> Result<(), TrackError> {
+        clear(Folder::open(folder)?)
     }
 }
 
-/// The numbers that the programs of the set that marks should have, and have.
+fn clear(folder: Folder) -> Result<(), TrackError> {
+    let all = || {
+        unpin_all(&folder)?;
+        folder.unpin("state")
+    };
+    all().and_then(|()| folder.remove()).map_err(failed("detaching the tracker"))
+}
+
+/// All but the state. Programs first, so that none looks for what is gone.
+fn unpin_all(folder: &Folder) -> io::Result<()> {
+    programs::remove_others(folder, None)?;
+    disk::pinned(folder)?.into_iter().try_for_each(|number| disk::forget(folder, number))?;
+    folder.unpin(DISKS)
+}
+
+/// The numbers that the programs of the set in use should have, and have.
 fn are_attached(folder: &Folder, state: &State) -> io::Result<[(u32, Option<u32>); PROGRAMS.len()]> {
     let set = state.set();
     let mut found = state.ids(set).map(|should| (should, None));

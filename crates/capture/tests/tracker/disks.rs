@@ -106,8 +106,11 @@ fn other_programs_take_over_without_a_gap() {
     std::thread::scope(|scope| {
         scope.spawn(|| run("fio", &[&more[..], &[&writer]].concat()));
         for object in [None, Some(ANOTHER_BUILD), None] {
-            let tracker =
-                object.map_or_else(|| world.tracker(), |object| Tracker::open_with(&world.pins.0, object).unwrap());
+            let how = |pins: &Path| match object {
+                None => Tracker::open(pins),
+                Some(object) => Tracker::open_with(pins, object),
+            };
+            let tracker = world::open(&world.pins.0, how);
             assert_eq!(tracker.check(number, &stamp).unwrap(), Ok(()));
         }
     });

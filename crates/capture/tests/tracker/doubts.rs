@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use aya::maps::{Array, HashOfMaps, Map, MapData};
 use backstay_capture::tracker::{Disk, Distrust, Stamp, Tracker};
 
-use crate::world::{Loop, MIB, World, run};
+use crate::world::{Loop, MIB, REMOVE, World, control, run};
 
 /// Where things are in a disk's header, in bytes: what `layout.h` says, and `src/marks/layout.rs`.
 const LOST_MISSES: usize = 10 * 8;
@@ -153,13 +153,15 @@ fn a_disk_that_grew() {
 
 #[test]
 fn another_disk_in_its_place() {
-    let tracked = Tracked::new();
-    let name = tracked.device.path.to_str().unwrap();
-    let other = tracked.world.folder.path().join("other");
-    fs::File::create(&other).unwrap().set_len(64 * MIB).unwrap();
-    run("losetup", &["--detach", name]);
-    run("losetup", &["--partscan", name, other.to_str().unwrap()]);
-    assert_eq!(tracked.check(), Err(Distrust::OtherDisk));
+    let world = World::new();
+    let files = ["one", "other"].map(|name| world.folder.path().join(name));
+    files.iter().for_each(|file| fs::File::create(file).unwrap().set_len(64 * MIB).unwrap());
+    let device = Loop::own(&files[0]);
+    let mut tracker = world.tracker();
+    let disk = tracker.add(&device.path).unwrap();
+    device.detach();
+    device.attach(&files[1]);
+    assert_eq!(tracker.check(disk.number(), &disk.stamp()).unwrap(), Err(Distrust::OtherDisk));
 }
 
 #[test]
@@ -175,22 +177,14 @@ fn partitions_that_changed() {
 
 #[test]
 fn a_disk_that_is_gone() {
-    // A number far from those that others take.
-    let script = "import fcntl, os, sys
-control = os.open('/dev/loop-control', os.O_RDWR)
-fcntl.ioctl(control, int(sys.argv[1], 16), int(sys.argv[2]))
-";
-    let number = (1000 + std::process::id() % 100_000).to_string();
-    let name = format!("/dev/loop{number}");
     let world = World::new();
     let file = world.folder.path().join("disk");
     fs::File::create(&file).unwrap().set_len(64 * MIB).unwrap();
-    run("python3", &["-c", script, "0x4C80", &number]);
-    run("losetup", &[&name, file.to_str().unwrap()]);
+    let device = Loop::own(&file);
     let mut tracker = world.tracker();
-    let disk = tracker.add(name.as_ref()).unwrap();
-    run("losetup", &["--detach", &name]);
-    run("python3", &["-c", script, "0x4C81", &number]);
+    let disk = tracker.add(&device.path).unwrap();
+    device.detach();
+    control(REMOVE, disk.number().minor);
     assert_eq!(tracker.check(disk.number(), &disk.stamp()).unwrap(), Err(Distrust::DiskGone));
     tracker.remove(disk.number()).unwrap();
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use backstay_capture::marks::Pass;
@@ -34,6 +35,21 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
 /// A loop device, detached on drop.
 pub(crate) struct Loop {
     pub(crate) path: PathBuf,
+    /// Its number, if the device was made for us alone.
+    own: Option<u32>,
+}
+
+/// Numbers of requests to `/dev/loop-control`.
+const ADD: u32 = 0x4c80;
+pub(crate) const REMOVE: u32 = 0x4c81;
+
+/// Makes or removes a loop device.
+pub(crate) fn control(request: u32, number: u32) {
+    let script = "import fcntl, os, sys
+fcntl.ioctl(os.open('/dev/loop-control', os.O_RDWR), int(sys.argv[1]), int(sys.argv[2]))
+";
+    let arguments = [request.to_string(), number.to_string()];
+    let _ = Command::new("python3").args(["-c", script]).args(arguments).stderr(Stdio::null()).status();
 }
 
 impl Loop {
@@ -42,7 +58,28 @@ impl Loop {
         arguments.extend(options);
         let file = file.to_str().unwrap();
         arguments.push(file);
-        Loop { path: PathBuf::from(run("losetup", &arguments).trim()) }
+        Loop { path: PathBuf::from(run("losetup", &arguments).trim()), own: None }
+    }
+}
+
+impl Loop {
+    /// A device by a number that nobody else takes, so that it can be detached and attached again.
+    pub(crate) fn own(file: &Path) -> Loop {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = 1000 + std::process::id() % 100_000 * 8 + NEXT.fetch_add(1, Ordering::Relaxed);
+        control(ADD, number);
+        let device = Loop { path: PathBuf::from(format!("/dev/loop{number}")), own: Some(number) };
+        device.attach(file);
+        device
+    }
+
+    pub(crate) fn attach(&self, file: &Path) {
+        run("losetup", &[self.path.to_str().unwrap(), file.to_str().unwrap()]);
+    }
+
+    /// Takes the file away, and the device too if it is gone for good.
+    pub(crate) fn detach(&self) {
+        run("losetup", &["--detach", self.path.to_str().unwrap()]);
     }
 }
 
@@ -50,6 +87,9 @@ impl Drop for Loop {
     fn drop(&mut self) {
         let _ = Command::new("partx").arg("--delete").arg(&self.path).stderr(Stdio::null()).status();
         let _ = Command::new("/usr/sbin/losetup").arg("--detach").arg(&self.path).status();
+        if let Some(number) = self.own {
+            control(REMOVE, number);
+        }
     }
 }
 
@@ -121,9 +161,7 @@ pub(crate) struct Pins(pub(crate) PathBuf);
 
 impl Drop for Pins {
     fn drop(&mut self) {
-        if let Ok(tracker) = Tracker::open(&self.0) {
-            let _ = tracker.detach();
-        }
+        let _ = Tracker::detach_at(&self.0);
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         if mounts.contains(self.0.to_str().unwrap_or("?")) {
             let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
