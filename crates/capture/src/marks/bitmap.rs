@@ -187,6 +187,7 @@ fn bits_of(pages: Range<u64>) -> Value {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::Mutex;
 
     fn bitmap(pages: u64) -> Bitmap<Vec<AtomicU64>> {
         let shape = Shape::of(pages).unwrap();
@@ -214,6 +215,80 @@ mod tests {
         assert_eq!(marks.next_value(0), None);
         marks.mend();
         assert_eq!((marks.next_value(0), marks.next_value(9), marks.next_value(10)), (Some(9), Some(9), None));
+    }
+
+    /// Writers and a copier at once: a page's number stands for its content, and is marked after it is there.
+    #[test]
+    fn no_mark_is_lost_between_threads() {
+        const PAGES: u64 = 3 * VALUE_PAGES;
+        const WRITERS: u64 = 3;
+        let (live, pending) = (bitmap(PAGES), bitmap(PAGES));
+        let device: Vec<AtomicU64> = (0..PAGES).map(|_| AtomicU64::new(0)).collect();
+        let (done, copy) = (AtomicU64::new(0), Mutex::new(vec![0; PAGES as usize]));
+        let write = &|seed: u64| {
+            for at in 0..200_000u64 {
+                // Mostly few pages of one value, so that writers and copier meet.
+                let page = (at * 7 + seed) % 41 + at % 997 / 990 * (at % PAGES / 2);
+                device[page as usize].fetch_add(1, Ordering::SeqCst);
+                live.add_range(page..page + 1);
+            }
+            done.fetch_add(1, Ordering::SeqCst);
+        };
+        let follow = || {
+            let mut copy = copy.lock().unwrap();
+            let mut next = 0;
+            while let Some(value) = live.next_value(next) {
+                let bits = live.hand_over(value, &pending);
+                for at in (0..VALUE_PAGES).filter(|at| bits[(at / 64) as usize] >> (at % 64) & 1 == 1) {
+                    let page = (value as u64 * VALUE_PAGES + at) as usize;
+                    copy[page] = device[page].load(Ordering::SeqCst);
+                }
+                next = value + 1;
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..WRITERS).for_each(|seed| drop(scope.spawn(move || write(seed))));
+            while done.load(Ordering::SeqCst) < WRITERS {
+                follow();
+            }
+        });
+        follow();
+        let stale =
+            copy.lock().unwrap().iter().zip(&device).filter(|(copy, is)| **copy != is.load(Ordering::SeqCst)).count();
+        assert_eq!((stale, live.count()), (0, 0));
+    }
+
+    /// One page is marked while its value is handed over, again and again: the mark went along, or is found after.
+    #[test]
+    fn a_mark_that_comes_meanwhile_is_found() {
+        const ROUNDS: u64 = 100_000;
+        let (live, pending, gone) = (bitmap(VALUE_PAGES), bitmap(VALUE_PAGES), bitmap(VALUE_PAGES));
+        let (begun, marked) = (AtomicU64::new(0), AtomicU64::new(0));
+        let mut lost = 0;
+        let wait = |word: &AtomicU64, round| {
+            while word.load(Ordering::SeqCst) < round {
+                std::thread::yield_now();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 1..=ROUNDS {
+                    wait(&begun, round);
+                    (0..round % 50 * 8).for_each(|_| std::hint::spin_loop());
+                    live.add_range(round % 64..round % 64 + 1);
+                    marked.store(round, Ordering::SeqCst);
+                }
+            });
+            for round in 1..=ROUNDS {
+                begun.store(round, Ordering::SeqCst);
+                live.hand_over(0, &pending);
+                wait(&marked, round);
+                live.next_value(0).map(|value| live.hand_over(value, &pending));
+                lost += u64::from(!pending.has(round % 64..round % 64 + 1));
+                pending.hand_over(0, &gone);
+            }
+        });
+        assert_eq!(lost, 0);
     }
 
     proptest! {
