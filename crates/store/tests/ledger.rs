@@ -7,7 +7,7 @@ use backstay_env::objects::{Key, Objects};
 use backstay_env::random::Random;
 use backstay_env::real::folder::Folder;
 use backstay_env::real::system::SystemRandom;
-use backstay_env::sim::objects::{Faults, SimObjects, When};
+use backstay_env::sim::objects::{Faults, Process, SimObjects, When};
 use backstay_env::sim::random::SimRandom;
 use backstay_format::ledger::Change;
 use backstay_format::units::{StoreId, Timestamp, VaultId};
@@ -310,5 +310,26 @@ fn what_a_dead_writer_left_to_be_seen_stays_once_another_builds_on_it() {
     for fold in [false, true] {
         let seen = (0..200).filter(|seed| build_on_what_is_seen(*seed, fold)).count();
         assert!(seen > 50, "the dead writer's entry was seen {seen} times");
+    }
+}
+
+#[test]
+fn writers_that_fold_at_once_disturb_nobody() {
+    for seed in 0..50 {
+        let home = SimObjects::seeded(seed);
+        let open =
+            |home: SimObjects, salt| Ledger::open(place(Arc::new(home)), Arc::new(SimRandom::seeded(salt))).unwrap();
+        let first = open(home.another_process(), 1);
+        (0..20).for_each(|n| drop(commit(&first, vec![set(n, n)])));
+        let fold = |salt| -> Process<'_, ()> {
+            Box::new(move |process| {
+                let ledger = open(process, salt);
+                ledger.fold().unwrap_or_else(|e| panic!("seed {seed}: {e:?}"));
+            })
+        };
+        home.interleave(vec![fold(2), fold(3)]);
+        let after = open(home.another_process(), 4);
+        assert_eq!((after.view().seq(), rows(&after.view()).len()), (20, 20), "seed {seed}");
+        assert!(after.check().unwrap().is_empty(), "seed {seed}");
     }
 }

@@ -37,7 +37,12 @@ pub(super) fn write_state(
     let parts = new_parts(io, view, &mut writer)?;
     if !writer.payload.is_empty() {
         let twin = twin::encode(Kind::Parts, io.place.store, &writer.payload);
-        put_once(io, "parts", writer.object, &twin.parts())?;
+        match io.home().put_new(&io.key("parts", writer.object), &twin.parts()) {
+            Ok(()) => {}
+            // Somebody else folds at the same time: one of us is enough.
+            Err(ObjectError::Exists(_)) => return Ok(None),
+            Err(error) => return Err(LedgerError::Home(error)),
+        }
     }
     let state = State { last: view.last(), parts: parts.iter().map(|p| p.place.clone()).collect() };
     let sealed = boxes::seal(&io.place.key, salt(), &io.aad("backstay state 1", &[seq]), &state.encode());
@@ -54,10 +59,6 @@ pub(super) fn write_state(
 fn free_number(io: &LedgerIo, seq: u64) -> Result<u64, LedgerError> {
     let taken = io.numbers("parts")?.last().map_or(0, |(n, _)| *n);
     Ok(seq.max(taken + 1))
-}
-
-fn put_once(io: &LedgerIo, kind: &str, number: u64, parts: &[&[u8]]) -> Result<(), LedgerError> {
-    io.home().put_new(&io.key(kind, number), parts).map_err(LedgerError::Home)
 }
 
 /// The parts of the new state: old ones where nothing changed.
