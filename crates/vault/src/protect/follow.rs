@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_env::volume::Volume;
 use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
-use backstay_format::units::{DiskNo, PAGE_SIZE, PageNo, PointNo, Timestamp};
+use backstay_format::units::{DiskNo, PAGE_SIZE, PackId, PageNo, PointNo, Timestamp};
 use backstay_store::ingest::{Buffers, Scanned, Scanner};
-use backstay_timeline::extent::{Extent, overlay};
+use backstay_timeline::extent::{Content, Extent, overlay};
 use backstay_timeline::run::RunBuilder;
 
 use super::base::Base;
@@ -73,7 +73,13 @@ impl Vault {
         let Some(machine) = find_machine(&view, machine)? else { return Ok(None) };
         let number = newest_boundary(&view, machine.id)?;
         match self.point_at(&machine, None) {
-            Ok(point) => Ok(Some(Boundary { machine, number, disks: point.row.disks })),
+            Ok(point) => {
+                let mut disks = point.row.disks;
+                if point.number != number {
+                    self.count_all((machine.id, number), &mut disks)?;
+                }
+                Ok(Some(Boundary { machine, number, disks }))
+            }
             Err(VaultError::NoPoint(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -126,6 +132,7 @@ impl Following<'_> {
         let mut found = Vec::new();
         let mut out = |extent| backstay_timeline::extent::push(&mut found, extent);
         self.making.pass(&scanner, segments.len(), &self.progress, &mut out)?;
+        self.making.cover(covered(&self.extents, &found));
         self.extents = overlay(&found, &self.extents);
         Ok(())
     }
@@ -155,6 +162,7 @@ impl Following<'_> {
         for (disk, exclusions) in disks.iter_mut().zip(told.exclusions) {
             disk.exclusions = exclusions;
         }
+        recount(&making, &mut disks, &extents)?;
         disks.iter_mut().for_each(|disk| disk.stamp.clear());
         disks.sort_by_key(|d| d.disk);
         let row = |stored| {
@@ -182,7 +190,8 @@ impl Following<'_> {
     /// # Errors
     /// As [`Following::publish`].
     pub fn set_down(self) -> Result<Boundary, VaultError> {
-        let Following { making, disks, progress, extents, .. } = self;
+        let Following { making, mut disks, progress, extents, .. } = self;
+        recount(&making, &mut disks, &extents)?;
         let (Published { machine, number }, _) = making.publish(run_of(extents), &progress, |_| None)?;
         Ok(Boundary { machine, number, disks })
     }
@@ -192,6 +201,26 @@ impl Made {
     /// Where the point's span ends: for the next one to go on from.
     pub fn boundary(&self) -> Boundary {
         Boundary { machine: self.machine.clone(), number: self.point.number, disks: self.point.row.disks.clone() }
+    }
+}
+
+/// Packs of extents that later ones cover, in part or wholly.
+fn covered<'e>(extents: &'e [Extent], later: &'e [Extent]) -> impl Iterator<Item = PackId> + 'e {
+    let is_covered = |extent: &&Extent| {
+        let next = later.partition_point(|l| (l.disk, l.end()) <= (extent.disk, extent.page));
+        later.get(next).is_some_and(|l| l.disk == extent.disk && l.page < extent.end())
+    };
+    extents.iter().filter(is_covered).filter_map(|extent| match extent.content {
+        Content::Data { pack, .. } => Some(pack),
+        _ => None,
+    })
+}
+
+/// Counts anew what could not be read or was left out. How many pages nothing uses stays as the last rescan found it.
+fn recount(making: &Making<'_>, disks: &mut [DiskAt], extents: &[Extent]) -> Result<(), VaultError> {
+    match &making.base.machine {
+        Some(machine) => making.vault.recount((machine.id, making.base.from), disks, extents),
+        None => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::PoisonError;
 
 use backstay_format::rows::{PointRow, RowKey, SpanId};
-use backstay_format::units::{DiskNo, PointNo};
+use backstay_format::units::{DiskNo, PackId, PointNo};
 use backstay_store::ingest::{Ingest, IngestError, NewPack, Scanner};
 use backstay_timeline::extent::Extent;
 use backstay_timeline::run::RunBuilder;
@@ -67,6 +67,11 @@ impl<'v> Making<'v> {
         outcome
     }
 
+    /// What these packs were given for the span is not all of use any more: a later pass covered it.
+    pub(super) fn cover(&mut self, packs: impl Iterator<Item = PackId>) {
+        self.gathered.covered.extend(packs);
+    }
+
     /// Puts the run into the last pack and commits everything in one entry. `row` makes the point's row, told how many bytes were
     /// stored; without one the span leads to a number that is no point.
     ///
@@ -109,7 +114,11 @@ impl<'v> Making<'v> {
             machine.row.next_point = PointNo(number.0 + 1);
             let mut changes = Vault::pack_changes(view, &gathered.packs)?;
             changes.extend(run.changes(SpanId { machine: machine.id, to: number, from: self.base.from }));
-            changes.extend(gathered.drafts.iter().map(|pack| delete(RowKey::Suspect(*pack))));
+            // What a later pass covered is of no use, in part or wholly, and nobody else will come to know it.
+            let waste: Vec<PackId> = gathered.covered_in(run).collect();
+            let used = gathered.drafts.iter().filter(|pack| !waste.contains(pack));
+            changes.extend(used.map(|pack| delete(RowKey::Suspect(*pack))));
+            changes.extend(waste.iter().map(|pack| set(RowKey::Suspect(*pack), Vec::new())));
             changes.extend(row.as_ref().map(|row| set(RowKey::Point(machine.id, number), row.encode())));
             changes.push(set(RowKey::Machine(machine.id), machine.row.encode()));
             changes.push(set(RowKey::Name(self.name.clone()), machine.id.0.to_vec()));

@@ -12,6 +12,7 @@ mod cut;
 mod follow;
 mod making;
 mod progress;
+mod recount;
 mod scan;
 mod segment;
 mod sink;

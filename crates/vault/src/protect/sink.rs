@@ -14,6 +14,7 @@ use super::cut::{Found, Note};
 use super::progress::Progress;
 use crate::index::LazyIndex;
 use crate::rows::{pack_row, set};
+use crate::spans::PutRun;
 use crate::{Vault, VaultError};
 
 /// Packs written before they are committed on the way: an interruption costs at most so many.
@@ -43,8 +44,18 @@ pub(super) struct Gathered {
     pub(super) packs: Vec<NewPack>,
     /// Committed on the way.
     pub(super) drafts: Vec<PackId>,
+    /// Packs, perhaps of others, with chunks that one pass referred to and a later one does not.
+    pub(super) covered: HashSet<PackId>,
     /// Packs that the index knows, and that cannot be read.
     lost: HashSet<PackId>,
+}
+
+impl Gathered {
+    /// Packs made for a span whose run has no use for all that is in them.
+    pub(super) fn covered_in(&self, run: &PutRun) -> impl Iterator<Item = PackId> {
+        let own = self.packs.iter().map(|p| p.id).chain(self.drafts.iter().copied());
+        own.filter(|pack| self.covered.contains(pack) || run.packs.binary_search(pack).is_err())
+    }
 }
 
 /// Takes what one pass over the sources makes.

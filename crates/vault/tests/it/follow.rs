@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
+use backstay_env::sim::volume::SimVolume;
+use backstay_env::volume::Volume as _;
 use backstay_format::rows::Consistency;
 use backstay_format::units::Timestamp;
 use backstay_vault::protect::{Boundary, Capture, Changed, Following, Progress, Source, Told, Verdict};
@@ -156,4 +158,68 @@ fn what_is_left_out_by_choice_is_not_stored() {
     expected[(2 << 20) - PAGE..2 << 20].copy_from_slice(&disk[(2 << 20) - PAGE..2 << 20]);
     assert!(read(&vault, made.point.number) == expected);
     assert_eq!(made.point.row.changed, 2);
+}
+
+#[test]
+fn what_a_later_pass_covers_is_given_back() {
+    let world = World::new();
+    let vault = world.open();
+    let mut disk = vec![0; 4 << 20];
+    let mut following = vault.follow(&protect(&vault, &disk).boundary()).unwrap();
+    for round in 0..3 {
+        disk.copy_from_slice(&noise(4 << 20, 51 + 2 * round));
+        pass(&mut following, &disk, &[0..1024]);
+    }
+    disk.fill(0);
+    pass(&mut following, &disk, &[0..1024]);
+    let made = following.publish(told()).unwrap();
+    assert_eq!(read(&vault, made.point.number), disk);
+    let reclaimed = vault.reclaim(&vault.plan_reclaim().unwrap(), &|| false).unwrap();
+    assert!(reclaimed.bytes > 11 << 20, "{reclaimed:?}");
+    assert_eq!(read(&vault, made.point.number), disk);
+}
+
+#[test]
+fn pages_that_cannot_be_read_are_counted_as_they_are_now() {
+    let world = World::new();
+    let vault = world.open();
+    let disk = SimVolume::new(64 * PAGE as u64);
+    disk.scribble(1, 200);
+    disk.make_unreadable(0..2 * PAGE as u64);
+    let source = Source {
+        name: "sda".into(),
+        origin: String::new(),
+        volume: &disk,
+        used: std::iter::once(0..disk.size()).collect(),
+        excluded: Vec::new(),
+        exclusions: Vec::new(),
+    };
+    let capture = Capture {
+        machine: "alpha",
+        sources: vec![source],
+        note: String::new(),
+        verdict: &|| Verdict { consistency: Consistency::Still, stamps: Vec::new() },
+        cancel: &AtomicBool::new(false),
+        progress: &Progress::default(),
+    };
+    let made = vault.protect(&capture).unwrap();
+    assert_eq!(made.point.row.disks[0].unreadable, 2);
+    let point = |from: &Boundary, pages: Range<u64>| {
+        let mut following = vault.follow(from).unwrap();
+        let excluded = Vec::new();
+        let changed = Changed { disk: 0, volume: &disk, pages: std::iter::once(pages).collect(), excluded };
+        following.pass(&[changed], &AtomicBool::new(false)).unwrap();
+        following
+    };
+    disk.mend();
+    disk.make_unreadable(9 * PAGE as u64..12 * PAGE as u64);
+    // One of two can be read now; of three that cannot, two were looked at.
+    let made = point(&made.boundary(), 1..11).publish(told()).unwrap();
+    assert_eq!(made.point.row.disks[0].unreadable, 1 + 2);
+    // A boundary that is no point's has its own count.
+    let from = point(&made.boundary(), 0..1).set_down().unwrap();
+    assert_eq!(from.disks[0].unreadable, 2);
+    assert_eq!(vault.boundary("alpha").unwrap().unwrap().disks, from.disks);
+    let made = point(&from, 11..12).publish(told()).unwrap();
+    assert_eq!(made.point.row.disks[0].unreadable, 3);
 }
