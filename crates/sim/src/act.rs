@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicBool;
 use backstay_env::sim::random::Dice;
 use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
-use backstay_vault::protect::{Capture, Progress, Source, Verdict};
+use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
 use backstay_vault::upkeep::Reclaimed;
 use backstay_vault::{Vault, VaultError};
 
 use crate::disk::{Ready, Shot};
+use crate::follow::{Turn, follow};
 use crate::model::Effect;
 
 /// A machine ready to be captured.
@@ -37,6 +38,13 @@ pub(crate) enum Act {
     Consolidate(String),
     Reclaim,
     Check,
+    /// A point of what changed since a boundary; `shot` is what the disks hold.
+    Follow {
+        machine: String,
+        from: Boundary,
+        turns: Vec<Turn>,
+        shot: Arc<Shot>,
+    },
 }
 
 /// Which points of those there are to drop.
@@ -50,6 +58,9 @@ pub(crate) enum Drop {
     All,
 }
 
+/// Where following led; `None`: it was abandoned.
+pub(crate) type Outcome = Result<Option<Boundary>, VaultError>;
+
 /// What became of an act.
 pub(crate) struct Done {
     pub(crate) what: String,
@@ -59,9 +70,23 @@ pub(crate) struct Done {
     pub(crate) reclaimed: Option<Reclaimed>,
     /// What a check found, if that was the act.
     pub(crate) found: Vec<String>,
+    /// What was to be kept and where that led, if the act was to follow.
+    pub(crate) followed: Option<(Arc<Shot>, Outcome)>,
+    /// The number that a point would have got.
+    pub(crate) next: Option<PointNo>,
 }
 
 impl Done {
+    /// Something done to a machine, without an outcome yet.
+    pub(crate) fn named(what: &str, machine: &str) -> Done {
+        Done::new(what.to_owned(), Some(machine.to_owned()))
+    }
+
+    fn new(what: String, machine: Option<String>) -> Done {
+        let found = Vec::new();
+        Done { what, machine, effect: None, error: None, reclaimed: None, found, followed: None, next: None }
+    }
+
     fn of(act: &Act) -> Done {
         let (what, machine) = match act {
             Act::Protect(p) => ("protect".to_owned(), Some(p.machine.clone())),
@@ -72,14 +97,14 @@ impl Done {
             Act::Consolidate(machine) => ("consolidate".to_owned(), Some(machine.clone())),
             Act::Reclaim => ("reclaim".to_owned(), None),
             Act::Check => ("check".to_owned(), None),
+            Act::Follow { machine, .. } => ("follow".to_owned(), Some(machine.clone())),
         };
-        Done { what, machine, effect: None, error: None, reclaimed: None, found: Vec::new() }
+        Done::new(what, machine)
     }
 
     /// The vault could not even be opened.
     pub(crate) fn unopened(error: VaultError) -> Done {
-        let what = "open".to_owned();
-        Done { what, machine: None, effect: None, error: Some(error), reclaimed: None, found: Vec::new() }
+        Done { error: Some(error), ..Done::new("open".to_owned(), None) }
     }
 
     /// Others did something at the same time, and this was refused for it: no fault.
@@ -110,6 +135,12 @@ pub(crate) fn perform(vault: &Vault, act: &Act) -> Done {
             done.found = findings.defects;
             done.found.extend(findings.losses.iter().map(|loss| format!("{loss:?}")));
         }),
+        Act::Follow { from, turns, shot, .. } => {
+            let mut turns = turns.iter().cloned();
+            let outcome = follow(vault, from, &mut || turns.next().unwrap_or(Turn::Abandon), &mut done);
+            done.followed = Some((shot.clone(), outcome));
+            Ok(())
+        }
     };
     done.error = outcome.err();
     done
@@ -134,8 +165,8 @@ fn refused(
     }
 }
 
-fn protect(vault: &Vault, prepared: &Prepared, cancelled: bool, done: &mut Done) -> Result<(), VaultError> {
-    let verdict = || Verdict { consistency: Consistency::Still, stamps: Vec::new() };
+/// The disks of a machine as a capture takes them.
+pub(crate) fn sources(prepared: &Prepared) -> Vec<Source<'_>> {
     let sources = prepared.disks.iter().map(|disk| Source {
         name: disk.name.clone(),
         origin: "simulated".into(),
@@ -144,10 +175,15 @@ fn protect(vault: &Vault, prepared: &Prepared, cancelled: bool, done: &mut Done)
         excluded: disk.excluded.clone(),
         exclusions: Vec::new(),
     });
+    sources.collect()
+}
+
+fn protect(vault: &Vault, prepared: &Prepared, cancelled: bool, done: &mut Done) -> Result<(), VaultError> {
+    let verdict = || Verdict { consistency: Consistency::Still, stamps: Vec::new() };
     done.effect = Some(Effect::MaybeMade(prepared.shot.clone()));
     let made = vault.protect(&Capture {
         machine: &prepared.machine,
-        sources: sources.collect(),
+        sources: sources(prepared),
         note: String::new(),
         verdict: &verdict,
         cancel: &AtomicBool::new(cancelled),

@@ -21,6 +21,12 @@ pub(crate) struct Disk {
     image: Vec<u8>,
     unreadable: Vec<Range<u64>>,
     most: u64,
+    /// Pages that the kernel marked as written, until whoever follows takes them.
+    pub(crate) marks: BTreeSet<u64>,
+    /// Pages that were written since the timeline was last known to hold all: the truth, whoever takes the marks.
+    pub(crate) written: BTreeSet<u64>,
+    /// It got another size since it is followed.
+    pub(crate) resized: bool,
 }
 
 /// What a disk held when it was captured.
@@ -55,6 +61,9 @@ impl Disk {
             image: vec![0; size as usize],
             unreadable: Vec::new(),
             most,
+            marks: BTreeSet::new(),
+            written: BTreeSet::new(),
+            resized: false,
         }
     }
 
@@ -72,6 +81,7 @@ impl Disk {
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Violation> {
         self.volume.write_at(at, bytes).map_err(|e| Violation(format!("a simulated disk failed: {e}")))?;
         self.image[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        self.mark(&(at..at + bytes.len() as u64));
         Ok(())
     }
 
@@ -79,12 +89,20 @@ impl Disk {
         let outcome = self.volume.zero(range.start, range.end - range.start);
         outcome.map_err(|e| Violation(format!("a simulated disk failed: {e}")))?;
         self.image[range.start as usize..range.end as usize].fill(0);
+        self.mark(&range);
         Ok(())
+    }
+
+    fn mark(&mut self, range: &Range<u64>) {
+        let pages = range.start / PAGE..range.end.div_ceil(PAGE);
+        self.marks.extend(pages.clone());
+        self.written.extend(pages);
     }
 
     fn resize(&mut self, size: u64) {
         self.volume.resize(size);
         self.image.resize(size as usize, 0);
+        self.resized = true;
     }
 
     /// A run of at most `most` pages, as bytes, that ends with the disk at the latest.
@@ -167,16 +185,11 @@ impl Disk {
         let excluded = if dice.below(8) == 0 { vec![self.whole_pages(dice)] } else { Vec::new() };
         let excluded: Vec<Range<u64>> = excluded.into_iter().filter(|r| r.start < r.end).collect();
         let mut shot = DiskShot { name: self.name.clone(), bytes: self.image.clone(), unreadable: BTreeSet::new() };
-        let holds = self.volume.spans(0, size).map_err(|e| Violation(format!("a simulated disk failed: {e}")))?;
-        let has =
-            |ranges: &[Range<u64>], page: &Range<u64>| ranges.iter().any(|r| r.start < page.end && page.start < r.end);
+        let cannot_be_read = self.bad_pages()?;
         for number in 0..self.pages() {
             let page = number * PAGE..((number + 1) * PAGE).min(size);
-            let wanted = has(&used, &page) && !has(&excluded, &page);
-            let data = holds
-                .iter()
-                .any(|s| s.content == Content::Data && s.offset <= page.start && page.start < s.offset + s.len);
-            let bad = wanted && data && has(&self.unreadable, &page);
+            let wanted = touch(&used, &page) && !touch(&excluded, &page);
+            let bad = wanted && cannot_be_read.contains(&number);
             if bad {
                 shot.unreadable.insert(number);
             }
@@ -188,9 +201,24 @@ impl Disk {
         Ok((ready, shot))
     }
 
+    /// Pages that cannot be read; holes always can.
+    pub(crate) fn bad_pages(&self) -> Result<BTreeSet<u64>, Violation> {
+        let size = self.image.len() as u64;
+        let holds = self.volume.spans(0, size).map_err(|e| Violation(format!("a simulated disk failed: {e}")))?;
+        let is_data =
+            |at: u64| holds.iter().any(|s| s.content == Content::Data && (s.offset..s.offset + s.len).contains(&at));
+        let page = |number: u64| number * PAGE..((number + 1) * PAGE).min(size);
+        let bad = |number: &u64| is_data(number * PAGE) && touch(&self.unreadable, &page(*number));
+        Ok((0..self.pages()).filter(bad).collect())
+    }
+
     /// A run of pages that are whole.
     fn whole_pages(&self, dice: &mut Dice) -> Range<u64> {
         let range = self.some_pages(dice, 8);
         range.start..range.end / PAGE * PAGE
     }
+}
+
+fn touch(ranges: &[Range<u64>], page: &Range<u64>) -> bool {
+    ranges.iter().any(|r| r.start < page.end && page.start < r.end)
 }

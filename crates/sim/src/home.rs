@@ -1,4 +1,4 @@
-//! Homes with a planted bug: what the oracle must catch, or it is worth nothing.
+//! Planted bugs, and homes that have one: what the oracle must catch, or it is worth nothing.
 //!
 //! Never knows: the oracle.
 
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use backstay_env::objects::{Abilities, Key, Listed, Object, ObjectError, Objects};
 use backstay_env::sim::objects::SimObjects;
 
-/// A bug to plant into the home that vaults are given. Only for showing that the oracle can fail.
+/// A bug to plant into the home that vaults are given, or beside it. Only for showing that the oracle can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
     /// One ledger entry in so many is acknowledged and not kept.
@@ -23,6 +23,8 @@ pub enum Bug {
     MixesUpPacks(u64),
     /// What others made is not settled.
     SettlesNothing,
+    /// Whoever follows a machine does not put marks back when a point of them was not made.
+    ForgetsMarks,
 }
 
 struct Planted {
@@ -34,7 +36,7 @@ struct Planted {
 /// The home that vaults are given.
 pub(crate) fn home(inner: SimObjects, bug: Option<Bug>) -> Arc<dyn Objects> {
     match bug {
-        None => Arc::new(inner),
+        None | Some(Bug::ForgetsMarks) => Arc::new(inner),
         Some(bug) => Arc::new(Planted { inner, bug, count: AtomicU64::new(0) }),
     }
 }

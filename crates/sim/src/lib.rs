@@ -1,7 +1,7 @@
 //! The simulator: the real vault in a simulated world, from one seed, held to a model that knows nothing of vaults.
 //!
 //! A run makes a store (or takes one that has a history), writes to simulated disks, and lets one process, or two at once, do
-//! all that a vault can: protect, forget, settle, consolidate, reclaim, check. The power fails, processes are killed, disks
+//! all that a vault can: protect, follow what changes, forget, settle, consolidate, reclaim, check. The power fails, processes are killed, disks
 //! are full, operations fail, clocks jump, disks rot: at every operation on the home, as the dice say.
 //!
 //! # The oracle
@@ -44,6 +44,7 @@ mod act;
 mod climate;
 mod disk;
 pub mod flip;
+mod follow;
 mod home;
 mod model;
 mod oracle;

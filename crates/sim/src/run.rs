@@ -2,6 +2,8 @@
 //!
 //! Never knows: what is right (the oracle does).
 
+mod follow;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,7 @@ use backstay_vault::{Seams, Vault, VaultError};
 use crate::act::{Act, Done, Drop, Prepared, perform};
 use crate::climate::{Climate, Harm};
 use crate::disk::{Disk, PAGE, Shot};
+use crate::follow::Followed;
 use crate::home::{Bug, home};
 use crate::model::{Effect, Known, Machine};
 use crate::oracle::{Depth, Look, quiet_copy};
@@ -102,6 +105,8 @@ struct World {
     machines: Vec<Machine>,
     /// Processes that live from step to step, what they know with them.
     vaults: [Option<(SimObjects, Vault)>; 2],
+    /// Machines that are followed, by their place in the list.
+    followed: BTreeMap<usize, Followed>,
     /// What was captured, or was to be.
     past: Vec<Arc<Shot>>,
     harm: Harm,
@@ -136,6 +141,7 @@ impl World {
             random: Arc::new(SimRandom::seeded(dice.roll())),
             machines: Vec::new(),
             vaults: [None, None],
+            followed: BTreeMap::new(),
             past: Vec::new(),
             harm: Harm::default(),
             logged: 0,
@@ -239,6 +245,8 @@ impl World {
 
     fn restart(&mut self) {
         self.vaults = [None, None];
+        // What the kernel marked is gone.
+        self.followed.values_mut().for_each(Followed::give_up);
         self.home = self.home.restart();
         self.index = self.index.as_ref().map(SimObjects::restart);
     }
@@ -357,11 +365,15 @@ impl World {
             process.kill_at(when);
         }
         let mut done: Vec<Done> = acts.iter().map(|act| perform(vault, act)).collect();
+        if self.dice.below(4) == 0 {
+            done.extend(self.follow_for_a_while(slot)?);
+        }
         if self.dice.below(10) == 0 {
             done.extend(self.burst(slot)?);
         }
         if weather == Weather::Kill {
             self.vaults[slot] = None;
+            self.followed.values_mut().for_each(Followed::process_died);
         }
         Ok(done)
     }
@@ -380,7 +392,12 @@ impl World {
     }
 
     fn two_processes(&mut self, weather: Weather) -> Result<Vec<Done>, Violation> {
-        let acts = [self.acts()?, self.acts()?];
+        let mut acts = [self.acts()?, self.acts()?];
+        let following = if self.dice.below(2) == 0 { self.planned_following()? } else { None };
+        let followed = following.map(|(which, act)| {
+            acts[0].insert(self.dice.below(acts[0].len() as u64 + 1) as usize, act);
+            which
+        });
         let kill = (weather == Weather::Kill).then(|| self.kill());
         let mut kills = [kill, None].into_iter();
         let process = |acts: Vec<Act>| -> Process<'_, Vec<Done>> {
@@ -404,7 +421,8 @@ impl World {
             })
         };
         let processes = acts.into_iter().map(process).collect();
-        let done: Vec<Done> = self.home.interleave(processes).into_iter().flatten().collect();
+        let mut done: Vec<Done> = self.home.interleave(processes).into_iter().flatten().collect();
+        followed.into_iter().for_each(|which| self.planned_followed(which, weather, &mut done));
         self.tally(|t| t.acts_at_once += done.len() as u64);
         Ok(done)
     }
@@ -439,8 +457,16 @@ impl World {
     }
 
     fn prepare(&mut self, which: usize) -> Result<Prepared, Violation> {
+        let count = if self.dice.below(10) == 0 { 1 } else { self.machines[which].disks.len() };
+        self.prepare_some(which, count)
+    }
+
+    fn prepare_all(&mut self, which: usize) -> Result<Prepared, Violation> {
+        self.prepare_some(which, self.machines[which].disks.len())
+    }
+
+    fn prepare_some(&mut self, which: usize, count: usize) -> Result<Prepared, Violation> {
         let machine = &self.machines[which];
-        let count = if self.dice.below(10) == 0 { 1 } else { machine.disks.len() };
         let (mut disks, mut shots) = (Vec::new(), Vec::new());
         for disk in &machine.disks[..count] {
             let (ready, shot) = disk.ready(&mut self.dice)?;
@@ -494,6 +520,7 @@ impl World {
             if !self.harm.copies && !act.found.is_empty() {
                 return Err(Violation(format!("{} {machine}: {:?}", act.what, act.found)));
             }
+            self.tally(|t| t.followed += u64::from(act.what == "follow"));
             let Some(error) = &act.error else { continue };
             if two && act.is_conflict() {
                 self.tally(|t| t.conflicts += 1);

@@ -39,6 +39,14 @@ tally! {
     points_made,
     /// Captures of which it was not known whether they made a point.
     points_in_doubt,
+    /// Points made, or tried to, of what had changed.
+    followed,
+    /// Rescans from which a machine was followed.
+    caught_up,
+    /// Times a machine was followed further after the process that did it had died.
+    recalled,
+    /// Times that changed pages were read for a point.
+    passes,
     /// Points dropped.
     points_dropped,
     /// Acts by two processes at once.
