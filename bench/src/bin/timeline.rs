@@ -1,13 +1,15 @@
 //! A timeline with many points: what committing one costs at its beginning and at its end, how long any of them takes to
 //! open, and how much a point with 100 scattered changed pages adds to the store.
 //!
-//! `timeline POINTS FOLDER` protects a disk of 16 MiB in memory again and again into a store in an empty folder. In most
-//! points eight pages changed, to something that compresses well; in the first and last hundreds 100 pages, to random
-//! bytes. It checks what it reads back, and prints `name value` lines for `cargo xtask bench timeline`.
+//! `timeline POINTS FOLDER` follows a disk of 16 MiB in memory, as a tracker of its changes would, into a store in an empty
+//! folder. In most points eight pages changed, to something that compresses well; in the first and last hundreds 100
+//! pages, to random bytes. It checks what it reads back, and prints `name value` lines for `cargo xtask bench timeline`.
 //! Never knows: what is a good figure.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,7 +22,7 @@ use backstay_env::volume::Volume;
 use backstay_format::keys::Argon2Cost;
 use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
-use backstay_vault::protect::{Capture, Progress, Source, Verdict};
+use backstay_vault::protect::{Boundary, Capture, Changed, Progress, Source, Told, Verdict};
 use backstay_vault::{Seams, Vault};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -45,8 +47,8 @@ fn main() -> Outcome<()> {
     let mut world = World::create(Path::new(folder))?;
     let first = world.closely()?;
     for _ in CLOSELY..points - CLOSELY {
-        world.change(8, |random, page| page[..8].copy_from_slice(&random.next().to_le_bytes()));
-        world.protect()?;
+        let changed = world.change(8, |random, page| page[..8].copy_from_slice(&random.next().to_le_bytes()));
+        world.point(&changed)?;
     }
     let last = world.closely()?;
     println!("points {points}");
@@ -63,6 +65,8 @@ struct World {
     vault: Vault,
     disk: Vec<u8>,
     random: Random,
+    /// Where the newest point ends.
+    from: Option<Boundary>,
     /// The first page of the disk at each point so far.
     firsts: Vec<u64>,
 }
@@ -86,21 +90,23 @@ impl World {
         let mut disk = vec![0; PAGES * PAGE];
         random.fill(&mut disk);
         let folder = folder.to_path_buf();
-        let mut world = World { folder, seams, vault, disk, random, firsts: Vec::new() };
-        world.protect()?;
-        world.firsts.clear();
+        let mut world = World { folder, seams, vault, disk, random, from: None, firsts: Vec::new() };
+        world.from = Some(world.protect()?);
         Ok(world)
     }
 
-    /// Changes the first page and `count - 1` others.
-    fn change(&mut self, count: usize, to: impl Fn(&mut Random, &mut [u8])) {
-        for nth in 0..count {
-            let page = if nth == 0 { 0 } else { self.random.next() as usize % PAGES };
-            to(&mut self.random, &mut self.disk[page * PAGE..][..PAGE]);
+    /// Changes the first page and at most `count - 1` others; which.
+    fn change(&mut self, count: usize, to: impl Fn(&mut Random, &mut [u8])) -> BTreeSet<u64> {
+        let mut changed = BTreeSet::from([0]);
+        changed.extend((1..count).map(|_| self.random.next() % PAGES as u64));
+        for page in &changed {
+            to(&mut self.random, &mut self.disk[*page as usize * PAGE..][..PAGE]);
         }
+        changed
     }
 
-    fn protect(&mut self) -> Outcome<Duration> {
+    /// The first point, by a rescan.
+    fn protect(&mut self) -> Outcome<Boundary> {
         let verdict = || Verdict { consistency: Consistency::Still, stamps: Vec::new() };
         let source = Source {
             name: "disk".into(),
@@ -110,7 +116,6 @@ impl World {
             excluded: Vec::new(),
             exclusions: Vec::new(),
         };
-        let start = Instant::now();
         let made = self.vault.protect(&Capture {
             machine: MACHINE,
             sources: vec![source],
@@ -119,9 +124,30 @@ impl World {
             cancel: &AtomicBool::new(false),
             progress: &Progress::default(),
         })?;
+        Ok(made.boundary())
+    }
+
+    /// A point of what changed.
+    fn point(&mut self, changed: &BTreeSet<u64>) -> Outcome<Duration> {
+        let from = self.from.take().ok_or("no point before")?;
+        let start = Instant::now();
+        let mut following = self.vault.follow(&from)?;
+        let mut pages: Vec<Range<u64>> = Vec::new();
+        for page in changed.iter().copied() {
+            match pages.last_mut() {
+                Some(last) if last.end == page => last.end += 1,
+                _ => pages.push(page..page + 1),
+            }
+        }
+        let changed = Changed { disk: 0, volume: &self.disk, pages, excluded: Vec::new() };
+        following.pass(&[changed], &AtomicBool::new(false))?;
+        let time = self.seams.clock.now();
+        let told = Told { time, consistency: Consistency::Still, note: String::new(), exclusions: Vec::new() };
+        let made = following.publish(told)?;
         // Summing up and bundling belong to a point, on average: they are timed with it.
         self.vault.settle(made.machine.id)?;
         let took = start.elapsed();
+        self.from = Some(made.boundary());
         self.firsts.push(first_word(&self.disk));
         Ok(took)
     }
@@ -131,8 +157,8 @@ impl World {
         let before = stored(&self.folder)?;
         let mut times = Vec::new();
         for _ in 0..CLOSELY {
-            self.change(100, |random, page| random.fill(page));
-            times.push(self.protect()?);
+            let changed = self.change(100, |random, page| random.fill(page));
+            times.push(self.point(&changed)?);
         }
         let mean = times.iter().sum::<Duration>() / CLOSELY as u32;
         let grown = stored(&self.folder)?.saturating_sub(before);
