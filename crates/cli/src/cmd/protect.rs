@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::args::{Common, Protect};
 use crate::exclude::Exclude;
 use crate::failure::Failure;
-use crate::live::{self, Live, LivePoint, Missed};
+use crate::live::{self, Live, LivePoint, Missed, Refused};
 use crate::output::{self, note, say, size};
 use crate::progress::Meter;
 use crate::source::{self, OpenSource};
@@ -69,7 +69,7 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
         settle(&vault, &made);
         return report(common, &made, None);
     }
-    match protecting.live() {
+    match protecting.live()? {
         Some(live) if args.unfollow => live.detach(),
         _ if args.unfollow => Err(Failure::new("no changes are followed here")),
         Some(live) => protecting.follow(live, every),
@@ -137,13 +137,13 @@ struct Protecting<'a> {
 
 impl<'a> Protecting<'a> {
     /// Begins to follow the changes of the sources, or says why that cannot be.
-    fn live(&self) -> Option<Live<'a>> {
+    fn live(&self) -> Result<Option<Live<'a>>, Failure> {
         if self.args.rescan || !self.args.sources.iter().any(is_device) {
-            return None;
+            return Ok(None);
         }
         let refused = |why: &str| {
             note!("note: changes cannot be followed: {why}; each point compares whole disks instead, at a slower pace");
-            None
+            Ok(None)
         };
         if !self.args.exclude.is_empty() {
             return refused("--exclude looks up files anew for each point");
@@ -155,16 +155,17 @@ impl<'a> Protecting<'a> {
             note: &self.args.note,
             all_blocks: self.args.all_blocks,
             sources: self.args.sources.iter().map(|path| (path.clone(), source::name_of(path))).collect(),
-            applications: match applications(self.args) {
-                Ok(applications) => applications,
-                Err(failure) => return refused(&failure.to_string()),
-            },
+            applications: applications(self.args)?,
             settings: Settings { limits: self.limits, ..Settings::default() },
             cancel: self.stop.flag(),
         };
         match Live::open(what) {
-            Ok(live) => Some(live),
-            Err(why) => refused(&why),
+            Ok(live) => Ok(Some(live)),
+            Err(Refused::Impossible(why)) => refused(&why),
+            Err(Refused::InUse) => Err(Failure::refused(format!(
+                "another process follows {} already; stop it first, or give this machine another --machine name",
+                self.machine
+            ))),
         }
     }
 

@@ -95,6 +95,14 @@ pub(crate) struct What<'a> {
     pub(crate) cancel: &'a AtomicBool,
 }
 
+/// Why disks are not followed.
+pub(crate) enum Refused {
+    /// It cannot be done here; in words.
+    Impossible(String),
+    /// Another process follows the machine.
+    InUse,
+}
+
 /// A point that was made, and how.
 pub(crate) struct LivePoint {
     pub(crate) made: Made,
@@ -115,21 +123,25 @@ impl<'a> Live<'a> {
     /// Attaches to the kernel, and takes over what an earlier process left there.
     ///
     /// # Errors
-    /// Why the changes of these disks cannot be followed, in words.
-    pub(crate) fn open(what: What<'a>) -> Result<Self, String> {
+    /// [`Refused`]; then nothing is left in the kernel that was not there before.
+    pub(crate) fn open(what: What<'a>) -> Result<Self, Refused> {
         let What { vault, store, machine, note, all_blocks, sources, applications, settings, cancel } = what;
         let folder = folder_of(store, machine);
-        let told = |e: &TrackError| sentence(e);
-        let mut tracker = Tracker::open(&Path::new("/sys/fs/bpf").join(&folder)).map_err(|e| told(&e))?;
-        let place = Place(runtime_folder().map_err(|e| e.to_string())?.join(format!("{folder}.json")));
-        // Every disk is asked for before anything is captured.
+        let other = |why: &dyn std::error::Error| Refused::Impossible(sentence(why));
+        let place = Place(runtime_folder().map_err(|e| other(&e))?.join(format!("{folder}.json")));
+        let mut tracker = Tracker::open(&Path::new("/sys/fs/bpf").join(&folder)).map_err(|error| match error {
+            TrackError::InUse(_) => Refused::InUse,
+            error => other(&error),
+        })?;
         let remembered = place.read();
-        if remembered.is_none() {
-            for (path, name) in &sources {
-                LiveDisk::begin(&mut tracker, path, name).map_err(|e| told(&e))?;
-            }
+        // Every disk is asked for before anything is captured.
+        let begun = || sources.iter().try_for_each(|(path, name)| LiveDisk::begin(&mut tracker, path, name).map(drop));
+        if let Some(Err(error)) = remembered.is_none().then(begun) {
+            let refused = other(&error);
+            drop(tracker.detach());
+            return Err(refused);
         }
-        let watchdog = start_watchdog()?;
+        let watchdog = start_watchdog().map_err(Refused::Impossible)?;
         // Without this it works, too, but for a memory that is short at the wrong moment.
         drop(lock_memory());
         let mut live = Live {

@@ -177,6 +177,14 @@ fn what_cannot_be_followed_is_said_and_compared() {
     running.wait_for("point 1");
     assert_eq!(running.interrupt(), Some(0));
     assert!(running.log().contains("changes cannot be followed: --exclude"), "{}", running.log());
+    // Nothing is left in the kernel of an attempt that failed at the second disk.
+    let pins = || fs::read_dir("/sys/fs/bpf").unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
+    let refused = command(&world, &["protect", device.path(), text(&image), "--machine", "other", "--every", "1s"]);
+    let mut running = world.start_as(refused);
+    running.wait_for("point 1");
+    assert_eq!(running.interrupt(), Some(0));
+    assert!(running.log().contains("changes cannot be followed"), "{}", running.log());
+    assert!(!pins().iter().any(|name| name.to_string_lossy().starts_with("backstay-other")));
 }
 
 #[test]
@@ -194,6 +202,9 @@ fn applications_are_told_and_the_point_says_so() {
     let args = ["protect", device.path(), "--machine", "m", "--every", "1s"];
     let mut running = world.start_as(command(&world, &[&args[..], &hooks].concat()));
     assert!(patiently(|| world.points_or_none().len() >= 2), "{}", running.log());
+    let second = command(&world, &args).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(second.status.code() == Some(4) && said.contains("another process follows m"), "{said}");
     assert_eq!(running.interrupt(), Some(0), "{}", running.log());
     assert!(fs::read_to_string(&log).unwrap().starts_with("before\nkept\nbefore\nkept\n"));
     let notes = world.json(&["points", "m"]);
