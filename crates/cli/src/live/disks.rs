@@ -30,9 +30,6 @@ pub(super) struct LiveDisk {
 impl LiveDisk {
     /// Begins to mark the changes of a disk, anew.
     pub(super) fn begin(tracker: &mut Tracker, path: &Path, name: &str) -> Result<LiveDisk, TrackError> {
-        if let Some(number) = tracked(tracker, path) {
-            tracker.remove(number)?;
-        }
         let marks = tracker.add(path)?;
         LiveDisk::open(path, name, marks)
     }
@@ -87,6 +84,12 @@ fn tracked(tracker: &Tracker, path: &Path) -> Option<Number> {
     let Device { major, minor } = Device::of(number);
     let number = Number { major, minor };
     tracker.disk(number).map(|_| number)
+}
+
+/// Ends marking every disk.
+pub(super) fn forget_all(tracker: &mut Tracker) -> Result<(), TrackError> {
+    let tracked: Vec<Number> = tracker.disks().map(tracker::Disk::number).collect();
+    tracked.into_iter().try_for_each(|number| tracker.remove(number))
 }
 
 /// Holds the disks' file systems still for a moment, so that their books are complete. Says which could not be.

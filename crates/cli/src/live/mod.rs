@@ -34,7 +34,7 @@ use backstay_format::units::Timestamp;
 use backstay_vault::protect::{Boundary, Capture, Made, Progress, Source, Told, Verdict};
 use backstay_vault::{Vault, VaultError};
 
-use self::disks::{LiveDisk, hold_still};
+use self::disks::{LiveDisk, forget_all, hold_still};
 use self::keeper::{Keeper, outside};
 use self::memory::{Memory, Place};
 use crate::failure::{Failure, sentence};
@@ -135,7 +135,10 @@ impl<'a> Live<'a> {
         })?;
         let remembered = place.read();
         // Every disk is asked for before anything is captured.
-        let begun = || sources.iter().try_for_each(|(path, name)| LiveDisk::begin(&mut tracker, path, name).map(drop));
+        let begun = || {
+            forget_all(&mut tracker)?;
+            sources.iter().try_for_each(|(path, name)| LiveDisk::begin(&mut tracker, path, name).map(drop))
+        };
         if let Some(Err(error)) = remembered.is_none().then(begun) {
             let refused = other(&error);
             drop(tracker.detach());
@@ -205,6 +208,7 @@ impl<'a> Live<'a> {
     pub(crate) fn rescan(&mut self, progress: &Progress) -> Result<(), Missed> {
         self.state = None;
         drop(self.place.clear());
+        forget_all(&mut self.tracker).map_err(|e| Missed::Later(sentence(&e)))?;
         let mut disks = Vec::new();
         for (path, name) in &self.sources {
             let disk = LiveDisk::begin(&mut self.tracker, path, name);
