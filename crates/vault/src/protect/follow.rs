@@ -126,7 +126,7 @@ impl Following<'_> {
             segments: &segments,
             cancel,
             cutting: Cutting::new(self.making.vault),
-            buffers: Buffers::new(SEGMENT as usize * PAGE_SIZE),
+            buffers: Buffers::new(segments.iter().map(PassSegment::bytes).max().unwrap_or(0)),
             progress: &self.progress,
         };
         let mut found = Vec::new();
@@ -234,6 +234,12 @@ fn run_of(extents: Vec<Extent>) -> RunBuilder {
 struct PassSegment {
     changed: usize,
     pieces: Vec<Range<u64>>,
+}
+
+impl PassSegment {
+    fn bytes(&self) -> usize {
+        self.pieces.iter().map(|piece| (piece.end - piece.start) as usize * PAGE_SIZE).sum()
+    }
 }
 
 fn segments(changed: usize, pages: &[Range<u64>]) -> Vec<PassSegment> {
