@@ -2,6 +2,8 @@
 //!
 //! Never knows: what is compressed.
 
+use std::cell::RefCell;
+
 use crate::OpenError;
 
 /// Compresses, with its memory kept from call to call.
@@ -52,6 +54,18 @@ impl Decompressor {
             _ => Err(OpenError::Compression),
         }
     }
+}
+
+thread_local! {
+    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::default();
+}
+
+/// As [`Decompressor::decompress`], with one that each thread keeps: making one costs more than a small piece of metadata does.
+///
+/// # Errors
+/// [`OpenError::Compression`].
+pub fn decompress(bytes: &[u8], plain: usize) -> Result<Vec<u8>, OpenError> {
+    DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(bytes, plain))
 }
 
 #[cfg(test)]

@@ -206,6 +206,50 @@ fn an_unreadable_newest_state_is_made_good_by_the_one_before() {
 }
 
 #[test]
+fn a_lost_part_is_made_good_by_the_state_before_and_written_again() {
+    for gone in [false, true] {
+        let world = World::new();
+        let ledger = world.open();
+        for i in 0..90 {
+            commit(&ledger, vec![set(i, i), set(i % 7, i)]);
+            if i == 29 || i == 59 {
+                ledger.fold().unwrap();
+            }
+        }
+        let newest = world.names("parts").pop().unwrap();
+        match gone {
+            true => world.home.delete(&newest).unwrap(),
+            false => world.spoil(&newest, 60, usize::MAX - 60),
+        }
+        let after = world.open();
+        let error = after.check().unwrap().pop().unwrap();
+        assert!(error.is_damage() && error.to_string().contains(newest.as_str()), "{error}");
+        assert_eq!(rows(&after.view()), rows(&ledger.view()));
+        assert_eq!(after.view().get(&3u32.to_be_bytes()).unwrap(), ledger.view().get(&3u32.to_be_bytes()).unwrap());
+        for i in 0..2 {
+            commit(&after, vec![set(200 + i, i)]);
+            assert!(after.fold().unwrap());
+        }
+        assert!(after.check().unwrap().is_empty(), "it was written again");
+        assert_eq!(rows(&world.open().view()), rows(&after.view()));
+    }
+}
+
+#[test]
+fn a_view_whose_state_was_folded_away_is_old_not_damaged() {
+    let world = World::new();
+    let ledger = world.open();
+    (0..20).for_each(|i| drop(commit(&ledger, vec![set(i, i)])));
+    ledger.fold().unwrap();
+    let old = world.open().view();
+    for i in 20..24 {
+        commit(&ledger, vec![set(i, i)]);
+        ledger.fold().unwrap();
+    }
+    assert!(old.prefix(b"").is_err_and(|e| !e.is_damage()));
+}
+
+#[test]
 fn damage_is_never_passed_off_as_the_newest() {
     let world = World::new();
     let ledger = world.open();

@@ -136,17 +136,19 @@ impl Volume for PointDisk {
                 _ => spans.push(Span { offset: from, len: to - from, content }),
             }
         };
+        let known = self.map.known(self.at.disk, pages.clone()).map_err(to_io)?;
+        let is_data = |e: &&Extent| matches!(e.content, Content::Data { .. } | Content::Unreadable);
+        let data = known.extents.iter().filter(is_data).map(|e| e.page.0..e.end().0);
         // What nobody knows is to be read, and named then.
-        let between = if self.map.is_whole() { Known::Hole } else { Known::Data };
+        let mut to_read: Vec<_> = data.chain(known.unknown).collect();
+        to_read.sort_by_key(|pages| pages.start);
         let mut at = pages.start;
-        for extent in self.map.known(self.at.disk, pages.clone()).map_err(to_io)? {
-            let data = matches!(extent.content, Content::Data { .. } | Content::Unreadable);
-            let content = if data { Known::Data } else { Known::Hole };
-            push(PageNo(at).offset(), extent.page.offset(), between);
-            push(extent.page.offset(), extent.end().offset(), content);
-            at = extent.end().0;
+        for range in to_read {
+            push(PageNo(at).offset(), PageNo(range.start).offset(), Known::Hole);
+            push(PageNo(range.start).offset(), PageNo(range.end).offset(), Known::Data);
+            at = range.end;
         }
-        push(PageNo(at).offset(), PageNo(pages.end).offset(), between);
+        push(PageNo(at).offset(), PageNo(pages.end).offset(), Known::Hole);
         Ok(spans)
     }
 }

@@ -82,11 +82,12 @@ fn new_parts(io: &LedgerIo, view: &View, writer: &mut PartWriter<'_>) -> Result<
     Ok(parts)
 }
 
-/// Parts with changed rows, and those that alone keep a mostly useless object alive.
+/// Parts with changed rows, those that are lost, and those that alone keep a mostly useless object alive.
 fn touched_parts(io: &LedgerIo, view: &View) -> Result<BTreeSet<usize>, LedgerError> {
     let parts = &view.state().parts;
     let holds = |key: &Vec<u8>| parts.partition_point(|p| p.place.first_key <= *key).saturating_sub(1);
     let mut touched: BTreeSet<usize> = view.changed_keys().map(holds).collect();
+    touched.extend(parts.iter().enumerate().filter(|(_, part)| part.is_lost()).map(|(index, _)| index));
     let mut live: BTreeMap<u64, u64> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
         if !touched.contains(&index) {

@@ -11,7 +11,7 @@ use backstay_format::names;
 use backstay_format::twin::{self, Kind};
 use backstay_format::units::Digest;
 use backstay_seal::boxes;
-use backstay_seal::compress::Decompressor;
+use backstay_seal::compress::decompress;
 
 use super::view::{Part, StateAt, View};
 use super::{LedgerError, Place, chain};
@@ -19,7 +19,7 @@ use super::{LedgerError, Place, chain};
 /// The most bytes of a decompressed part.
 const MAX_PART: u64 = 256 << 20;
 /// How often to look again for what others fold away while we look.
-const RETRIES: u32 = 8;
+pub(super) const RETRIES: u32 = 8;
 
 pub(super) struct LedgerIo {
     pub(super) place: Place,
@@ -194,7 +194,11 @@ impl LedgerIo {
             }
             // The next entry is lost, unless it was folded away after we looked for a newer state.
         }
-        Err(LedgerError::Gap { missing: view.seq() + 1 })
+        Err(self.gap(view.seq() + 1))
+    }
+
+    pub(super) fn gap(&self, seq: u64) -> LedgerError {
+        LedgerError::Gap { missing: self.key("entry", seq).as_str().to_owned() }
     }
 
     pub(super) fn read_entry(&self, seq: u64) -> Result<Option<(Entry, Digest)>, LedgerError> {
@@ -212,7 +216,10 @@ impl LedgerIo {
     /// Reads a part, from the second copy if the first does not open.
     pub(super) fn read_part(&self, part: &PartRef) -> Result<Rows, LedgerError> {
         let key = self.key("parts", part.object);
-        let object = self.home().open(&key).map_err(LedgerError::Home)?;
+        let object = match self.home().open(&key) {
+            Err(ObjectError::NotFound(key)) => return Err(LedgerError::Missing { name: key.as_str().to_owned() }),
+            object => object.map_err(LedgerError::Home)?,
+        };
         let aad = self.aad("backstay part 1", &[part.object, part.offset]);
         let mut outcome = Err(LedgerError::decode(key.as_str(), &backstay_format::DecodeError::Truncated));
         for start in [0, twin::second_copy(object.size())] {
@@ -237,8 +244,7 @@ impl LedgerIo {
 
     fn open_part(&self, part: &PartRef, aad: &[u8], sealed: &[u8], name: &str) -> Result<Rows, LedgerError> {
         let packed = boxes::open(&self.place.key, aad, sealed).map_err(|e| LedgerError::open(name, e))?;
-        let plain =
-            Decompressor::default().decompress(&packed, part.plain as usize).map_err(|e| LedgerError::open(name, e))?;
+        let plain = decompress(&packed, part.plain as usize).map_err(|e| LedgerError::open(name, e))?;
         let rows = decode_part(&plain).map_err(|e| LedgerError::decode(name, &e))?;
         let as_promised = rows.len() as u64 == part.rows && rows.first().is_some_and(|(k, _)| *k == part.first_key);
         if as_promised {
@@ -247,60 +253,4 @@ impl LedgerIo {
             Err(LedgerError::decode(name, &backstay_format::DecodeError::Invalid("part")))
         }
     }
-}
-
-/// Reads all objects of a ledger in both copies.
-pub(super) fn check(io: &Arc<LedgerIo>) -> Result<Vec<LedgerError>, LedgerError> {
-    let mut findings = Vec::new();
-    for (name, kind) in [("state", Kind::State), ("entry", Kind::Entry), ("parts", Kind::Parts)] {
-        for (seq, _) in io.numbers(name)? {
-            let key = io.key(name, seq);
-            let object = match io.home().get(&key) {
-                Ok(object) => object,
-                Err(ObjectError::NotFound(_)) => continue, // folded away while we looked
-                Err(error) => return Err(LedgerError::Home(error)),
-            };
-            match twin::decode(&object, kind, Some(io.place.store)) {
-                Ok(twin) if twin.both => {}
-                Ok(_) => {
-                    let why = "one of its two copies is damaged".to_owned();
-                    findings.push(LedgerError::Damaged { name: key.as_str().to_owned(), why });
-                }
-                Err(error) => findings.push(LedgerError::decode(key.as_str(), &error)),
-            }
-        }
-    }
-    let (mut view, unreadable) = match check_parts(io) {
-        Err(error) if error.is_damage() => {
-            findings.push(error);
-            return Ok(findings);
-        }
-        other => other?,
-    };
-    for error in unreadable.into_iter().chain(io.catch_up(&mut view).err()) {
-        match error {
-            // What is out of reach is not damaged, unless it is out of reach because it is not there.
-            LedgerError::Home(ObjectError::NotFound(_)) => findings.push(error),
-            LedgerError::Home(_) => return Err(error),
-            _ => findings.push(error),
-        }
-    }
-    Ok(findings)
-}
-
-/// The newest state, and what is wrong with the parts that it names.
-fn check_parts(io: &Arc<LedgerIo>) -> Result<(View, Vec<LedgerError>), LedgerError> {
-    let mut outcome = None;
-    for _ in 0..RETRIES {
-        let view = io.newest_state()?;
-        let unreadable: Vec<LedgerError> = view.state().parts.iter().filter_map(|part| part.rows(io).err()).collect();
-        // Parts of a state that was folded away while we looked are missing, and nobody misses them.
-        let is_newest = io.newest_state()?.state().seq == view.state().seq;
-        let done = unreadable.is_empty() || is_newest;
-        outcome = Some((view, unreadable));
-        if done {
-            break;
-        }
-    }
-    outcome.ok_or(LedgerError::Contended(RETRIES))
 }

@@ -6,8 +6,10 @@
 //!
 //! Never knows: what rows mean.
 
+mod check;
 mod fold;
 mod io;
+mod rescue;
 mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,11 +54,17 @@ pub enum LedgerError {
         /// What is wrong with it.
         why: String,
     },
+    /// An object is not there that others name.
+    #[error("ledger object {name} is missing")]
+    Missing {
+        /// Which object.
+        name: String,
+    },
     /// Entries are missing between two that are there.
     #[error("ledger entry {missing} is missing although later ones are there")]
     Gap {
-        /// Number of the first missing entry.
-        missing: u64,
+        /// The first missing entry's object.
+        missing: String,
     },
     /// Too many writers at once: after many attempts somebody else was always faster.
     #[error("other writers were faster {0} times in a row; try again")]
@@ -66,7 +74,7 @@ pub enum LedgerError {
 impl LedgerError {
     /// Reading again gives the same bytes.
     pub fn is_damage(&self) -> bool {
-        matches!(self, LedgerError::Damaged { .. } | LedgerError::Gap { .. })
+        matches!(self, LedgerError::Damaged { .. } | LedgerError::Missing { .. } | LedgerError::Gap { .. })
     }
 
     fn decode(name: &str, error: &DecodeError) -> Self {
@@ -256,7 +264,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Home`].
     pub fn check(&self) -> Result<Vec<LedgerError>, LedgerError> {
-        io::check(&self.io)
+        check::check(&self.io)
     }
 
     fn catch_up(&self, current: &mut MutexGuard<'_, Arc<View>>) -> Result<(), LedgerError> {

@@ -3,7 +3,7 @@
 //! Never knows: writers.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_format::ledger::{Change, PartRef, Row, Rows};
@@ -11,6 +11,7 @@ use backstay_format::units::Digest;
 
 use super::LedgerError;
 use super::io::LedgerIo;
+use super::rescue::rescue;
 
 /// Rows at one entry. Cheap to keep: parts are read when asked for.
 #[derive(Clone)]
@@ -36,21 +37,42 @@ pub(super) struct StateAt {
 /// A part, and its rows once they were read.
 pub(super) struct Part {
     pub(super) place: PartRef,
-    rows: Mutex<Option<Arc<Rows>>>,
+    read: Mutex<Option<Read>>,
+}
+
+/// Rows of a part.
+#[derive(Clone)]
+struct Read {
+    rows: Arc<Rows>,
+    /// They come from elsewhere: the part itself is lost.
+    rescued: bool,
 }
 
 impl Part {
     pub(super) fn new(place: PartRef) -> Self {
-        Part { place, rows: Mutex::new(None) }
+        Part { place, read: Mutex::new(None) }
     }
 
-    pub(super) fn rows(&self, io: &LedgerIo) -> Result<Arc<Rows>, LedgerError> {
-        let mut cached = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rows) = &*cached {
-            return Ok(rows.clone());
+    /// Whether its rows are not where a state says, so that a state to come should hold them again.
+    pub(super) fn is_lost(&self) -> bool {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|read| read.rescued)
+    }
+
+    fn rows(
+        &self,
+        io: &LedgerIo,
+        rescue: impl FnOnce(LedgerError) -> Result<Rows, LedgerError>,
+    ) -> Result<Arc<Rows>, LedgerError> {
+        let mut cached = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = &*cached {
+            return Ok(read.rows.clone());
         }
-        let rows = Arc::new(io.read_part(&self.place)?);
-        *cached = Some(rows.clone());
+        let (rows, rescued) = match io.read_part(&self.place) {
+            Err(error) if error.is_damage() => (rescue(error)?, true),
+            read => (read?, false),
+        };
+        let rows = Arc::new(rows);
+        *cached = Some(Read { rows: rows.clone(), rescued });
         Ok(rows)
     }
 }
@@ -104,10 +126,8 @@ impl View {
             return Ok(value.clone());
         }
         let after = self.state.parts.partition_point(|p| p.place.first_key.as_slice() <= key);
-        let Some(part) = after.checked_sub(1).and_then(|i| self.state.parts.get(i)) else {
-            return Ok(None);
-        };
-        let rows = part.rows(&self.io)?;
+        let Some(index) = after.checked_sub(1) else { return Ok(None) };
+        let rows = self.part(index)?;
         let found = rows.binary_search_by(|(k, _)| k.as_slice().cmp(key));
         Ok(found.ok().map(|i| rows[i].1.clone()))
     }
@@ -128,8 +148,8 @@ impl View {
     /// As [`View::prefix`].
     pub fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Rows, LedgerError> {
         let mut rows = BTreeMap::new();
-        for part in self.parts_in(from, to) {
-            let all = part.rows(&self.io)?;
+        for index in self.parts_in(from, to) {
+            let all = self.part(index)?;
             rows.extend(all.iter().filter(|(k, _)| inside(k, from, to)).cloned());
         }
         for (key, value) in self.overlay.range::<[u8], _>((from, to)) {
@@ -148,8 +168,8 @@ impl View {
     pub fn last_in(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Option<Row>, LedgerError> {
         let newest = self.overlay.range::<[u8], _>((from, to)).rev().find(|(_, v)| v.is_some());
         let newest = newest.and_then(|(k, v)| Some((k.clone(), v.clone()?)));
-        for part in self.parts_in(from, to).iter().rev() {
-            let rows = part.rows(&self.io)?;
+        for index in self.parts_in(from, to).rev() {
+            let rows = self.part(index)?;
             let alive = |k: &Vec<u8>| inside(k, from, to) && !self.overlay.contains_key(k);
             if let Some(row) = rows.iter().rev().find(|(k, _)| alive(k)) {
                 return Ok(newest.into_iter().chain([row.clone()]).max());
@@ -158,7 +178,18 @@ impl View {
         Ok(newest)
     }
 
-    fn parts_in(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> &[Arc<Part>] {
+    /// The rows of a part of the state; where it is damaged, as older states and the entries after them have them.
+    fn part(&self, index: usize) -> Result<Arc<Rows>, LedgerError> {
+        let parts = &self.state.parts;
+        let keys = (
+            Bound::Included(parts[index].place.first_key.as_slice()),
+            parts.get(index + 1).map_or(Bound::Unbounded, |next| Bound::Excluded(next.place.first_key.as_slice())),
+        );
+        parts[index].rows(&self.io, |lost| rescue(&self.io, &self.state, keys, lost))
+    }
+
+    /// The parts that may have rows in a range.
+    fn parts_in(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Range<usize> {
         let parts = &self.state.parts;
         let start = match from {
             Bound::Unbounded => 0,
@@ -170,7 +201,7 @@ impl View {
             Bound::Unbounded => parts.len(),
             Bound::Included(k) | Bound::Excluded(k) => parts.partition_point(|p| p.place.first_key.as_slice() <= k),
         };
-        parts.get(start..end).unwrap_or_default()
+        start..end.max(start)
     }
 
     /// The rows between a part's first key and the next part's, as they are now.

@@ -8,7 +8,7 @@ use backstay_format::rows::PackRow;
 use backstay_format::units::{ChunkId, ChunkNo, FrameNo, PAGE_SIZE, PackId};
 use backstay_format::{DecodeError, codec::Input};
 use backstay_seal::chunk::ChunkNamer;
-use backstay_seal::compress::Decompressor;
+use backstay_seal::compress::{Decompressor, decompress};
 use backstay_seal::frame::FrameKey;
 use backstay_seal::{OpenError, Secret, boxes};
 
@@ -98,7 +98,7 @@ pub fn parse_table(footer: &[u8], pack: PackId, key: &Secret) -> Result<Table, S
         return Err(DecodeError::Invalid("length of a table").to_string());
     }
     let packed = boxes::open(key, &footer_aad(pack), input.0).map_err(|e| e.to_string())?;
-    let table = Decompressor::default().decompress(&packed, plain as usize).map_err(|e| e.to_string())?;
+    let table = decompress(&packed, plain as usize).map_err(|e| e.to_string())?;
     Table::decode(&table).map_err(|e| e.to_string())
 }
 

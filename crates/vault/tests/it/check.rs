@@ -152,3 +152,46 @@ fn a_map_that_is_lost_is_named_with_its_points_and_bytes_and_newer_maps_still_se
     let newest = found.losses.iter().filter(|l| l.until.is_none()).count();
     assert_eq!(newest, 1, "the summary makes it good but for the page that was lost: {:?}", found.losses);
 }
+
+#[test]
+fn a_block_of_a_map_that_is_lost_costs_what_it_alone_knew() {
+    const PAGES: usize = 12_288;
+    let world = World::new();
+    let mut disk = vec![0; PAGES * 4096];
+    let data = noise(disk.len(), 5);
+    // More extents than a block takes.
+    for page in (0..PAGES).step_by(2) {
+        disk[page * 4096..][..4096].copy_from_slice(&data[page * 4096..][..4096]);
+    }
+    protect(&world.open(), &disk);
+    let first = world.pack_objects();
+    disk[4096..3 * 4096].copy_from_slice(&data[4096..3 * 4096]);
+    protect(&world.open(), &disk);
+    let with_map = first.iter().max_by_key(|key| world.seams.home.get(key).unwrap().len()).unwrap();
+    let whole = world.seams.home.get(with_map).unwrap();
+    let mut partly = 0;
+    for start in (whole.len() - (480 << 10)..whole.len() - (380 << 10)).step_by(20 << 10) {
+        let mut bytes = whole.clone();
+        // Before the two tables of its chunks, maps; of whatever is here both copies, which lie side by side.
+        bytes[start..start + (20 << 10)].iter_mut().step_by(512).for_each(|byte| *byte ^= 1);
+        world.seams.home.put(with_map, &[&bytes]).unwrap();
+        let vault = world.open();
+        let found = check(&vault);
+        let machine = vault.machine("alpha").unwrap();
+        let point = vault.point(&machine, PointNo(2)).unwrap();
+        let volume = vault.disk(&machine, &point, None).unwrap();
+        let named =
+            |page: usize| found.losses.iter().any(|l| l.until.is_none() && l.bytes.contains(&(page as u64 * 4096)));
+        let mut lost = 0;
+        for page in 0..PAGES {
+            let mut read = vec![0; 4096];
+            let outcome = volume.read_at(page as u64 * 4096, &mut read);
+            assert_eq!(outcome.is_err(), named(page), "{start}: page {page}: {outcome:?}");
+            assert!(outcome.is_err() || read == disk[page * 4096..][..4096], "{start}: page {page}");
+            lost += usize::from(outcome.is_err());
+        }
+        assert!(lost < PAGES, "{start}: what point 2 says is known");
+        partly += u32::from(lost > PAGES / 4 && lost < PAGES * 3 / 4);
+    }
+    assert!(partly > 0, "no block was ever lost alone");
+}
