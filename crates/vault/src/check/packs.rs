@@ -34,6 +34,25 @@ impl Bad {
     }
 }
 
+/// Whether a pack is there, by the listing.
+#[derive(Clone, Copy)]
+enum Presence {
+    Whole,
+    /// Its object ends before it does: what is lost is seen when it is read, perhaps no more than the second footer.
+    Short,
+    Missing,
+}
+
+impl Presence {
+    fn of(row: &PackRow, size: Option<u64>) -> Presence {
+        match size {
+            None => Presence::Missing,
+            Some(size) if row.offset + row.len <= size => Presence::Whole,
+            Some(_) => Presence::Short,
+        }
+    }
+}
+
 impl Vault {
     pub(super) fn check_packs(
         &self,
@@ -52,7 +71,7 @@ impl Vault {
             let row = decoded("pack", PackRow::decode(value))?;
             progress(index as u64, rows.len() as u64);
             findings.packs += 1;
-            let there = sizes.get(&row.object).is_some_and(|size| row.offset + row.len <= *size);
+            let there = Presence::of(&row, sizes.get(&row.object).copied());
             self.check_pack_as_it_is(pack, (row, there), read_data, (&mut bad, findings))?;
         }
         Ok(bad)
@@ -63,22 +82,28 @@ impl Vault {
     fn check_pack_as_it_is(
         &self,
         pack: PackId,
-        (mut row, mut there): (PackRow, bool),
+        (mut row, mut there): (PackRow, Presence),
         read_data: bool,
         (bad, findings): (&mut Bad, &mut Findings),
     ) -> Result<(), VaultError> {
         for look in 0.. {
             let (mut bad_here, mut found) = (Bad::default(), Findings::default());
-            if there {
-                self.check_pack(pack, &row, read_data, (&mut bad_here, &mut found))?;
-            } else {
-                found.defects.push(format!("pack {pack}: object {} is missing or too short", row.object));
-                bad_here.packs.insert(pack);
+            match there {
+                Presence::Missing => {
+                    found.defects.push(format!("pack {pack}: object {} is missing", row.object));
+                    bad_here.packs.insert(pack);
+                }
+                Presence::Short => {
+                    found.defects.push(format!("pack {pack}: object {} is too short", row.object));
+                    self.check_pack(pack, &row, read_data, (&mut bad_here, &mut found))?;
+                }
+                Presence::Whole => self.check_pack(pack, &row, read_data, (&mut bad_here, &mut found))?,
             }
             if !found.defects.is_empty() {
                 let Some(now) = pack_row(&*self.newest_readable()?, pack)? else { return Ok(()) };
                 if now != row || look == 0 {
-                    (row, there) = (now, there || now != row);
+                    there = if now == row { there } else { Presence::Whole };
+                    row = now;
                     continue;
                 }
             }

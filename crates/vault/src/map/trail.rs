@@ -121,8 +121,8 @@ impl Trail {
             let newer = newer_in(&pages);
             known.unknown.extend(gaps(&pages, newer.iter().map(|e| e.page.0..e.end().0)));
             known.extents.extend(newer);
+            known.why.get_or_insert_with(|| VaultError::NoWay.to_string());
         }
-        known.why.get_or_insert_with(|| VaultError::NoWay.to_string());
         Ok(())
     }
 
