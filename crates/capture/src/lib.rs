@@ -6,6 +6,7 @@
 pub mod freeze;
 pub mod hooks;
 pub mod marks;
+pub mod number;
 pub mod point;
 pub mod residue;
 pub mod tracker;

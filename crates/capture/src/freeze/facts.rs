@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::ioctl;
-use super::mountinfo::{Device, Malformed, Mount, parse};
+use super::mountinfo::{Malformed, Mount, parse};
 use super::mounts::{Alive, Backing, Block, Facts, Place, View};
+use crate::number::DeviceNumber;
 
 /// Why there are no facts.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +62,7 @@ pub fn gather() -> Result<Facts, FactsError> {
 ///
 /// # Errors
 /// What the kernel says of the path; `NotFound` if its mount is not among the facts.
-pub fn superblock_of(facts: &Facts, path: &Path) -> io::Result<Device> {
+pub fn superblock_of(facts: &Facts, path: &Path) -> io::Result<DeviceNumber> {
     let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let id = mount_of(&file)?;
     let mounts = facts.views.iter().flat_map(|view| &view.mounts);
@@ -130,7 +131,7 @@ fn processes() -> Result<Vec<(u32, PathBuf)>, FactsError> {
 
 const BLOCKS: &str = "/sys/class/block";
 
-fn blocks() -> Result<BTreeMap<Device, Block>, FactsError> {
+fn blocks() -> Result<BTreeMap<DeviceNumber, Block>, FactsError> {
     let mut blocks = BTreeMap::new();
     for path in entries(Path::new(BLOCKS))? {
         let Some(device) = number(&path) else { continue };
@@ -141,17 +142,17 @@ fn blocks() -> Result<BTreeMap<Device, Block>, FactsError> {
     Ok(blocks)
 }
 
-fn number(block: &Path) -> Option<Device> {
-    Device::parse(&fs::read_to_string(block.join("dev")).ok()?)
+fn number(block: &Path) -> Option<DeviceNumber> {
+    DeviceNumber::parse(&fs::read_to_string(block.join("dev")).ok()?)
 }
 
 /// The disk of a partition: its folder lies in that of the disk.
-fn disk(block: &Path) -> Option<Device> {
+fn disk(block: &Path) -> Option<DeviceNumber> {
     block.join("partition").exists().then(|| number(fs::canonicalize(block).ok()?.parent()?))?
 }
 
 /// Loop devices that have a file, and its name as the kernel knows it.
-fn loop_files() -> Result<Vec<(Device, PathBuf)>, FactsError> {
+fn loop_files() -> Result<Vec<(DeviceNumber, PathBuf)>, FactsError> {
     let all = entries(Path::new(BLOCKS))?;
     let file = |block: &PathBuf| {
         let name = fs::read(block.join("loop/backing_file")).ok()?;
@@ -161,33 +162,33 @@ fn loop_files() -> Result<Vec<(Device, PathBuf)>, FactsError> {
     Ok(all.iter().filter_map(file).collect())
 }
 
-fn backing(facts: &Facts, device: Device, file: &Path) -> Backing {
+fn backing(facts: &Facts, device: DeviceNumber, file: &Path) -> Backing {
     let Ok((number, inode)) = loop_status(device) else { return Backing::Unknown };
     let mounted = |wanted| facts.views.iter().flat_map(|view| &view.mounts).any(|mount| mount.device == wanted);
     if mounted(number) {
         return Backing::FileOn(number);
     }
     // btrfs gives every subvolume a number of its own: there only the path leads to the superblock.
-    let same = fs::metadata(file).is_ok_and(|found| Device::of(found.dev()) == number && found.ino() == inode);
+    let same = fs::metadata(file).is_ok_and(|found| DeviceNumber::of(found.dev()) == number && found.ino() == inode);
     match superblock_of(facts, file) {
         Ok(host) if same => Backing::FileOn(host),
         _ => Backing::Unknown,
     }
 }
 
-fn loop_status(device: Device) -> io::Result<(Device, u64)> {
+fn loop_status(device: DeviceNumber) -> io::Result<(DeviceNumber, u64)> {
     let name = fs::read_link(format!("/sys/dev/block/{device}"))?;
     let name = name.file_name().ok_or(io::ErrorKind::NotFound)?;
     let node = Path::new("/dev").join(name);
     let file = rustix::fs::open(node, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
-    if Device::of(rustix::fs::fstat(&file)?.st_rdev) != device {
+    if DeviceNumber::of(rustix::fs::fstat(&file)?.st_rdev) != device {
         return Err(io::ErrorKind::NotFound.into());
     }
     Ok(ioctl::loop_backing(file)?)
 }
 
 /// The members of each btrfs.
-fn pools(facts: &Facts) -> BTreeMap<Device, Vec<Device>> {
+fn pools(facts: &Facts) -> BTreeMap<DeviceNumber, Vec<DeviceNumber>> {
     let mut pools = BTreeMap::new();
     for view in &facts.views {
         for mount in view.mounts.iter().filter(|mount| mount.kind == "btrfs") {
@@ -201,13 +202,13 @@ fn pools(facts: &Facts) -> BTreeMap<Device, Vec<Device>> {
     pools
 }
 
-fn btrfs_members(process: Option<u32>, mount: &Mount) -> Option<Vec<Device>> {
+fn btrfs_members(process: Option<u32>, mount: &Mount) -> Option<Vec<DeviceNumber>> {
     let place = Place { process, mount: mount.id, path: mount.point.clone() };
     let id = ioctl::btrfs_id(open(&place).ok()?).ok()?;
     Some(btrfs_devices(&Path::new("/sys/fs/btrfs").join(uuid(id))))
 }
 
-fn btrfs_devices(folder: &Path) -> Vec<Device> {
+fn btrfs_devices(folder: &Path) -> Vec<DeviceNumber> {
     entries(&folder.join("devices")).unwrap_or_default().iter().filter_map(|member| number(member)).collect()
 }
 

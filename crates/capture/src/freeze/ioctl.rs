@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use rustix::io;
 use rustix::ioctl::{Getter, NoArg, Opcode, ioctl, opcode};
 
-use super::mountinfo::Device;
+use crate::number::DeviceNumber;
 
 const FREEZE: Opcode = opcode::read_write::<i32>(b'X', 119);
 const THAW: Opcode = opcode::read_write::<i32>(b'X', 120);
@@ -52,10 +52,10 @@ const _: () = assert!(size_of::<LoopStatus>() == 232);
 ///
 /// # Errors
 /// `NXIO`: nothing is behind it.
-pub(super) fn loop_backing(device: impl AsFd) -> io::Result<(Device, u64)> {
+pub(super) fn loop_backing(device: impl AsFd) -> io::Result<(DeviceNumber, u64)> {
     // SAFETY: LOOP_GET_STATUS64 fills one `struct loop_info64`, which LoopStatus is (size asserted), all integers.
     let status = unsafe { ioctl(device, Getter::<LOOP_STATUS, LoopStatus>::new()) }?;
-    Ok((Device::of(status.device), status.inode))
+    Ok((DeviceNumber::of(status.device), status.inode))
 }
 
 /// `struct btrfs_ioctl_fs_info_args` of the kernel.

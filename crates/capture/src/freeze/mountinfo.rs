@@ -3,42 +3,10 @@
 //! Never knows: disks, or which file systems can be frozen.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// The number of a device, and of a superblock: those without a block device have one of the major number 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Device {
-    /// Which driver.
-    pub major: u32,
-    /// Which of its devices.
-    pub minor: u32,
-}
-
-impl Device {
-    /// From `8:1`, as in `/sys/class/block/NAME/dev`.
-    pub fn parse(text: &str) -> Option<Device> {
-        let (major, minor) = text.trim_end().split_once(':')?;
-        Some(Device { major: major.parse().ok()?, minor: minor.parse().ok()? })
-    }
-
-    /// From the number that `stat` gives.
-    pub fn of(number: u64) -> Device {
-        Device { major: rustix::fs::major(number), minor: rustix::fs::minor(number) }
-    }
-
-    /// Whether the number stands for a superblock only.
-    pub fn is_anonymous(self) -> bool {
-        self.major == 0
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.major, self.minor)
-    }
-}
+use crate::number::DeviceNumber;
 
 /// One line: a superblock, or a part of one, at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +14,7 @@ pub struct Mount {
     /// Unique among all mounts of the machine while it is there.
     pub id: u64,
     /// The superblock.
-    pub device: Device,
+    pub device: DeviceNumber,
     /// Where it is, as the process that was asked sees it.
     pub point: PathBuf,
     /// Such as `ext4`.
@@ -78,7 +46,7 @@ fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&b| b == b' ');
     let id = text(fields.next()?)?.parse().ok()?;
     let _parent = fields.next()?;
-    let device = Device::parse(text(fields.next()?)?)?;
+    let device = DeviceNumber::parse(text(fields.next()?)?)?;
     let _root = fields.next()?;
     let point = PathBuf::from(OsString::from_vec(unescaped(fields.next()?)));
     let _options = fields.next()?;
@@ -124,7 +92,7 @@ mod tests {
     #[test]
     fn fields() {
         let line = "36 35 98:0 /mnt1 /mnt2 rw,noatime shared:1 master:2 - ext3 /dev/root ro,errors=continue\n";
-        let device = Device { major: 98, minor: 0 };
+        let device = DeviceNumber { major: 98, minor: 0 };
         let mount = Mount { id: 36, device, point: "/mnt2".into(), kind: "ext3".into(), read_only: true };
         assert_eq!(one(line), Some(mount));
         assert!(!one("1 0 0:21 / /proc ro - proc proc rw").expect("a mount").read_only);

@@ -10,8 +10,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::mountinfo::{Device, Mount};
+use super::mountinfo::Mount;
 use super::reach::{Under, members, under};
+use crate::number::DeviceNumber;
 
 /// What the kernel says of mounts and block devices at about one time.
 #[derive(Clone, Debug, Default)]
@@ -19,9 +20,9 @@ pub struct Facts {
     /// The mounts that processes see, one view of each kind.
     pub views: Vec<View>,
     /// Block devices by number.
-    pub blocks: BTreeMap<Device, Block>,
+    pub blocks: BTreeMap<DeviceNumber, Block>,
     /// The members of file systems that have an anonymous number and several block devices (btrfs).
-    pub pools: BTreeMap<Device, Vec<Device>>,
+    pub pools: BTreeMap<DeviceNumber, Vec<DeviceNumber>>,
     /// Superblocks that are alive by other evidence than mounts, by one of their block devices.
     pub alive: Vec<Alive>,
 }
@@ -39,9 +40,9 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The disk that it is a partition of; itself if it is none.
-    pub disk: Device,
+    pub disk: DeviceNumber,
     /// What it is made of, by device-mapper or md.
-    pub slaves: Vec<Device>,
+    pub slaves: Vec<DeviceNumber>,
     /// The file behind it, if it is a loop device.
     pub backing: Backing,
 }
@@ -52,7 +53,7 @@ pub enum Backing {
     /// Nothing.
     None,
     /// A file on the file system with this superblock.
-    FileOn(Device),
+    FileOn(DeviceNumber),
     /// A file, nobody knows where.
     Unknown,
 }
@@ -63,7 +64,7 @@ pub struct Alive {
     /// Such as `ext4`.
     pub kind: String,
     /// One of its block devices.
-    pub device: Device,
+    pub device: DeviceNumber,
 }
 
 /// A way to a file system.
@@ -81,7 +82,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSystem {
     /// Its superblock.
-    pub device: Device,
+    pub device: DeviceNumber,
     /// Such as `ext4`.
     pub kind: String,
     /// It refuses writes; if it cannot be frozen, nothing is lost.
@@ -103,7 +104,7 @@ pub struct Unseen {
     /// Such as `ext4`.
     pub kind: String,
     /// Its superblock or one of its block devices.
-    pub device: Device,
+    pub device: DeviceNumber,
     /// What is known.
     pub why: UnseenWhy,
 }
@@ -131,7 +132,7 @@ pub struct Plan {
 
 impl Plan {
     /// Whether the file system with this superblock is in the plan.
-    pub fn holds(&self, superblock: Device) -> bool {
+    pub fn holds(&self, superblock: DeviceNumber) -> bool {
         self.file_systems.iter().any(|fs| fs.device == superblock)
     }
 
@@ -144,7 +145,7 @@ impl Plan {
 }
 
 /// Finds every file system that lies on these disks (or partitions), whatever is in between.
-pub fn plan(facts: &Facts, disks: &[Device]) -> Plan {
+pub fn plan(facts: &Facts, disks: &[DeviceNumber]) -> Plan {
     let mut found = Vec::new();
     let mut unseen = Vec::new();
     let all = superblocks(facts);
@@ -164,8 +165,8 @@ pub fn plan(facts: &Facts, disks: &[Device]) -> Plan {
 }
 
 /// Everything mounted anywhere, by superblock.
-fn superblocks(facts: &Facts) -> BTreeMap<Device, FileSystem> {
-    let mut all: BTreeMap<Device, FileSystem> = BTreeMap::new();
+fn superblocks(facts: &Facts) -> BTreeMap<DeviceNumber, FileSystem> {
+    let mut all: BTreeMap<DeviceNumber, FileSystem> = BTreeMap::new();
     let (own, others): (Vec<_>, Vec<_>) = facts.views.iter().partition(|view| view.process.is_none());
     for view in own.into_iter().chain(others) {
         for mount in &view.mounts {
@@ -192,15 +193,15 @@ fn doubt(facts: &Facts, fs: &FileSystem, under: &Under) -> Option<UnseenWhy> {
     under.bottomless.then_some(UnseenWhy::UnknownFile)
 }
 
-fn detached(facts: &Facts, all: &BTreeMap<Device, FileSystem>, disks: &[Device]) -> Vec<Unseen> {
-    let mounted: BTreeSet<Device> = all.keys().flat_map(|fs| members(facts, *fs)).copied().collect();
+fn detached(facts: &Facts, all: &BTreeMap<DeviceNumber, FileSystem>, disks: &[DeviceNumber]) -> Vec<Unseen> {
+    let mounted: BTreeSet<DeviceNumber> = all.keys().flat_map(|fs| members(facts, *fs)).copied().collect();
     let on_disks = |device| disks.iter().any(|disk| under(facts, device).blocks.contains(disk));
     let alive = facts.alive.iter().filter(|alive| !mounted.contains(&alive.device) && on_disks(alive.device));
     alive.map(|alive| Unseen { kind: alive.kind.clone(), device: alive.device, why: UnseenWhy::NoMount }).collect()
 }
 
 /// The superblock that this process calls `/`: of several on top of each other the last.
-fn root(facts: &Facts) -> Option<Device> {
+fn root(facts: &Facts) -> Option<DeviceNumber> {
     let own = facts.views.iter().find(|view| view.process.is_none())?;
     own.mounts.iter().rfind(|mount| mount.point == Path::new("/")).map(|mount| mount.device)
 }

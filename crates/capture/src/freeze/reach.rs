@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use super::mountinfo::Device;
 use super::mounts::{Backing, Facts};
+use crate::number::DeviceNumber;
 
 /// All that lies under one superblock.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Under {
     /// Block devices: its own, those below, and the disks of all that are partitions.
-    pub(super) blocks: BTreeSet<Device>,
+    pub(super) blocks: BTreeSet<DeviceNumber>,
     /// How many file systems are stacked below it, counted along the longest way.
     pub(super) depth: usize,
     /// A loop device below it has a file of which nobody knows the file system.
@@ -20,14 +20,14 @@ pub(super) struct Under {
 }
 
 /// Follows a superblock down.
-pub(super) fn under(facts: &Facts, superblock: Device) -> Under {
+pub(super) fn under(facts: &Facts, superblock: DeviceNumber) -> Under {
     let mut under = Under::default();
     under.depth = descend(facts, superblock, &mut Vec::new(), &mut under);
     under
 }
 
 /// The block devices that a superblock lies on directly: none for one that is not on disks.
-pub(super) fn members(facts: &Facts, superblock: Device) -> &[Device] {
+pub(super) fn members(facts: &Facts, superblock: DeviceNumber) -> &[DeviceNumber] {
     match facts.pools.get(&superblock) {
         Some(members) => members,
         None => facts.blocks.get_key_value(&superblock).map_or(&[], |(device, _)| std::slice::from_ref(device)),
@@ -35,7 +35,7 @@ pub(super) fn members(facts: &Facts, superblock: Device) -> &[Device] {
 }
 
 /// `above`: the superblocks on the way here. Facts that were gathered while things moved might go round in circles.
-fn descend(facts: &Facts, superblock: Device, above: &mut Vec<Device>, under: &mut Under) -> usize {
+fn descend(facts: &Facts, superblock: DeviceNumber, above: &mut Vec<DeviceNumber>, under: &mut Under) -> usize {
     if above.contains(&superblock) {
         return 0;
     }

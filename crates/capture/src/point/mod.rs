@@ -18,11 +18,11 @@ use backstay_env::volume::Volume;
 
 use crate::freeze::facts::{self, FactsError};
 use crate::freeze::group::{Broken, FreezeError, Group, Limits, PrepareError, SyncError};
-use crate::freeze::mountinfo::Device;
 use crate::freeze::mounts::{Unseen, plan};
 use crate::freeze::watchdog::Watchdog;
 use crate::hooks::{Application, End, Quiet, Report};
 use crate::marks::{Marks, Pass};
+use crate::number::DeviceNumber;
 use crate::residue::Residue;
 
 const PAGE: u64 = 4096;
@@ -30,7 +30,7 @@ const PAGE: u64 = 4096;
 /// A disk whose changes are followed.
 pub struct Disk<'a> {
     /// Its number.
-    pub number: Device,
+    pub number: DeviceNumber,
     /// Read past the page cache.
     pub device: &'a BlockDevice,
     /// What may have changed.
@@ -165,7 +165,7 @@ where
 {
     fn run(&mut self, watchdog: &mut Watchdog, applications: &mut [Box<dyn Application>]) -> Outcome<Stillness, K> {
         self.read_until_little_is_left()?;
-        let numbers: Vec<Device> = self.disks.iter().map(|d| d.number).collect();
+        let numbers: Vec<DeviceNumber> = self.disks.iter().map(|d| d.number).collect();
         let facts = facts::gather().map_err(NoPoint::Facts)?;
         let plan = plan(&facts, &numbers);
         let group = Group::prepare(plan.clone()).map_err(NoPoint::Prepare)?;

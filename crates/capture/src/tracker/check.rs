@@ -2,10 +2,11 @@
 //!
 //! Never knows: what becomes of a point.
 
-use super::device::{Facts, Number};
+use super::device::Facts;
 use super::programs::{COPIES, Misses, PROGRAMS};
 use crate::marks::layout::{fault, hit, word};
 use crate::marks::pinned::Pinned;
+use crate::number::DeviceNumber;
 
 /// Why the marks of a disk may lack something. What follows is a rescan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum Distrust {
     OtherBoot,
     /// It is not being tracked, or no longer.
     #[error("disk {0} is not being tracked")]
-    NotTracked(Number),
+    NotTracked(DeviceNumber),
     /// The marks were begun anew since.
     #[error("marking began anew")]
     OtherGeneration,

@@ -2,43 +2,24 @@
 //!
 //! Never knows: marks, programs.
 
-use std::fmt;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{major, minor};
-
 use super::refusal::Refusal;
 use super::{TrackError, failed};
+use crate::number::DeviceNumber;
 
 /// Units of sizes and places in /sys, whatever the disk's sectors are.
 const SYS_SECTOR: u64 = 512;
 
-/// The device number of a whole disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Number {
-    /// Which driver.
-    pub major: u32,
-    /// Which of its disks.
-    pub minor: u32,
+/// As the kernel keeps it.
+pub(crate) fn packed(number: DeviceNumber) -> u32 {
+    number.major << 20 | number.minor
 }
 
-impl Number {
-    /// As the kernel keeps it.
-    pub(crate) fn packed(self) -> u32 {
-        self.major << 20 | self.minor
-    }
-
-    fn folder(self) -> PathBuf {
-        PathBuf::from(format!("/sys/dev/block/{self}"))
-    }
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.major, self.minor)
-    }
+fn folder_of(number: DeviceNumber) -> PathBuf {
+    PathBuf::from(format!("/sys/dev/block/{number}"))
 }
 
 /// What a disk is just now.
@@ -57,12 +38,12 @@ pub(crate) struct Facts {
 ///
 /// # Errors
 /// [`Refusal::NotADisk`], [`Refusal::Partition`], or what the system says.
-pub(crate) fn number(path: &Path) -> Result<Number, TrackError> {
+pub(crate) fn number(path: &Path) -> Result<DeviceNumber, TrackError> {
     let about = std::fs::metadata(path).map_err(failed(format!("looking at {}", path.display())))?;
     if !about.file_type().is_block_device() {
         return Err(Refusal::NotADisk(path.to_path_buf()).into());
     }
-    let number = Number { major: major(about.rdev()), minor: minor(about.rdev()) };
+    let number = DeviceNumber::of(about.rdev());
     let folder = real_folder(number)?;
     if folder.join("partition").exists() {
         let disk = folder.parent().map(name_of).unwrap_or_default();
@@ -75,7 +56,7 @@ pub(crate) fn number(path: &Path) -> Result<Number, TrackError> {
 ///
 /// # Errors
 /// The [`Refusal`]s that are about a disk.
-pub(crate) fn vouch(number: Number) -> Result<Facts, TrackError> {
+pub(crate) fn vouch(number: DeviceNumber) -> Result<Facts, TrackError> {
     let facts = facts(number).map_err(failed(format!("looking at disk {number}")))?;
     let name = || facts.name.clone();
     let folder = real_folder(number)?;
@@ -99,8 +80,8 @@ pub(crate) fn vouch(number: Number) -> Result<Facts, TrackError> {
 ///
 /// # Errors
 /// `NotFound` when there is none by that number.
-pub(crate) fn facts(number: Number) -> io::Result<Facts> {
-    let folder = std::fs::canonicalize(number.folder())?;
+pub(crate) fn facts(number: DeviceNumber) -> io::Result<Facts> {
+    let folder = std::fs::canonicalize(folder_of(number))?;
     Ok(Facts {
         name: name_of(&folder),
         size: number_in(&folder.join("size"))?.saturating_mul(SYS_SECTOR),
@@ -110,8 +91,8 @@ pub(crate) fn facts(number: Number) -> io::Result<Facts> {
 }
 
 /// Whether a write is under way in the disk.
-pub(crate) fn is_writing(number: Number) -> io::Result<bool> {
-    let text = std::fs::read_to_string(number.folder().join("inflight"))?;
+pub(crate) fn is_writing(number: DeviceNumber) -> io::Result<bool> {
+    let text = std::fs::read_to_string(folder_of(number).join("inflight"))?;
     Ok(text.split_whitespace().nth(1) != Some("0"))
 }
 
@@ -140,8 +121,8 @@ fn number_in(file: &Path) -> io::Result<u64> {
     text.trim().parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
-fn real_folder(number: Number) -> Result<PathBuf, TrackError> {
-    let folder = number.folder();
+fn real_folder(number: DeviceNumber) -> Result<PathBuf, TrackError> {
+    let folder = folder_of(number);
     std::fs::canonicalize(&folder).map_err(failed(format!("looking at {}", folder.display())))
 }
 

@@ -12,7 +12,7 @@ use backstay_env::real::system::SystemRandom;
 use backstay_format::units::PAGE_SIZE;
 
 use super::check::misses_word;
-use super::device::{Facts, Number};
+use super::device::{Facts, packed};
 use super::folder::Folder;
 use super::programs::Misses;
 use super::refusal::Refusal;
@@ -20,6 +20,7 @@ use super::{TrackError, failed};
 use crate::marks::layout::{Shape, VALUE_WORDS, word};
 use crate::marks::pinned::{self, Pinned, plain};
 use crate::marks::{Marks, Pass};
+use crate::number::DeviceNumber;
 
 /// What to remember beside a copy of a disk, to know later whether the marks tell all that changed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +34,7 @@ pub struct Stamp {
 /// A disk whose changes are marked. Can be cloned: all clones are the same marks.
 #[derive(Clone, Debug)]
 pub struct Disk {
-    number: Number,
+    number: DeviceNumber,
     stamp: Stamp,
     marks: Arc<Marks>,
     map: Arc<MapData>,
@@ -51,7 +52,7 @@ impl Disk {
     /// Makes marks for a disk. Nothing marks there before its map is given to the programs.
     pub(super) fn begin(
         folder: &Folder,
-        (number, facts): (Number, &Facts),
+        (number, facts): (DeviceNumber, &Facts),
         (set, misses): (u64, Misses),
     ) -> Result<Disk, TrackError> {
         let too_large = || Refusal::TooLarge { name: facts.name.clone() };
@@ -64,7 +65,7 @@ impl Disk {
         for (at, half) in generation.chunks_exact(8).enumerate() {
             marks.set_word(word::GENERATION + at, u64::from_le_bytes(half.try_into().unwrap_or_default()));
         }
-        marks.set_word(word::NUMBER, u64::from(number.packed()));
+        marks.set_word(word::NUMBER, u64::from(packed(number)));
         marks.set_word(word::SIZE, facts.size);
         marks.set_word(word::SEQUENCE, facts.sequence.unwrap_or(0));
         marks.set_word(word::PARTITIONS, facts.partitions);
@@ -74,7 +75,7 @@ impl Disk {
     }
 
     /// Opens the marks that an earlier process made. `None`: it did not finish them.
-    pub(super) fn open(folder: &Folder, number: Number) -> io::Result<Option<Disk>> {
+    pub(super) fn open(folder: &Folder, number: DeviceNumber) -> io::Result<Option<Disk>> {
         let Some((marks, map)) = pinned::open(&folder.pin(&live(number)))? else {
             return Ok(None);
         };
@@ -82,7 +83,7 @@ impl Disk {
         Disk::of(folder, number, marks, map).map(Some)
     }
 
-    fn of(folder: &Folder, number: Number, marks: Pinned, map: MapData) -> io::Result<Disk> {
+    fn of(folder: &Folder, number: DeviceNumber, marks: Pinned, map: MapData) -> io::Result<Disk> {
         let half = |at| marks.word(word::GENERATION + at).to_le_bytes();
         let mut generation = [0; 16];
         generation[..8].copy_from_slice(&half(0));
@@ -95,7 +96,7 @@ impl Disk {
     }
 
     /// Its device number.
-    pub fn number(&self) -> Number {
+    pub fn number(&self) -> DeviceNumber {
         self.number
     }
 
@@ -124,7 +125,7 @@ impl Disk {
 }
 
 /// Removes all pins of a disk.
-pub(super) fn forget(folder: &Folder, number: Number) -> io::Result<()> {
+pub(super) fn forget(folder: &Folder, number: DeviceNumber) -> io::Result<()> {
     for pass in folder.names(&pending(number))? {
         folder.unpin(&format!("{}{pass}", pending(number)))?;
     }
@@ -132,19 +133,19 @@ pub(super) fn forget(folder: &Folder, number: Number) -> io::Result<()> {
 }
 
 /// Disks that have marks pinned, finished or not.
-pub(super) fn pinned(folder: &Folder) -> io::Result<Vec<Number>> {
+pub(super) fn pinned(folder: &Folder) -> io::Result<Vec<DeviceNumber>> {
     let number = |name: &String| {
         let (major, minor) = name.split_once('-')?;
-        Some(Number { major: major.parse().ok()?, minor: minor.parse().ok()? })
+        Some(DeviceNumber { major: major.parse().ok()?, minor: minor.parse().ok()? })
     };
     Ok(folder.names("live-")?.iter().filter_map(number).collect())
 }
 
-fn live(number: Number) -> String {
+fn live(number: DeviceNumber) -> String {
     format!("live-{}-{}", number.major, number.minor)
 }
 
-fn pending(number: Number) -> String {
+fn pending(number: DeviceNumber) -> String {
     format!("pending-{}-{}-", number.major, number.minor)
 }
 

@@ -25,8 +25,7 @@ use aya::maps::{HashOfMaps, Map, MapData, MapError};
 
 pub use self::check::Distrust;
 use self::check::{Found, LOST_EVENTS, LOST_PROGRAMS};
-pub use self::device::Number;
-use self::device::short_hash;
+use self::device::{packed, short_hash};
 pub use self::disk::{Disk, Stamp};
 use self::folder::Folder;
 use self::programs::{DISKS, PROGRAMS};
@@ -34,6 +33,7 @@ pub use self::refusal::Refusal;
 use self::state::State;
 use crate::marks::layout::{MOST_DISKS, word};
 use crate::marks::pinned::plain;
+use crate::number::DeviceNumber;
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub struct Tracker {
     folder: Folder,
     state: State,
     map: HashOfMaps<MapData, u32, MapData>,
-    disks: BTreeMap<Number, Disk>,
+    disks: BTreeMap<DeviceNumber, Disk>,
 }
 
 impl Tracker {
@@ -190,7 +190,7 @@ impl Tracker {
         let set = self.state.set();
         let misses = programs::misses(&self.folder, set)?;
         let disk = Disk::begin(&self.folder, (number, &facts), (set, misses))?;
-        let given = self.map.insert(number.packed(), disk.map(), 0).map_err(plain);
+        let given = self.map.insert(packed(number), disk.map(), 0).map_err(plain);
         given.map_err(failed(format!("tracking {}", facts.name)))?;
         self.disks.insert(number, disk.clone());
         Ok(disk)
@@ -202,7 +202,7 @@ impl Tracker {
     }
 
     /// One of them.
-    pub fn disk(&self, number: Number) -> Option<&Disk> {
+    pub fn disk(&self, number: DeviceNumber) -> Option<&Disk> {
         self.disks.get(&number)
     }
 
@@ -210,10 +210,10 @@ impl Tracker {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn remove(&mut self, number: Number) -> Result<(), TrackError> {
+    pub fn remove(&mut self, number: DeviceNumber) -> Result<(), TrackError> {
         let during = || failed(format!("ending to track disk {number}"));
         if self.disks.remove(&number).is_some() {
-            match self.map.remove(&number.packed()).map_err(plain) {
+            match self.map.remove(&packed(number)).map_err(plain) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 removed => removed.map_err(during())?,
             }
@@ -229,11 +229,11 @@ impl Tracker {
     ///
     /// # Errors
     /// What the system says; then nothing is known.
-    pub fn check(&self, number: Number, stamp: &Stamp) -> Result<Result<(), Distrust>, TrackError> {
+    pub fn check(&self, number: DeviceNumber, stamp: &Stamp) -> Result<Result<(), Distrust>, TrackError> {
         self.judge(number, stamp).map_err(failed(format!("checking the marks of disk {number}")))
     }
 
-    fn judge(&self, number: Number, stamp: &Stamp) -> io::Result<Result<(), Distrust>> {
+    fn judge(&self, number: DeviceNumber, stamp: &Stamp) -> io::Result<Result<(), Distrust>> {
         if stamp.boot != disk::boot()? {
             return Ok(Err(Distrust::OtherBoot));
         }
@@ -259,8 +259,8 @@ impl Tracker {
     }
 
     /// The number of the map that the programs find for a disk.
-    fn marks_given(&self, number: Number) -> io::Result<Option<u32>> {
-        match self.map.get(&number.packed(), 0) {
+    fn marks_given(&self, number: DeviceNumber) -> io::Result<Option<u32>> {
+        match self.map.get(&packed(number), 0) {
             Ok(map) => map.info().map(|info| Some(info.id())).map_err(plain),
             Err(MapError::KeyNotFound) => Ok(None),
             Err(e) => Err(plain(e)),

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::device::Number;
+use crate::number::DeviceNumber;
 
 /// Why changes cannot be followed, of this disk or on this kernel. Rescanning remains.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum Refusal {
     },
     /// Already.
     #[error("{0} is being tracked already")]
-    Tracked(Number),
+    Tracked(DeviceNumber),
     /// 256 are.
     #[error("no more than {0} disks can be tracked at once")]
     TooMany(usize),

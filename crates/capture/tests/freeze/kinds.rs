@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use backstay_capture::freeze::facts::{gather, superblock_of};
 use backstay_capture::freeze::mounts::{FileSystem, Place, Plan, plan};
-use backstay_capture::freeze::{group::Group, group::Limits, mountinfo::Device, mountinfo::parse};
+use backstay_capture::freeze::{group::Group, group::Limits, mountinfo::parse};
+use backstay_capture::number::DeviceNumber;
 
 use crate::world::{Disk, Writer, content, group, long, output, run, still, watchdog};
 
@@ -137,5 +138,5 @@ fn where_a_path_lies() {
     assert_eq!(superblock_of(&facts, &disk.point().join("lost+found")).expect("found"), disk.device());
     assert_ne!(superblock_of(&facts, &disk.image()).expect("found"), disk.device());
     assert!(superblock_of(&facts, Path::new("/does/not/exist")).is_err());
-    assert_eq!(Device::parse("x"), None);
+    assert_eq!(DeviceNumber::parse("x"), None);
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use backstay_capture::freeze::facts::gather;
 use backstay_capture::freeze::group::{Group, lock_memory};
-use backstay_capture::freeze::mountinfo::Device;
 use backstay_capture::freeze::mounts::plan;
 use backstay_capture::freeze::watchdog::serve;
+use backstay_capture::number::DeviceNumber;
 
 use crate::world::{Disk, long, watchdog};
 
@@ -38,7 +38,7 @@ fn entry() {
 /// Freezes and thaws again and again; says each time what it did, and if told so stays at the first freeze.
 fn freeze_for_ever(hold: bool) {
     let disks = std::env::var(DISKS).expect("disks");
-    let disks: Vec<Device> = disks.split(' ').map(|disk| Device::parse(disk).expect("a number")).collect();
+    let disks: Vec<DeviceNumber> = disks.split(' ').map(|disk| DeviceNumber::parse(disk).expect("a number")).collect();
     let mut watchdog = watchdog();
     lock_memory().expect("locks");
     println!("@watchdog {}", watchdog.id());

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use backstay_capture::freeze::facts::gather;
 use backstay_capture::freeze::group::{Broken, FreezeError, Group, Held, Limits};
-use backstay_capture::freeze::mountinfo::Device;
 use backstay_capture::freeze::mounts::plan;
 use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
+use backstay_capture::number::DeviceNumber;
 use rustix::fs::SeekFrom;
 
 /// Runs a program that must succeed and returns what it printed.
@@ -97,8 +97,8 @@ impl Disk {
         (Disk { folder, device, net, hold }, point)
     }
 
-    pub(crate) fn device(&self) -> Device {
-        Device::of(fs::metadata(&self.device).expect("stat").rdev())
+    pub(crate) fn device(&self) -> DeviceNumber {
+        DeviceNumber::of(fs::metadata(&self.device).expect("stat").rdev())
     }
 
     pub(crate) fn node(&self) -> &Path {
@@ -141,7 +141,7 @@ impl Drop for Disk {
 
 /// The group of everything on these disks.
 pub(crate) fn group(disks: &[&Disk]) -> Group {
-    let devices: Vec<Device> = disks.iter().map(|disk| disk.device()).collect();
+    let devices: Vec<DeviceNumber> = disks.iter().map(|disk| disk.device()).collect();
     let plan = plan(&gather().expect("facts"), &devices);
     assert!(plan.file_systems.iter().all(|fs| fs.name() != Path::new("/")), "never the machine's own");
     Group::prepare(plan).expect("a group")

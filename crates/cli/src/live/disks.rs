@@ -3,17 +3,20 @@
 //! Never knows: points.
 
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use backstay_capture::freeze::group::{Group, Limits};
-use backstay_capture::freeze::mountinfo::Device;
 use backstay_capture::freeze::mounts::plan;
 use backstay_capture::freeze::{facts, watchdog::Watchdog};
 use backstay_capture::marks::Pass;
-use backstay_capture::tracker::{self, Number, TrackError, Tracker};
+use backstay_capture::number::DeviceNumber;
+use backstay_capture::tracker::{self, TrackError, Tracker};
 use backstay_env::real::disk::BlockDevice;
 use backstay_env::volume::Volume as _;
 use backstay_items::disk::{DiskAllocation, allocated};
+
+use crate::failure::sentence;
 
 const PAGE: u64 = 4096;
 
@@ -52,9 +55,8 @@ impl LiveDisk {
     }
 
     /// Its device number.
-    pub(super) fn number(&self) -> Device {
-        let Number { major, minor } = self.marks.number();
-        Device { major, minor }
+    pub(super) fn number(&self) -> DeviceNumber {
+        self.marks.number()
     }
 
     /// Learns what is in use. The disk's file systems must have been held still since marking began: only then does all that they
@@ -78,31 +80,39 @@ impl LiveDisk {
     }
 }
 
-fn tracked(tracker: &Tracker, path: &Path) -> Option<Number> {
-    use std::os::unix::fs::MetadataExt as _;
-    let number = std::fs::metadata(path).ok()?.rdev();
-    let Device { major, minor } = Device::of(number);
-    let number = Number { major, minor };
+fn tracked(tracker: &Tracker, path: &Path) -> Option<DeviceNumber> {
+    let number = DeviceNumber::of(std::fs::metadata(path).ok()?.rdev());
     tracker.disk(number).map(|_| number)
 }
 
 /// Ends marking every disk.
 pub(super) fn forget_all(tracker: &mut Tracker) -> Result<(), TrackError> {
-    let tracked: Vec<Number> = tracker.disks().map(tracker::Disk::number).collect();
+    let tracked: Vec<DeviceNumber> = tracker.disks().map(tracker::Disk::number).collect();
     tracked.into_iter().try_for_each(|number| tracker.remove(number))
 }
 
 /// Holds the disks' file systems still for a moment, so that their books are complete. Says which could not be.
 pub(super) fn hold_still(disks: &[LiveDisk], watchdog: &mut Watchdog, limits: Limits) -> Result<Vec<String>, String> {
-    let numbers: Vec<Device> = disks.iter().map(LiveDisk::number).collect();
-    let told = |error: &dyn std::error::Error| crate::failure::sentence(error);
-    let plan = plan(&facts::gather().map_err(|e| told(&e))?, &numbers);
+    let numbers: Vec<DeviceNumber> = disks.iter().map(LiveDisk::number).collect();
+    let plan = plan(&facts::gather().map_err(|e| sentence(&e))?, &numbers);
     let unseen = plan.unseen.iter().map(|fs| format!("{} on {:?}", fs.kind, fs.device)).collect::<Vec<_>>();
-    let group = Group::prepare(plan).map_err(|e| told(&e))?;
-    group.sync().map_err(|e| told(&e))?;
-    let frozen = group.freeze(watchdog, limits).map_err(|e| told(&e))?;
-    let held = frozen.thaw().map_err(|e| told(&e))?;
+    let group = Group::prepare(plan).map_err(|e| sentence(&e))?;
+    group.sync().map_err(|e| sentence(&e))?;
+    let frozen = group.freeze(watchdog, limits).map_err(|e| sentence(&e))?;
+    let held = frozen.thaw().map_err(|e| sentence(&e))?;
     let members = group.members().iter().enumerate().filter(|(index, _)| held.unfrozen.contains(index));
     let others = members.map(|(_, fs)| fs).chain(group.unreached());
     Ok(others.map(|fs| fs.name().display().to_string()).chain(unseen).collect())
+}
+
+/// Whether the marks of all disks tell all that changed.
+pub(super) fn trusted(tracker: &Tracker, disks: &[LiveDisk]) -> Result<(), String> {
+    for disk in disks {
+        match tracker.check(disk.marks.number(), &disk.marks.stamp()) {
+            Ok(Ok(())) => {}
+            Ok(Err(distrust)) => return Err(format!("{}: {distrust}", disk.name)),
+            Err(error) => return Err(format!("{}: {}", disk.name, sentence(&error))),
+        }
+    }
+    Ok(())
 }

@@ -69,6 +69,14 @@ impl Memory {
 pub(super) struct Place(pub(super) PathBuf);
 
 impl Place {
+    /// For the tracker of this name, where a restart of the machine may lose it.
+    pub(super) fn of(tracker: &str) -> io::Result<Place> {
+        let folder = std::env::var_os("RUNTIME_DIRECTORY");
+        let folder = folder.map_or_else(|| PathBuf::from("/run/backstay"), PathBuf::from);
+        std::fs::create_dir_all(&folder)?;
+        Ok(Place(folder.join(format!("{tracker}.json"))))
+    }
+
     /// What was written last; `None` if there is nothing, or nothing that makes sense.
     pub(super) fn read(&self) -> Option<Memory> {
         serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok()

@@ -4,8 +4,8 @@
 
 use super::*;
 
-fn device(text: &str) -> Device {
-    Device::parse(text).expect("a device number")
+fn device(text: &str) -> DeviceNumber {
+    DeviceNumber::parse(text).expect("a device number")
 }
 
 /// Facts as a table. `block NAME disk=NAME slaves=A,B file=NAME|?`, `mount VIEW NAME POINT KIND`, `pool NAME A B`,
@@ -27,7 +27,7 @@ fn facts(table: &str) -> Facts {
     facts
 }
 
-fn block(own: Device, words: &[&str]) -> Block {
+fn block(own: DeviceNumber, words: &[&str]) -> Block {
     let mut block = Block { disk: own, slaves: Vec::new(), backing: Backing::None };
     for word in words {
         match word.split_once('=').expect("a word with =") {
@@ -41,7 +41,7 @@ fn block(own: Device, words: &[&str]) -> Block {
     block
 }
 
-fn mount(facts: &mut Facts, process: Option<u32>, device: Device, point: &str, kind: &str) {
+fn mount(facts: &mut Facts, process: Option<u32>, device: DeviceNumber, point: &str, kind: &str) {
     let id = facts.views.iter().map(|view| view.mounts.len() as u64).sum::<u64>() + 1;
     let mount = Mount { id, device, point: point.into(), kind: kind.into(), read_only: false };
     match facts.views.iter_mut().find(|view| view.process == process) {
@@ -51,7 +51,7 @@ fn mount(facts: &mut Facts, process: Option<u32>, device: Device, point: &str, k
 }
 
 fn order(table: &str, disks: &str) -> String {
-    let disks: Vec<Device> = disks.split(' ').map(device).collect();
+    let disks: Vec<DeviceNumber> = disks.split(' ').map(device).collect();
     let plan = plan(&facts(table), &disks);
     plan.file_systems.iter().map(|fs| fs.name().display().to_string()).collect::<Vec<_>>().join(" ")
 }

@@ -1,0 +1,163 @@
+//! Where following begins: at what an earlier process left, or with a rescan.
+//!
+//! Never knows: how points are made.
+
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::process::Command;
+
+use backstay_capture::freeze::group::lock_memory;
+use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
+use backstay_capture::residue::Residue;
+use backstay_capture::tracker::{TrackError, Tracker};
+use backstay_format::rows::Consistency;
+use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
+
+use super::disks::{LiveDisk, forget_all, hold_still};
+use super::memory::{Memory, Place};
+use super::missed::Missed;
+use super::{Live, Refused, State, WATCHDOG, What};
+use crate::failure::sentence;
+
+/// Bytes that are read at most while everything is held still.
+const ROOM: usize = 64 << 20;
+
+impl<'a> Live<'a> {
+    /// Attaches to the kernel, and takes over what an earlier process left there.
+    ///
+    /// # Errors
+    /// [`Refused`]; then nothing is left in the kernel that was not there before.
+    pub(crate) fn open(what: What<'a>) -> Result<Self, Refused> {
+        let What { vault, store, machine, note, all_blocks, sources, applications, settings, cancel } = what;
+        let folder = folder_of(store, machine);
+        let other = |why: &dyn std::error::Error| Refused::Impossible(sentence(why));
+        let place = Place::of(&folder).map_err(|e| other(&e))?;
+        let mut tracker = Tracker::open(&Path::new("/sys/fs/bpf").join(&folder)).map_err(|error| match error {
+            TrackError::InUse(_) => Refused::InUse,
+            error => other(&error),
+        })?;
+        let remembered = place.read();
+        // Every disk is asked for before anything is captured.
+        let begun = || {
+            forget_all(&mut tracker)?;
+            sources.iter().try_for_each(|(path, name)| LiveDisk::begin(&mut tracker, path, name).map(drop))
+        };
+        if let Some(Err(error)) = remembered.is_none().then(begun) {
+            let refused = other(&error);
+            drop(tracker.detach());
+            return Err(refused);
+        }
+        let watchdog = start_watchdog().map_err(Refused::Impossible)?;
+        // Without this it works, too, but for a memory that is short at the wrong moment.
+        drop(lock_memory());
+        let mut live = Live {
+            vault,
+            machine,
+            note,
+            cancel,
+            all_blocks,
+            sources,
+            tracker,
+            applications,
+            settings,
+            watchdog,
+            residue: Residue::new(ROOM),
+            place,
+            state: None,
+            next_pass: NonZeroU64::MIN,
+        };
+        live.state = remembered.and_then(|memory| live.recall(memory));
+        Ok(live)
+    }
+
+    /// Goes on where an earlier process stood, if the marks reach back to the newest point.
+    fn recall(&mut self, memory: Memory) -> Option<State> {
+        let boundary = self.vault.boundary(self.machine).ok().flatten()?;
+        if !memory.reaches(boundary.machine.id.0, boundary.number) || memory.disks() != self.sources.len() {
+            return None;
+        }
+        let (mut disks, mut ordered) = (Vec::new(), Vec::new());
+        for (path, name) in &self.sources {
+            let mut disk = LiveDisk::go_on(&self.tracker, path, name)?;
+            let stamp = memory.stamp(name)?;
+            let trusted = self.tracker.check(disk.marks.number(), &stamp);
+            let at = boundary.disks.iter().find(|d| d.name == *name)?;
+            if !matches!(trusted, Ok(Ok(()))) || at.size != disk.size() {
+                return None;
+            }
+            disk.learn();
+            ordered.push(at.clone());
+            disks.push(disk);
+        }
+        let from = Boundary { disks: ordered, ..boundary };
+        Some(State { disks, from, memory })
+    }
+
+    /// Begins anew: marks first, then the rescan, so that no change falls between.
+    ///
+    /// # Errors
+    /// [`Missed`].
+    pub(crate) fn rescan(&mut self, progress: &Progress) -> Result<(), Missed> {
+        self.state = None;
+        drop(self.place.clear());
+        forget_all(&mut self.tracker).map_err(|e| Missed::Later(sentence(&e)))?;
+        let mut disks = Vec::new();
+        for (path, name) in &self.sources {
+            let disk = LiveDisk::begin(&mut self.tracker, path, name);
+            disks.push(disk.map_err(|e| Missed::Later(sentence(&e)))?);
+        }
+        let doubtful = match hold_still(&disks, &mut self.watchdog, self.settings.limits) {
+            Ok(doubtful) => doubtful,
+            Err(why) => vec![why],
+        };
+        let everything = self.all_blocks || !doubtful.is_empty();
+        let from = self.catch_up(&mut disks, everything, progress)?;
+        let stamps = disks.iter().map(|disk| (disk.name.as_str(), disk.marks.stamp()));
+        let memory = Memory::new(from.machine.id.0, from.number, stamps);
+        self.state = Some(State { disks, from, memory });
+        Ok(())
+    }
+
+    fn catch_up(&self, disks: &mut [LiveDisk], everything: bool, progress: &Progress) -> Result<Boundary, Missed> {
+        let whole = |disk: &LiveDisk| std::iter::once(0..disk.size()).collect();
+        let used: Vec<Vec<_>> = disks
+            .iter_mut()
+            .map(|disk| {
+                let on_it = disk.learn();
+                if everything { whole(disk) } else { on_it.used.iter().collect() }
+            })
+            .collect();
+        let sources = disks.iter().zip(used).map(|(disk, used)| Source {
+            name: disk.name.clone(),
+            origin: disk.path.display().to_string(),
+            volume: &disk.device,
+            used,
+            excluded: Vec::new(),
+            exclusions: Vec::new(),
+        });
+        let capture = Capture {
+            machine: self.machine,
+            sources: sources.collect(),
+            note: String::new(),
+            verdict: &|| Verdict { consistency: Consistency::Fuzzy, stamps: Vec::new() },
+            cancel: self.cancel,
+            progress,
+        };
+        self.vault.catch_up(&capture).map_err(Missed::of)
+    }
+}
+
+/// Starts another process of this program to watch over freezes.
+pub(super) fn start_watchdog() -> Result<Watchdog, String> {
+    let program = std::env::current_exe().map_err(|e| format!("this program cannot be found: {e}"))?;
+    let mut command = Command::new(program);
+    command.arg(WATCHDOG);
+    Watchdog::start(command, Shelter::best()).map_err(|e| sentence(&e))
+}
+
+/// The name of the tracker of a machine of a store.
+fn folder_of(store: &str, machine: &str) -> String {
+    let hash = blake3::hash(format!("{store}\n{machine}").as_bytes()).to_hex();
+    let plain: String = machine.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+    format!("backstay-{plain}-{}", &hash[..16])
+}

@@ -1,0 +1,42 @@
+//! Why there is no point now, and what follows from that.
+//!
+//! Never knows: how points are made.
+
+use backstay_capture::freeze::group::FreezeError;
+use backstay_capture::point::NoPoint;
+use backstay_vault::VaultError;
+
+use crate::failure::{Failure, sentence};
+
+/// Why there is no point this time.
+pub(crate) enum Missed {
+    /// The same may work next time.
+    Later(String),
+    /// The changes cannot be vouched for; a rescan comes first.
+    Rescan(String),
+    /// It makes no sense to go on.
+    Final(Failure),
+}
+
+impl Missed {
+    pub(super) fn of(error: VaultError) -> Missed {
+        match error {
+            VaultError::Overtaken => {
+                Missed::Rescan("somebody else made a point of this machine, or took what this one used".into())
+            }
+            VaultError::Cancelled => Missed::Later("interrupted: no point was made".into()),
+            error => {
+                let failure = Failure::from(error);
+                if failure.is_final() { Missed::Final(failure) } else { Missed::Later(failure.to_string()) }
+            }
+        }
+    }
+
+    pub(super) fn of_attempt(why: NoPoint<VaultError>) -> Missed {
+        match why {
+            NoPoint::Keep(error) => Missed::of(error),
+            NoPoint::Freeze(FreezeError::Unguarded(_)) => Missed::Later("the watchdog died; another is started".into()),
+            why => Missed::Later(sentence(&why)),
+        }
+    }
+}
