@@ -248,6 +248,6 @@ fn on_machine(
 
 fn reclaim(vault: &Vault, done: &mut Done) -> Result<(), VaultError> {
     let plan = vault.plan_reclaim()?;
-    done.reclaimed = Some(vault.reclaim(&plan, &|| false)?);
+    done.reclaimed = Some(vault.reclaim(&plan, &|_| true)?);
     Ok(())
 }

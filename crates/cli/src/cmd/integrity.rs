@@ -87,15 +87,20 @@ pub(super) fn reclaim(common: &Common, yes: bool, dry_run: bool) -> Result<(), F
         return Ok(());
     }
     let stop = Stop::listen()?;
-    let done = vault.reclaim(&plan, &|| stop.asked())?;
+    let meter = Meter::new("reclaiming", common.json);
+    let done = vault.reclaim(&plan, &|done| {
+        meter.show(done.bytes.min(bytes), bytes);
+        !stop.asked()
+    })?;
+    drop(meter);
     match common.json {
         true => output::json(&json!({
             "deleted_packs": done.packs, "shrunk_packs": done.shrunk, "orphans": done.orphans, "bytes": done.bytes,
-            "left_alone": plan.left.iter().map(left_json).collect::<Vec<_>>(), "complete": !stop.asked(),
+            "left_alone": plan.left.iter().map(left_json).collect::<Vec<_>>(), "complete": !done.stopped,
         }))?,
         false => say!("{} freed", size(done.bytes))?,
     }
-    match stop.asked() {
+    match done.stopped {
         true => Err(Failure::new("interrupted: the same command frees the rest")),
         false => Ok(()),
     }

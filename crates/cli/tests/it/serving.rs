@@ -58,6 +58,8 @@ fn a_point_as_a_folder() {
     assert!(!folder.join("sda.img").exists());
     let sentence = world.refused(1, &["mount", "m", text(&folder)]);
     assert!(sentence.contains("not an empty directory"), "{sentence}");
+    let sentence = world.refused(1, &["mount", "m", text(&world.path("nowhere"))]);
+    assert!(sentence.contains("there is no directory") && sentence.contains("nowhere"), "{sentence}");
     assert_eq!(mount.interrupt(), Some(0), "{}", mount.log());
     assert!(!is_mounted(&folder));
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);

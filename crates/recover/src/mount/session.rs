@@ -41,9 +41,12 @@ impl Default for Options {
 /// Why nothing was mounted.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
-    /// There would be something hidden beneath, or there is nothing.
+    /// There would be something hidden beneath.
     #[error("{0} is not an empty directory: mounting needs one")]
     NotEmpty(PathBuf),
+    /// It is not there.
+    #[error("there is no directory {0}: make it first")]
+    Missing(PathBuf),
     /// The directory cannot be looked at.
     #[error("cannot look into {path}")]
     Unreadable {
@@ -171,7 +174,8 @@ fn check_empty(directory: &Path) -> Result<(), MountError> {
                 Err(not_empty())
             }
         }
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(not_empty()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(MountError::Missing(directory.to_owned())),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Err(not_empty()),
         Err(source) => Err(MountError::Unreadable { path: directory.to_owned(), source }),
     }
 }

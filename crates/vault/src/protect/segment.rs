@@ -73,14 +73,15 @@ fn read_piece(
     counts: &mut Counts,
 ) -> io::Result<()> {
     let mut reading = Reading { volume: view.volume, start: bytes.start, buffer, state, clean: 0 };
+    let excluded: Vec<Range<u64>> = overlapping(view.excluded, bytes).filter_map(whole_pages).collect();
     for part in overlapping(view.used, bytes) {
         counts.used += part.end - part.start;
-        counts.read += reading.part(part)?;
+        for part in gaps(&part, &excluded) {
+            counts.read += reading.part(part)?;
+        }
     }
+    excluded.iter().for_each(|part| reading.exclude(part));
     let (buffer, state) = reading.finish();
-    for part in overlapping(view.excluded, bytes) {
-        exclude(state, buffer, bytes, &part);
-    }
     for (page, state) in buffer.chunks(PAGE_SIZE).zip(state) {
         if *state == Page::Data && is_zero(page) {
             *state = Page::Zero;
@@ -97,14 +98,23 @@ fn overlapping<'r>(ranges: &'r [Range<u64>], inside: &Range<u64>) -> impl Iterat
     touched.map(move |r| r.start.max(inside.start)..r.end.min(inside.end))
 }
 
-/// Leaves out the pages that lie wholly inside a range.
-fn exclude(state: &mut [Page], buffer: &mut [u8], segment: &Range<u64>, bytes: &Range<u64>) {
-    let first = ((bytes.start - segment.start).div_ceil(PAGE_SIZE as u64)) as usize;
-    let last = ((bytes.end - segment.start) / PAGE_SIZE as u64) as usize;
-    if first < last {
-        state[first..last].fill(Page::Excluded);
-        buffer[first * PAGE_SIZE..last * PAGE_SIZE].fill(0);
+/// The pages that lie wholly inside a range of bytes, as bytes.
+fn whole_pages(bytes: Range<u64>) -> Option<Range<u64>> {
+    let page = PAGE_SIZE as u64;
+    Some(bytes.start.next_multiple_of(page)..bytes.end / page * page).filter(|pages| !pages.is_empty())
+}
+
+/// The parts of a range that ranges in order leave out.
+fn gaps(range: &Range<u64>, taken: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut at = range.start;
+    let mut gaps = Vec::new();
+    for taken in overlapping(taken, range) {
+        gaps.push(at..taken.start);
+        at = taken.end;
     }
+    gaps.push(at..range.end);
+    gaps.retain(|gap| !gap.is_empty());
+    gaps
 }
 
 /// A piece that is being read, from its start to its end.
@@ -145,6 +155,11 @@ impl<'a> Reading<'a> {
             self.page_by_page(bytes.start, inside)?;
         }
         Ok(())
+    }
+
+    /// Leaves out whole pages.
+    fn exclude(&mut self, pages: &Range<u64>) {
+        self.mark(&self.inside(pages), Page::Excluded);
     }
 
     fn finish(self) -> (&'a mut [u8], &'a mut [Page]) {

@@ -32,33 +32,43 @@ pub struct Reclaimed {
     pub orphans: u64,
     /// Bytes freed.
     pub bytes: u64,
+    /// It was stopped before it came to its end.
+    pub stopped: bool,
 }
 
 impl Vault {
     /// Carries out a plan, step by step; each step is decided anew on the newest rows, so what changed since is respected.
-    /// `stop` is asked between steps.
+    /// Between steps `go_on` is told what was done so far, and says whether to go on.
     ///
     /// # Errors
     /// [`VaultError`]; steps done stay done.
-    pub fn reclaim(&self, plan: &ReclaimPlan, stop: &dyn Fn() -> bool) -> Result<Reclaimed, VaultError> {
+    pub fn reclaim(&self, plan: &ReclaimPlan, go_on: &dyn Fn(&Reclaimed) -> bool) -> Result<Reclaimed, VaultError> {
         let mut done = Reclaimed::default();
+        match self.reclaim_steps(plan, go_on, &mut done) {
+            Err(VaultError::Cancelled) => done.stopped = true,
+            outcome => outcome?,
+        }
+        Ok(done)
+    }
+
+    fn reclaim_steps(&self, plan: &ReclaimPlan, go_on: GoOn<'_>, done: &mut Reclaimed) -> Result<(), VaultError> {
         for batch in plan.dead.chunks(256) {
-            self.delete_packs(batch, &mut done)?;
-            check_stop(stop)?;
+            self.delete_packs(batch, done)?;
+            check(go_on, done)?;
         }
         for (pack, ..) in &plan.shrink {
-            self.shrink_pack(*pack, (&plan.keep[pack], &plan.needed_by[pack]), &mut done)?;
-            check_stop(stop)?;
+            self.shrink_pack(*pack, (&plan.keep[pack], &plan.needed_by[pack]), done)?;
+            check(go_on, done)?;
         }
         for (object, size) in &plan.orphans {
-            self.delete_orphan(*object, *size, &mut done)?;
-            check_stop(stop)?;
+            self.delete_orphan(*object, *size, done)?;
+            check(go_on, done)?;
         }
         self.clear_suspects(plan)?;
-        self.repack_bundles(stop)?;
+        self.repack_bundles(&|| check(go_on, done))?;
         self.ledger.fold_if_due()?;
         self.table.fold_if_due()?;
-        Ok(done)
+        Ok(())
     }
 
     fn delete_packs(&self, packs: &[(PackId, u64)], done: &mut Reclaimed) -> Result<(), VaultError> {
@@ -163,7 +173,7 @@ impl Vault {
     }
 
     /// Moves what is left in objects that are mostly empty.
-    fn repack_bundles(&self, stop: &dyn Fn() -> bool) -> Result<(), VaultError> {
+    fn repack_bundles(&self, between: &dyn Fn() -> Result<(), VaultError>) -> Result<(), VaultError> {
         let named = objects_named(self.ledger.refresh()?.as_ref())?;
         let listed = self.seams.home.list(&key(&names::packs(&self.name)))?;
         let sizes: HashMap<ObjectId, u64> =
@@ -175,12 +185,14 @@ impl Vault {
         let moving: Vec<(PackId, PackRow)> = named.iter().filter(wasteful).flat_map(|(_, p)| p.clone()).collect();
         for batch in moving.chunks(256) {
             self.bundle(batch.to_vec())?;
-            check_stop(stop)?;
+            between()?;
         }
         Ok(())
     }
 }
 
-fn check_stop(stop: &dyn Fn() -> bool) -> Result<(), VaultError> {
-    if stop() { Err(VaultError::Cancelled) } else { Ok(()) }
+type GoOn<'a> = &'a dyn Fn(&Reclaimed) -> bool;
+
+fn check(go_on: GoOn<'_>, done: &Reclaimed) -> Result<(), VaultError> {
+    if go_on(done) { Ok(()) } else { Err(VaultError::Cancelled) }
 }

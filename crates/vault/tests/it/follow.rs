@@ -113,7 +113,7 @@ fn passes_cover_each_other_and_rescans_and_become_points() {
     states.insert(made.point.number.0, disk.clone());
     world.witnessed(&states);
     let vault = world.open();
-    vault.reclaim(&vault.plan_reclaim().unwrap(), &|| false).unwrap();
+    vault.reclaim(&vault.plan_reclaim().unwrap(), &|_| true).unwrap();
     let findings = vault.check(true, &mut |_, _| {}).unwrap();
     assert!(findings.defects.is_empty() && findings.losses.is_empty());
     world.witnessed(&states);
@@ -158,6 +158,7 @@ fn what_is_left_out_by_choice_is_not_stored() {
     expected[(2 << 20) - PAGE..2 << 20].copy_from_slice(&disk[(2 << 20) - PAGE..2 << 20]);
     assert!(read(&vault, made.point.number) == expected);
     assert_eq!(made.point.row.changed, 2);
+    assert_eq!(made.point.row.read, 2 * PAGE as u64, "nor read");
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn what_a_later_pass_covers_is_given_back() {
     pass(&mut following, &disk, &[0..1024]);
     let made = following.publish(told()).unwrap();
     assert_eq!(read(&vault, made.point.number), disk);
-    let reclaimed = vault.reclaim(&vault.plan_reclaim().unwrap(), &|| false).unwrap();
+    let reclaimed = vault.reclaim(&vault.plan_reclaim().unwrap(), &|_| true).unwrap();
     assert!(reclaimed.bytes > 11 << 20, "{reclaimed:?}");
     assert_eq!(read(&vault, made.point.number), disk);
 }
