@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use backstay_sim::{Options, Report, Tally, run};
 
@@ -40,7 +40,9 @@ fn parse() -> Result<Arguments, String> {
 }
 
 /// Red seeds whose trace is printed without `--trace`.
-const TRACED: usize = 3;
+const TRACED: u64 = 3;
+/// Between two lines that say how far it is.
+const TELL: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     let arguments = match parse() {
@@ -50,11 +52,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let start = Instant::now();
     let options = Options { witness: arguments.witness, bug: None };
     let next = AtomicU64::new(arguments.from);
     let end = arguments.from.saturating_add(arguments.seeds);
-    let state = Mutex::new((Tally::default(), Vec::<Report>::new(), 0u64));
+    let results = Mutex::new(Results::new(&arguments));
     std::thread::scope(|scope| {
         for _ in 0..arguments.jobs {
             scope.spawn(|| {
@@ -64,26 +65,49 @@ fn main() -> ExitCode {
                         return;
                     }
                     let report = run(seed, &options);
-                    let mut state = state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    state.0 += report.tally;
-                    if report.failure.is_some() {
-                        state.2 += 1;
-                    }
-                    if arguments.trace || report.failure.is_some() {
-                        state.1.push(report);
-                    }
+                    results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(report);
                 }
             });
         }
     });
-    let (tally, told, red) = state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    for (index, report) in told.iter().enumerate() {
-        println!("seed {}: {}", report.seed, report.failure.as_deref().unwrap_or("green"));
-        if arguments.trace || index < TRACED {
-            report.trace.iter().for_each(|line| println!("    {line}"));
-        }
-    }
+    let Results { tally, red, start, .. } = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     print!("{tally}");
     println!("{} seeds from {} in {:.1} s: {red} red", arguments.seeds, arguments.from, start.elapsed().as_secs_f64());
     if red == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What came of the seeds so far.
+struct Results<'a> {
+    arguments: &'a Arguments,
+    tally: Tally,
+    done: u64,
+    red: u64,
+    start: Instant,
+    told: Instant,
+}
+
+impl<'a> Results<'a> {
+    fn new(arguments: &'a Arguments) -> Self {
+        let start = Instant::now();
+        Results { arguments, tally: Tally::default(), done: 0, red: 0, start, told: start }
+    }
+
+    /// Counts a seed, and tells of it if it is red; now and then says how far it is.
+    fn add(&mut self, report: Report) {
+        self.done += 1;
+        self.red += u64::from(report.failure.is_some());
+        if self.arguments.trace || report.failure.is_some() {
+            println!("seed {}: {}", report.seed, report.failure.as_deref().unwrap_or("green"));
+            if self.arguments.trace || self.red <= TRACED {
+                report.trace.iter().for_each(|line| println!("    {line}"));
+            }
+        }
+        self.tally += report.tally;
+        if self.told.elapsed() >= TELL {
+            self.told = Instant::now();
+            let (done, all, seconds) = (self.done, self.arguments.seeds, self.start.elapsed().as_secs_f64());
+            let left = all.saturating_sub(done) as f64 * seconds / done as f64;
+            println!("{done} of {all} seeds, {} red, {seconds:.0} s, about {left:.0} s to go", self.red);
+        }
+    }
 }
