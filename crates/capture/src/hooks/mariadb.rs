@@ -13,8 +13,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::address::{AddressError, MariaAddress};
+use super::database::{Database, Quiesced, Released};
 use super::session::{Fault, Session};
-use super::{Application, End, Outcome, Report};
 
 /// A server, by its connection string.
 pub struct MariaDb {
@@ -60,8 +60,19 @@ impl MariaDb {
         }
         command
     }
+}
 
-    fn quiesce(&mut self, until: Instant) -> Result<(String, String, Vec<PathBuf>), Fault> {
+impl Database for MariaDb {
+    fn name(&self) -> String {
+        let options: Vec<String> = self.address.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("MariaDB {}", options.join(" ")).trim_end().to_owned()
+    }
+
+    fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    fn quiesce(&mut self, until: Instant) -> Result<Quiesced, Fault> {
         let mut session = Session::start(&mut self.command(), |mark| format!("SELECT '{mark}';"))?;
         let version = session.ask("SELECT VERSION();", until)?.into_iter().next().unwrap_or_default();
         let folders = session.ask(FOLDERS, until)?.iter().filter_map(|line| folder(line)).collect();
@@ -75,37 +86,15 @@ impl MariaDb {
         let how = if stages { "commits blocked by BACKUP STAGE" } else { "a global read lock" };
         let (what, said) = (format!("{version} with {how}"), session.said());
         self.held = Some(Held { session, release: if stages { "BACKUP STAGE END;" } else { "UNLOCK TABLES;" } });
-        Ok((what, said, folders))
+        Ok(Quiesced { what, said, folders })
     }
 
-    fn report(&self, outcome: Outcome, begun: Instant) -> Report {
-        let options: Vec<String> = self.address.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let application = format!("MariaDB {}", options.join(" ")).trim_end().to_owned();
-        let (what, output) = (String::new(), String::new());
-        Report { application, outcome, what, output, folders: Vec::new(), took: begun.elapsed() }
-    }
-}
-
-impl Application for MariaDb {
-    fn before(&mut self) -> Report {
-        let begun = Instant::now();
-        match self.quiesce(begun + self.limit) {
-            Ok((what, output, folders)) => Report { what, output, folders, ..self.report(Outcome::Done, begun) },
-            Err(fault) => self.report(fault.outcome(), begun),
-        }
-    }
-
-    fn after(&mut self, _: End) -> Option<Report> {
+    fn release(&mut self, until: Instant) -> Option<Result<Released, Fault>> {
         let Held { mut session, release } = self.held.take()?;
-        let begun = Instant::now();
-        let until = begun + self.limit;
-        Some(match session.ask(release, until) {
-            Ok(_) => {
-                session.close(until);
-                Report { what: "commits go on".into(), ..self.report(Outcome::Done, begun) }
-            }
-            Err(fault) => self.report(fault.outcome(), begun),
-        })
+        Some(session.ask(release, until).map(|_| {
+            session.close(until);
+            Released { what: "commits go on".into(), kept: String::new() }
+        }))
     }
 }
 
@@ -169,6 +158,6 @@ mod tests {
     fn the_password_is_not_among_the_arguments() {
         let server = MariaDb::new("mariadb://me:geheim@h", Duration::from_secs(1)).expect("an address");
         assert!(server.command().get_args().all(|word| !word.to_string_lossy().contains("geheim")));
-        assert!(!server.report(Outcome::Done, Instant::now()).application.contains("geheim"));
+        assert!(!server.name().contains("geheim"));
     }
 }

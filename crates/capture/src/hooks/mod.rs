@@ -14,6 +14,7 @@
 //! Never knows: how file systems are frozen, or where reports are kept.
 
 mod address;
+mod database;
 mod mariadb;
 mod postgres;
 mod program;

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use std::os::unix::process::CommandExt;
 
 use super::address::{AddressError, PostgresAddress};
+use super::database::{Database, Quiesced, Released};
 use super::session::{Fault, Session};
-use super::{Application, End, Outcome, Report};
 
 /// A cluster, by its connection string.
 pub struct PostgreSql {
@@ -101,7 +101,27 @@ impl PostgreSql {
         LocalUser::find(&users, self.address.user.as_deref().unwrap_or("postgres"))
     }
 
-    fn quiesce(&mut self, until: Instant) -> Result<(String, String, Vec<PathBuf>), Fault> {
+    /// Answers where in the log, if there was one.
+    fn checkpoint(&mut self, session: &mut Session, until: Instant) -> Result<Option<String>, Fault> {
+        if self.checkpointed.is_some_and(|last| last.elapsed() < self.checkpoint_every) {
+            return Ok(None);
+        }
+        session.ask("CHECKPOINT;", until)?;
+        self.checkpointed = Some(Instant::now());
+        Ok(session.ask(PLACE, until)?.into_iter().next())
+    }
+}
+
+impl Database for PostgreSql {
+    fn name(&self) -> String {
+        format!("PostgreSQL {}", self.address.plain)
+    }
+
+    fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    fn quiesce(&mut self, until: Instant) -> Result<Quiesced, Fault> {
         let mut session = Session::start(&mut self.command(), |mark| format!("\\echo {mark}"))?;
         let answer = session.ask(VERSION, until)?;
         let (number, name) = answer.first().and_then(|line| line.split_once('\t')).unwrap_or(("0", "?"));
@@ -121,47 +141,15 @@ impl PostgreSql {
             true => self.held = Some(Held { session, version }),
             false => session.close(until),
         }
-        Ok((what, said, folders))
+        Ok(Quiesced { what, said, folders })
     }
 
-    /// Answers where in the log, if there was one.
-    fn checkpoint(&mut self, session: &mut Session, until: Instant) -> Result<Option<String>, Fault> {
-        if self.checkpointed.is_some_and(|last| last.elapsed() < self.checkpoint_every) {
-            return Ok(None);
-        }
-        session.ask("CHECKPOINT;", until)?;
-        self.checkpointed = Some(Instant::now());
-        Ok(session.ask(PLACE, until)?.into_iter().next())
-    }
-
-    fn report(&self, outcome: Outcome, begun: Instant) -> Report {
-        let application = format!("PostgreSQL {}", self.address.plain);
-        let (what, output) = (String::new(), String::new());
-        Report { application, outcome, what, output, folders: Vec::new(), took: begun.elapsed() }
-    }
-}
-
-impl Application for PostgreSql {
-    fn before(&mut self) -> Report {
-        let begun = Instant::now();
-        match self.quiesce(begun + self.limit) {
-            Ok((what, output, folders)) => Report { what, output, folders, ..self.report(Outcome::Done, begun) },
-            Err(fault) => self.report(fault.outcome(), begun),
-        }
-    }
-
-    fn after(&mut self, _: End) -> Option<Report> {
+    fn release(&mut self, until: Instant) -> Option<Result<Released, Fault>> {
         let Held { mut session, version } = self.held.take()?;
-        let begun = Instant::now();
-        let until = begun + self.limit;
-        Some(match session.ask(stop_backup(version), until) {
-            Ok(label) => {
-                session.close(until);
-                let what = "PostgreSQL left backup mode; its label is kept".into();
-                Report { what, output: label.join("\n"), ..self.report(Outcome::Done, begun) }
-            }
-            Err(fault) => self.report(fault.outcome(), begun),
-        })
+        Some(session.ask(stop_backup(version), until).map(|label| {
+            session.close(until);
+            Released { what: "PostgreSQL left backup mode; its label is kept".into(), kept: label.join("\n") }
+        }))
     }
 }
 
@@ -238,6 +226,6 @@ mod tests {
         let command = postgres.command();
         assert!(command.get_args().all(|word| !word.to_string_lossy().contains("geheim")));
         assert!(command.get_envs().any(|(_, value)| value == Some("geheim".as_ref())));
-        assert!(!postgres.report(Outcome::Done, Instant::now()).application.contains("geheim"));
+        assert!(!postgres.name().contains("geheim"));
     }
 }
