@@ -452,6 +452,8 @@ impl World {
         let disk = Disk::holding(&machine.disks[0].name, machine.disks[0].image(), u64::MAX)?;
         let (mut ready, shot) = disk.ready(&mut self.dice)?;
         ready.used = vec![0..disk.image().len() as u64];
+        // All of it has to be read.
+        ready.excluded.clear();
         let shot = Arc::new(Shot(vec![shot]));
         Ok(Act::Vanishing(Prepared { machine: machine.name.clone(), disks: vec![ready], shot }))
     }
