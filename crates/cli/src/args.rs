@@ -70,13 +70,20 @@ pub(crate) enum Command {
     Protect(Protect),
     /// List the machines.
     Machines,
-    /// List a machine's points.
+    /// List a machine's points, and the times without any that were promised.
     Points {
         /// The machine.
         machine: String,
     },
     /// Show one point: its disks and what is on them.
     Show(At),
+    /// Make no points of a machine for a while: nothing is frozen, read or sent. Its changes go on being followed.
+    Suspend(Suspend),
+    /// Make points of a machine again that was suspended.
+    Resume {
+        /// The machine.
+        machine: String,
+    },
     /// Write a disk back to a device or file.
     Restore(Restore),
     /// Show disks and files of a point in a folder, until interrupted or unmounted.
@@ -202,6 +209,19 @@ pub(crate) struct Protect {
     /// Only end the following of changes, which otherwise goes on in the kernel when this ends, for the next protect to go on from.
     #[arg(long, conflicts_with_all = ["once", "rescan"])]
     pub unfollow: bool,
+}
+
+/// `suspend`.
+#[derive(Debug, Args)]
+pub(crate) struct Suspend {
+    /// The machine.
+    pub machine: String,
+    /// Why, in a few words: the gap that this makes in the timeline says so.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// It ends by itself after so long.
+    #[arg(long, default_value = "2h", value_name = "LENGTH")]
+    pub max: String,
 }
 
 /// `restore`.

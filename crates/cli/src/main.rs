@@ -3,6 +3,7 @@
 //! Never knows: how anything is done. Words for people, hints and exit statuses are here and nowhere else.
 
 mod args;
+mod cause;
 mod cmd;
 mod exclude;
 mod failure;

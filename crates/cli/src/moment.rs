@@ -49,6 +49,11 @@ pub(crate) fn show(time: Timestamp) -> String {
     }
 }
 
+/// A length of time for people, in nanoseconds: `2h 5m`.
+pub(crate) fn length(nanoseconds: i64) -> String {
+    format!("{:#}", SignedDuration::from_secs(nanoseconds / 1_000_000_000))
+}
+
 /// A moment for programs: RFC 3339.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(time.0.into()).map_or_else(|_| "?".to_owned(), |t| t.to_string())
@@ -57,6 +62,12 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_are_read_by_people() {
+        assert_eq!(length(7_445_999_999_999), "2h 4m 5s");
+        assert_eq!(length(0), "0s");
+    }
 
     #[test]
     fn times_in_all_their_forms() {

@@ -6,6 +6,8 @@ use crate::codec::{DecodeError, Input, Output};
 use crate::names::is_machine_name;
 use crate::units::{DiskNo, FrameNo, MachineId, ObjectId, PackId, PointNo, Timestamp};
 
+pub mod gap;
+
 const VERSION: u8 = 1;
 
 /// What a row is, from its key.
@@ -29,6 +31,12 @@ pub enum RowKey {
     Banned(ObjectId),
     /// A setting.
     Setting(String),
+    /// How often points of a machine were promised.
+    Interval(MachineId),
+    /// No points of a machine are wanted for a time.
+    Suspension(MachineId),
+    /// A gap, by the point that ended it.
+    Gap(MachineId, PointNo),
 }
 
 /// A span of a machine's timeline: from one number to a later one.
@@ -56,6 +64,9 @@ impl RowKey {
             RowKey::Suspect(id) => [b"g", &id.0[..]].concat(),
             RowKey::Banned(id) => [b"x", &id.0[..]].concat(),
             RowKey::Setting(name) => [b"c", name.as_bytes()].concat(),
+            RowKey::Interval(id) => [b"e", &id.0[..]].concat(),
+            RowKey::Suspension(id) => [b"q", &id.0[..]].concat(),
+            RowKey::Gap(id, no) => [b"a", &id.0[..], &no.0.to_be_bytes()].concat(),
         }
     }
 
@@ -75,6 +86,9 @@ impl RowKey {
             b'g' => RowKey::Suspect(PackId(input.array()?)),
             b'x' => RowKey::Banned(ObjectId(input.array()?)),
             b'c' => RowKey::Setting(rest(&mut input)?),
+            b'e' => RowKey::Interval(MachineId(input.array()?)),
+            b'q' => RowKey::Suspension(MachineId(input.array()?)),
+            b'a' => RowKey::Gap(MachineId(input.array()?), point_no(&mut input)?),
             _ => return Err(DecodeError::Invalid("kind of row")),
         };
         input.end()?;

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use backstay_env::sim::random::Dice;
 use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
 use backstay_vault::upkeep::Reclaimed;
 use backstay_vault::{Vault, VaultError};
@@ -188,6 +189,7 @@ fn protect(vault: &Vault, prepared: &Prepared, cancelled: bool, done: &mut Done)
         verdict: &verdict,
         cancel: &AtomicBool::new(cancelled),
         progress: &Progress::default(),
+        promise: Promise::default(),
     })?;
     done.effect = Some(Effect::Made(made.point.number.0, prepared.shot.clone()));
     Ok(())

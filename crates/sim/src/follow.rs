@@ -14,6 +14,7 @@ use backstay_env::sim::volume::SimVolume;
 use backstay_format::rows::Consistency;
 use backstay_format::units::{PointNo, Timestamp};
 use backstay_vault::Vault;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Changed, Told};
 
 use crate::Violation;
@@ -80,8 +81,8 @@ pub(crate) fn follow(vault: &Vault, from: &Boundary, next: &mut dyn FnMut() -> T
             }
             Turn::Publish(shot, time) => {
                 done.effect = Some(Effect::MaybeMade(shot.clone()));
-                let exclusions = Vec::new();
-                let told = Told { time, consistency: Consistency::Still, note: String::new(), exclusions };
+                let (exclusions, promise) = (Vec::new(), Promise::default());
+                let told = Told { time, consistency: Consistency::Still, note: String::new(), exclusions, promise };
                 let made = following.publish(told)?;
                 done.effect = Some(Effect::Made(made.point.number.0, shot));
                 return Ok(Some(made.boundary()));

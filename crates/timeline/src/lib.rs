@@ -3,6 +3,7 @@
 //! Never knows: packs beyond their names, I/O, or the clock: callers pass `now`.
 
 pub mod extent;
+pub mod gap;
 pub mod path;
 pub mod run;
 pub mod schedule;

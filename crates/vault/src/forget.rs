@@ -54,6 +54,7 @@ impl Vault {
                 Ok(changes)
             })?;
         }
+        self.trim_gaps(machine)?;
         self.consolidate(machine)?;
         self.ledger.fold_if_due()?;
         Ok(())

@@ -11,6 +11,7 @@ pub mod check;
 pub mod disk;
 mod error;
 pub mod forget;
+pub mod gap;
 mod index;
 pub mod map;
 mod open;

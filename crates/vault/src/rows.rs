@@ -65,6 +65,16 @@ impl Vault {
         Ok(Point { number, row: decoded("point", PointRow::decode(&value))? })
     }
 
+    /// The number of the point before one.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn number_before(&self, machine: MachineId, number: PointNo) -> Result<Option<PointNo>, VaultError> {
+        let (first, end) = (RowKey::Point(machine, PointNo(0)).encode(), RowKey::Point(machine, number).encode());
+        let before = self.ledger.view().last_in(Bound::Included(&first), Bound::Excluded(&end))?;
+        Ok(before.map(|(key, value)| point(&key, &value)).transpose()?.map(|point| point.number))
+    }
+
     /// The newest point not later than `at`; `None`: the newest of all. Numbers follow the order of capture; should a clock
     /// have jumped, the newest in that order wins.
     ///

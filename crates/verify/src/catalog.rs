@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::book::Rows;
 use crate::bytes::{Id, Malformed};
-use crate::rows::{Machine, PackPlace, Point, Row, Span, SpanKey, row};
+use crate::rows::{Gap, Machine, PackPlace, Point, Row, Span, SpanKey, Suspension, row};
 
 /// What the ledger says. Rows that are not as rows.md says are in `bad`.
 #[derive(Debug, Default)]
@@ -19,6 +19,9 @@ pub(crate) struct Catalog {
     pub(crate) refers: BTreeSet<(Id, SpanKey)>,
     pub(crate) garbage: BTreeSet<Id>,
     pub(crate) banned: BTreeSet<Id>,
+    pub(crate) intervals: BTreeMap<Id, u64>,
+    pub(crate) suspensions: BTreeMap<Id, Suspension>,
+    pub(crate) gaps: BTreeMap<(Id, u64), Gap>,
     pub(crate) bad: Vec<(Vec<u8>, Malformed)>,
 }
 
@@ -45,6 +48,9 @@ impl Catalog {
             Row::Garbage(pack, _) => drop(self.garbage.insert(pack)),
             Row::Banned(object, _) => drop(self.banned.insert(object)),
             Row::Setting(_) => {}
+            Row::Interval(id, every) => drop(self.intervals.insert(id, every)),
+            Row::Suspension(id, suspension) => drop(self.suspensions.insert(id, suspension)),
+            Row::Gap(id, number, gap) => drop(self.gaps.insert((id, number), gap)),
         }
     }
 

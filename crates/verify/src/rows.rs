@@ -4,6 +4,10 @@
 
 use crate::bytes::{Id, Input, Malformed};
 
+mod gap;
+
+pub use gap::{Cause, Gap, Suspension};
+
 /// A protected machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -154,6 +158,12 @@ pub enum Row {
     Banned(Id, i64),
     /// `c`: a setting's name.
     Setting(String),
+    /// `e`: machine, nanoseconds from point to point that were promised.
+    Interval(Id, u64),
+    /// `q`
+    Suspension(Id, Suspension),
+    /// `a`: machine, number of the point that ended it.
+    Gap(Id, u64, Gap),
 }
 
 /// Reads a row.
@@ -164,7 +174,7 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<Row, Malformed> {
     let mut name = Input::new(key);
     let mut input = Input::new(value);
     let kind = name.u8()?;
-    if matches!(kind, b'm' | b'p' | b's' | b'k') {
+    if matches!(kind, b'm' | b'p' | b's' | b'k' | b'e' | b'q' | b'a') {
         input.version()?;
     }
     let row = match kind {
@@ -180,6 +190,9 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<Row, Malformed> {
             input.rest();
             Row::Setting(rest_as_text(&mut name)?)
         }
+        b'e' => Row::Interval(name.id()?, input.varint()?),
+        b'q' => Row::Suspension(name.id()?, gap::suspension(&mut input)?),
+        b'a' => Row::Gap(name.id()?, number(&mut name)?, gap::gap(&mut input)?),
         other => {
             return Err(Malformed::Value { field: "kind of row", value: other.into() });
         }

@@ -3,11 +3,13 @@
 //! Never knows: how rows are kept.
 
 use backstay_format::rows::{Consistency, PointRow};
+use backstay_format::units::PointNo;
 use backstay_items::disk::allocated;
 use backstay_vault::Vault;
 use backstay_vault::rows::Point;
 use serde_json::{Value, json};
 
+use super::gaps::{self, Shown};
 use crate::args::{At, Common};
 use crate::failure::Failure;
 use crate::output::{self, say, size};
@@ -20,21 +22,25 @@ pub(super) fn machines(common: &Common, vault: &Vault) -> Result<(), Failure> {
         let points = vault.points(machine.id)?;
         let newest = points.last().map(|p| p.row.time);
         let bytes = points.last().map_or(0, |p| p.row.disks.iter().map(|d| d.size).sum());
+        let gaps = Shown::of(vault, &machine)?;
+        let (suspended, gap) = gaps.machine_json();
         values.push(json!({
             "machine": machine.row.name,
             "id": machine.id.to_string(),
             "points": points.len(),
             "newest": newest.map(moment::rfc3339),
             "disk_bytes": bytes,
+            "suspended": suspended,
+            "gap": gap,
         }));
         let newest = newest.map_or("none".to_owned(), moment::show);
-        rows.push(vec![machine.row.name, points.len().to_string(), newest, size(bytes)]);
+        rows.push(vec![machine.row.name, points.len().to_string(), newest, size(bytes), gaps.state()]);
     }
     if common.json {
         return output::json(&values);
     }
     output::table(
-        &["MACHINE", "POINTS", "NEWEST", "DISKS"],
+        &["MACHINE", "POINTS", "NEWEST", "DISKS", "STATE"],
         rows,
         "no machine is protected yet: `backstay protect` does that",
     )
@@ -43,8 +49,11 @@ pub(super) fn machines(common: &Common, vault: &Vault) -> Result<(), Failure> {
 pub(super) fn points(common: &Common, vault: &Vault, machine: &str) -> Result<(), Failure> {
     let machine = vault.machine(machine)?;
     let points = vault.points(machine.id)?;
+    let gaps = Shown::of(vault, &machine)?;
+    let previous = |at: usize| at.checked_sub(1).map(|before| points[before].number);
     if common.json {
-        return output::json(&points.iter().map(point_json).collect::<Vec<_>>());
+        let one = |(at, point)| point_json(point, &gaps, previous(at), at + 1 == points.len());
+        return output::json(&points.iter().enumerate().map(one).collect::<Vec<_>>());
     }
     let row = |p: &Point| {
         vec![
@@ -56,7 +65,12 @@ pub(super) fn points(common: &Common, vault: &Vault, machine: &str) -> Result<()
             p.row.note.clone(),
         ]
     };
-    let rows = points.iter().map(row).collect();
+    let mut rows = Vec::new();
+    for (at, point) in points.iter().enumerate() {
+        rows.extend(gaps.before(point.number, previous(at)).map(Shown::line));
+        rows.push(row(point));
+    }
+    rows.extend(gaps.open().map(Shown::line));
     output::table(
         &["POINT", "TIME", "STATE", "CHANGED", "STORED", "NOTE"],
         rows,
@@ -74,7 +88,8 @@ fn state(row: &PointRow) -> String {
     if unreadable == 0 { base.to_owned() } else { format!("{base}, {unreadable} pages unreadable") }
 }
 
-fn point_json(point: &Point) -> Value {
+fn point_json(point: &Point, gaps: &Shown, previous: Option<PointNo>, is_newest: bool) -> Value {
+    let (before, after) = gaps.point_json(point, previous, is_newest);
     let row = &point.row;
     let disk = |d: &backstay_format::rows::DiskAt| {
         json!({
@@ -99,6 +114,8 @@ fn point_json(point: &Point) -> Value {
         "changed_pages": row.changed,
         "stored_bytes": row.stored,
         "disks": row.disks.iter().map(disk).collect::<Vec<_>>(),
+        "gaps_before": before,
+        "gap_after": after,
     })
 }
 
@@ -125,8 +142,11 @@ pub(super) fn show(common: &Common, vault: &Vault, at: &At) -> Result<(), Failur
         }
         disks.push(json!({ "disk": info.name, "parts": parts }));
     }
+    let previous = vault.number_before(found.machine.id, found.point.number)?;
+    let is_newest = vault.point_at(&found.machine, None)?.number == found.point.number;
+    let gaps = Shown::of(vault, &found.machine)?;
     if common.json {
-        let mut value = point_json(&found.point);
+        let mut value = point_json(&found.point, &gaps, previous, is_newest);
         value["machine"] = json!(found.spec.machine);
         value["contents"] = json!(disks);
         return output::json(&value);
@@ -138,6 +158,12 @@ pub(super) fn show(common: &Common, vault: &Vault, at: &At) -> Result<(), Failur
     say!("changed  {}, stored {}", size(row.changed * 4096), size(row.stored))?;
     if !row.note.is_empty() {
         say!("note     {}", row.note)?;
+    }
+    for gap in gaps.before(found.point.number, previous) {
+        say!("before   a gap of {} since {}: {}", gaps::length(gap), moment::show(gap.from), gaps::why(gap))?;
+    }
+    if let Some(gap) = gaps.open().filter(|_| is_newest) {
+        say!("after    a gap, {} long by now: {}", gaps::length(gap), gaps::why(gap))?;
     }
     output::table(&["DISK", "PART", "SIZE", "USED", "WHAT"], rows, "no disks")?;
     let is_meant = |name: &str| found.spec.disk.as_deref().is_none_or(|disk| disk == name);

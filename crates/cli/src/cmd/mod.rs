@@ -4,6 +4,7 @@
 
 mod files;
 mod forget;
+mod gaps;
 mod init;
 mod integrity;
 mod key;
@@ -14,6 +15,7 @@ mod mount;
 mod protect;
 mod restore;
 mod serve;
+mod suspend;
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
@@ -28,6 +30,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Machines => store::reading(common, |vault| list::machines(common, vault)),
         Command::Points { machine } => store::reading(common, |vault| list::points(common, vault, &machine)),
         Command::Show(at) => store::reading(common, |vault| list::show(common, vault, &at)),
+        Command::Suspend(args) => suspend::suspend(common, &args),
+        Command::Resume { machine } => suspend::resume(common, &machine),
         Command::Restore(args) => restore::run(common, &args),
         Command::Mount { at, dir, allow_other } => {
             store::reading(common, |vault| mount::run(common, vault, &at, &dir, allow_other))

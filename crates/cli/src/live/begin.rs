@@ -11,6 +11,7 @@ use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::{TrackError, Tracker};
 use backstay_format::rows::Consistency;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
 
 use super::disks::{LiveDisk, forget_all, hold_still};
@@ -100,11 +101,11 @@ impl<'a> Live<'a> {
     pub(crate) fn rescan(&mut self, progress: &Progress) -> Result<(), Missed> {
         self.state = None;
         drop(self.place.clear());
-        forget_all(&mut self.tracker).map_err(|e| Missed::Later(sentence(&e)))?;
+        forget_all(&mut self.tracker).map_err(|e| Missed::later(sentence(&e)))?;
         let mut disks = Vec::new();
         for (path, name) in &self.sources {
             let disk = LiveDisk::begin(&mut self.tracker, path, name);
-            disks.push(disk.map_err(|e| Missed::Later(sentence(&e)))?);
+            disks.push(disk.map_err(|e| Missed::later(sentence(&e)))?);
         }
         let doubtful = match hold_still(&disks, &mut self.watchdog, self.settings.limits) {
             Ok(doubtful) => doubtful,
@@ -142,6 +143,7 @@ impl<'a> Live<'a> {
             verdict: &|| Verdict { consistency: Consistency::Fuzzy, stamps: Vec::new() },
             cancel: self.cancel,
             progress,
+            promise: Promise::default(),
         };
         self.vault.catch_up(&capture).map_err(Missed::of)
     }

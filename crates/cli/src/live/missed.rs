@@ -4,14 +4,16 @@
 
 use backstay_capture::freeze::group::FreezeError;
 use backstay_capture::point::NoPoint;
+use backstay_format::rows::gap::Why;
 use backstay_vault::VaultError;
 
+use crate::cause;
 use crate::failure::{Failure, sentence};
 
 /// Why there is no point this time.
 pub(crate) enum Missed {
     /// The same may work next time.
-    Later(String),
+    Later(Why, String),
     /// The changes cannot be vouched for; a rescan comes first.
     Rescan(String),
     /// It makes no sense to go on.
@@ -19,15 +21,20 @@ pub(crate) enum Missed {
 }
 
 impl Missed {
+    /// The same may work next time.
+    pub(super) fn later(text: impl Into<String>) -> Missed {
+        Missed::Later(Why::Failed, text.into())
+    }
+
     pub(super) fn of(error: VaultError) -> Missed {
         match error {
             VaultError::Overtaken => {
                 Missed::Rescan("somebody else made a point of this machine, or took what this one used".into())
             }
-            VaultError::Cancelled => Missed::Later("interrupted: no point was made".into()),
+            VaultError::Cancelled => Missed::later("interrupted: no point was made"),
             error => {
-                let failure = Failure::from(error);
-                if failure.is_final() { Missed::Final(failure) } else { Missed::Later(failure.to_string()) }
+                let (why, failure) = (cause::why(&error), Failure::from(error));
+                if failure.is_final() { Missed::Final(failure) } else { Missed::Later(why, failure.to_string()) }
             }
         }
     }
@@ -35,8 +42,9 @@ impl Missed {
     pub(super) fn of_attempt(why: NoPoint<VaultError>) -> Missed {
         match why {
             NoPoint::Keep(error) => Missed::of(error),
-            NoPoint::Freeze(FreezeError::Unguarded(_)) => Missed::Later("the watchdog died; another is started".into()),
-            why => Missed::Later(sentence(&why)),
+            NoPoint::Freeze(FreezeError::Unguarded(_)) => Missed::later("the watchdog died; another is started"),
+            why @ NoPoint::TooBusy { .. } => Missed::Later(Why::Busy, sentence(&why)),
+            why => Missed::later(sentence(&why)),
         }
     }
 }

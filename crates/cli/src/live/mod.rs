@@ -29,6 +29,7 @@ use backstay_capture::point::{self, Settings, Stillness};
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::Tracker;
 use backstay_vault::Vault;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Made};
 
 use self::begin::start_watchdog;
@@ -123,17 +124,17 @@ impl Live<'_> {
     ///
     /// # Errors
     /// [`Missed`]; what changed is still marked, or a rescan is due.
-    pub(crate) fn point(&mut self) -> Result<LivePoint, Missed> {
-        let outcome = self.try_point();
+    pub(crate) fn point(&mut self, promise: Promise) -> Result<LivePoint, Missed> {
+        let outcome = self.try_point(promise);
         if let Err(Missed::Rescan(_)) = &outcome {
             self.state = None;
         }
         outcome
     }
 
-    fn try_point(&mut self) -> Result<LivePoint, Missed> {
+    fn try_point(&mut self, promise: Promise) -> Result<LivePoint, Missed> {
         if !self.watchdog.is_fit() {
-            self.watchdog = start_watchdog().map_err(Missed::Later)?;
+            self.watchdog = start_watchdog().map_err(Missed::later)?;
         }
         let pass = Pass(self.next_pass);
         self.next_pass = self.next_pass.saturating_add(1);
@@ -157,7 +158,7 @@ impl Live<'_> {
                 let memory = kept.next().map_or(state.memory.clone(), |next| state.memory.about_to(next));
                 // Unwritten, a restart of this program costs a rescan.
                 drop(self.place.write(&memory));
-                kept.publish(told(self.note, &still)).map_err(Missed::of)
+                kept.publish(told(self.note, &still, promise)).map_err(Missed::of)
             }
             Err(why) => Err(Missed::Rescan(why)),
         };

@@ -10,6 +10,7 @@ use backstay_capture::hooks::{Outcome, Report};
 use backstay_capture::point::Stillness;
 use backstay_format::rows::Consistency;
 use backstay_format::units::Timestamp;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::Told;
 
 use super::keeper::outside;
@@ -25,7 +26,7 @@ pub(super) fn without_swap(mut still: Stillness, without: &[Vec<Range<u64>>]) ->
 }
 
 /// What the point says of itself.
-pub(super) fn told(note: &str, still: &Stillness) -> Told {
+pub(super) fn told(note: &str, still: &Stillness, promise: Promise) -> Told {
     let mut notes: Vec<String> = Some(note.to_owned()).filter(|note| !note.is_empty()).into_iter().collect();
     if let Some((_, pages)) = still.moving.first() {
         let more = if still.moving.len() > 1 { " and elsewhere" } else { "" };
@@ -45,6 +46,7 @@ pub(super) fn told(note: &str, still: &Stillness) -> Told {
         consistency: if moved { Consistency::Fuzzy } else { Consistency::Still },
         note: notes.join("; "),
         exclusions: Vec::new(),
+        promise,
     }
 }
 

@@ -24,9 +24,15 @@ const BTRFS: Kind =
     Kind { make: &["mkfs.btrfs", "-q"], mount: "rw", replay: false, judge: &["btrfs", "check", "--readonly"] };
 
 /// Ends marking whatever happens, and looks that nothing is left of it.
-struct Following<'w> {
+pub(crate) struct Following<'w> {
     world: &'w World,
     device: String,
+}
+
+impl<'w> Following<'w> {
+    pub(crate) fn new(world: &'w World, device: &str) -> Self {
+        Following { world, device: device.to_owned() }
+    }
 }
 
 impl Drop for Following<'_> {
@@ -39,7 +45,7 @@ impl Drop for Following<'_> {
     }
 }
 
-fn command(world: &World, args: &[&str]) -> Command {
+pub(crate) fn command(world: &World, args: &[&str]) -> Command {
     let mut command = world.command(args);
     command.env("RUNTIME_DIRECTORY", world.path("run"));
     command
@@ -74,7 +80,7 @@ fn through_kills_and_restarts(kind: &Kind) {
     run(kind.make[0], kind.make[1..].iter().copied().chain([device.path()]));
     let mount = Mount::new(&["-o", kind.mount], device.path(), &folder);
     fs::write(folder.join("first"), content(1000)).unwrap();
-    let following = Following { world: &world, device: device.path().to_owned() };
+    let following = Following::new(&world, device.path());
     let stop = AtomicBool::new(false);
     let mut rounds = BTreeMap::new();
     std::thread::scope(|scope| {
@@ -195,7 +201,7 @@ fn applications_are_told_and_the_point_says_so() {
     let device = Loop::new(&image, 512);
     run("mkfs.ext4", ["-q", device.path()]);
     let mount = Mount::new(&["-o", "rw"], device.path(), &folder);
-    let following = Following { world: &world, device: device.path().to_owned() };
+    let following = Following::new(&world, device.path());
     let log = world.path("hooks");
     let (before, after) = (format!("echo before >> {}", text(&log)), format!("echo $BACKSTAY_POINT >> {}", text(&log)));
     let hooks = ["--before", &before, "--after", &after, "--postgres", "host=/nowhere"];

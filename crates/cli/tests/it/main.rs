@@ -9,6 +9,7 @@ mod life;
 mod live;
 mod refusals;
 mod serving;
+mod suspended;
 mod together;
 mod tools;
 mod world;

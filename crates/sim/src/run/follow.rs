@@ -9,6 +9,7 @@ use backstay_env::sim::objects::SimObjects;
 use backstay_env::time::Clock as _;
 use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Capture, Progress, Verdict};
 use backstay_vault::{Vault, VaultError};
 
@@ -177,6 +178,7 @@ impl World {
             verdict: &verdict,
             cancel: &AtomicBool::new(false),
             progress: &Progress::default(),
+            promise: Promise::default(),
         };
         let outcome = if point {
             it.effect = Some(Effect::MaybeMade(prepared.shot.clone()));

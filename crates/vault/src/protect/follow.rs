@@ -22,6 +22,7 @@ use super::making::{Making, Published};
 use super::scan::SEGMENT;
 use super::segment::{Segment, View};
 use super::{Boundary, Counters, Made, Progress};
+use crate::gap::Promise;
 use crate::rows::{Point, find_machine, newest_boundary};
 use crate::{Vault, VaultError};
 
@@ -51,6 +52,8 @@ pub struct Told {
     pub note: String,
     /// For each disk, what choices left out.
     pub exclusions: Vec<Vec<Exclusion>>,
+    /// When the next point will be, and what kept this one from being made earlier.
+    pub promise: Promise,
 }
 
 /// A point in the making, of a machine whose changes are followed.
@@ -159,8 +162,8 @@ impl Following<'_> {
     /// Another point can be made of the same changes.
     pub fn publish(self, told: Told) -> Result<Made, VaultError> {
         let Following { making, mut disks, started, progress, extents } = self;
-        for (disk, exclusions) in disks.iter_mut().zip(told.exclusions) {
-            disk.exclusions = exclusions;
+        for (disk, exclusions) in disks.iter_mut().zip(&told.exclusions) {
+            disk.exclusions.clone_from(exclusions);
         }
         recount(&making, &mut disks, &extents)?;
         disks.iter_mut().for_each(|disk| disk.stamp.clear());
@@ -172,14 +175,14 @@ impl Following<'_> {
                 started,
                 committed: told.time,
                 consistency: told.consistency,
-                note: told.note,
+                note: told.note.clone(),
                 disks,
                 read: counters.read,
                 changed: counters.changed_pages,
                 stored,
             })
         };
-        let (Published { machine, number }, row) = making.publish(run_of(extents), &progress, row)?;
+        let (Published { machine, number }, row) = making.publish(run_of(extents), &progress, (row, &told.promise))?;
         let row = row.expect("a row was given");
         Ok(Made { machine, point: Point { number, row }, started_over: false })
     }
@@ -192,7 +195,8 @@ impl Following<'_> {
     pub fn set_down(self) -> Result<Boundary, VaultError> {
         let Following { making, mut disks, progress, extents, .. } = self;
         recount(&making, &mut disks, &extents)?;
-        let (Published { machine, number }, _) = making.publish(run_of(extents), &progress, |_| None)?;
+        let (Published { machine, number }, _) =
+            making.publish(run_of(extents), &progress, (|_| None, &Promise::default()))?;
         Ok(Boundary { machine, number, disks })
     }
 }

@@ -14,6 +14,7 @@ use super::base::Base;
 use super::cut::Note;
 use super::progress::Progress;
 use super::sink::{Gathered, ProtectSink};
+use crate::gap::{self, Promise};
 use crate::rows::{Machine, delete, set};
 use crate::spans::{PutRun, put_run};
 use crate::{Vault, VaultError};
@@ -81,14 +82,14 @@ impl<'v> Making<'v> {
         mut self,
         run: RunBuilder,
         progress: &Progress,
-        row: impl FnOnce(u64) -> Option<PointRow>,
+        (row, promise): (impl FnOnce(u64) -> Option<PointRow>, &Promise),
     ) -> Result<(Published, Option<PointRow>), VaultError> {
         let run = put_run(&mut self.ingest, run, 0);
         let last = self.ingest.finish()?;
         last.iter().for_each(|pack| progress.stored(pack.row.len));
         self.gathered.packs.extend(last);
         let row = row(progress.counters().stored);
-        let committed = self.commit(&run, row);
+        let committed = self.commit(&run, row, promise);
         let mut index = self.vault.index.lock().unwrap_or_else(PoisonError::into_inner);
         if committed.is_err() {
             index.distrust();
@@ -101,7 +102,12 @@ impl<'v> Making<'v> {
     }
 
     /// Keys first, then one entry with everything else.
-    fn commit(&self, run: &PutRun, row: Option<PointRow>) -> Result<(Published, Option<PointRow>, u64), VaultError> {
+    fn commit(
+        &self,
+        run: &PutRun,
+        row: Option<PointRow>,
+        promise: &Promise,
+    ) -> Result<(Published, Option<PointRow>, u64), VaultError> {
         let (vault, gathered) = (self.vault, &self.gathered);
         vault.commit_keys("protect", &gathered.packs)?;
         let mut published = None;
@@ -119,7 +125,10 @@ impl<'v> Making<'v> {
             let used = gathered.drafts.iter().filter(|pack| !waste.contains(pack));
             changes.extend(used.map(|pack| delete(RowKey::Suspect(*pack))));
             changes.extend(waste.iter().map(|pack| set(RowKey::Suspect(*pack), Vec::new())));
-            changes.extend(row.as_ref().map(|row| set(RowKey::Point(machine.id, number), row.encode())));
+            if let Some(row) = &row {
+                changes.push(set(RowKey::Point(machine.id, number), row.encode()));
+                changes.extend(gap::changes(view, (machine.id, number), row, promise)?);
+            }
             changes.push(set(RowKey::Machine(machine.id), machine.row.encode()));
             changes.push(set(RowKey::Name(self.name.clone()), machine.id.0.to_vec()));
             published = Some(Published { machine, number });

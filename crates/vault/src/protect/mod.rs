@@ -26,6 +26,7 @@ use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
 use backstay_format::units::{DiskNo, PointNo, Timestamp, pages_in};
 use backstay_timeline::run::RunBuilder;
 
+use crate::gap::Promise;
 use crate::rows::{Machine, Point};
 use crate::{Vault, VaultError};
 
@@ -74,6 +75,8 @@ pub struct Capture<'a> {
     pub cancel: &'a AtomicBool,
     /// Told how far it is.
     pub progress: &'a Progress,
+    /// When the next point will be, and what kept this one from being made earlier.
+    pub promise: Promise,
 }
 
 /// A point that was made.
@@ -146,12 +149,13 @@ impl Vault {
         let mut run = RunBuilder::default();
         making.pass(&scanner, plan.segments(), progress, &mut |extent| run.push(extent))?;
         let at = disks_at(capture, &disks, &scanner);
-        let (published, row) = making.publish(run, progress, |_| {
+        let row = |_| {
             verdict.map(|ask| {
                 let time = self.seams.clock.now();
                 point_row(capture, (started, time), ask(), at.clone(), progress.counters())
             })
-        })?;
+        };
+        let (published, row) = making.publish(run, progress, (row, &capture.promise))?;
         let Published { machine, number } = published;
         let point = row.map(|row| Point { number, row });
         Ok((Boundary { machine, number, disks: at }, point, started_over))

@@ -10,6 +10,7 @@ use backstay_env::volume::Volume;
 use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
 use backstay_store::ingest::Tuning;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Capture, Made, Progress, Source, Verdict};
 use backstay_vault::{Vault, VaultError};
 
@@ -79,6 +80,7 @@ fn capture(
         verdict: &verdict,
         cancel: &AtomicBool::new(false),
         progress: &Progress::default(),
+        promise: Promise::default(),
     })
 }
 

@@ -8,6 +8,7 @@ use backstay_env::sim::volume::SimVolume;
 use backstay_env::volume::Volume as _;
 use backstay_format::rows::Consistency;
 use backstay_format::units::Timestamp;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Capture, Changed, Following, Progress, Source, Told, Verdict};
 use backstay_vault::{Vault, VaultError};
 
@@ -21,6 +22,7 @@ fn told() -> Told {
         consistency: Consistency::Still,
         note: "followed".into(),
         exclusions: Vec::new(),
+        promise: Promise::default(),
     }
 }
 
@@ -47,6 +49,7 @@ fn catch_up(vault: &Vault, disk: &Vec<u8>) -> Boundary {
         verdict: &verdict,
         cancel: &cancel,
         progress: &progress,
+        promise: Promise::default(),
     };
     vault.catch_up(&capture).unwrap()
 }
@@ -202,6 +205,7 @@ fn pages_that_cannot_be_read_are_counted_as_they_are_now() {
         verdict: &|| Verdict { consistency: Consistency::Still, stamps: Vec::new() },
         cancel: &AtomicBool::new(false),
         progress: &Progress::default(),
+        promise: Promise::default(),
     };
     let made = vault.protect(&capture).unwrap();
     assert_eq!(made.point.row.disks[0].unreadable, 2);

@@ -4,6 +4,7 @@ mod check;
 mod drafts;
 mod follow;
 mod forget;
+mod gap;
 mod protect;
 mod start_over;
 mod world;

@@ -11,6 +11,7 @@ use backstay_env::volume::Volume;
 use backstay_format::keys::Argon2Cost;
 use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Capture, Made, Progress, Source, Verdict};
 use backstay_vault::{Seams, Vault, VaultError};
 use backstay_verify::{Reader, SeqSink};
@@ -97,6 +98,7 @@ pub(crate) fn try_protect(vault: &Vault, disk: &Vec<u8>, used: Vec<std::ops::Ran
         verdict: &verdict,
         cancel: &AtomicBool::new(false),
         progress: &Progress::default(),
+        promise: Promise::default(),
     })
 }
 

@@ -15,9 +15,11 @@ pub(super) fn check(reader: &Reader, report: &mut Report) {
     }
     report.seen.rows += catalog.bad.len() as u64
         + (catalog.machines.len() + catalog.names.len() + catalog.points.len() + catalog.spans.len()) as u64
-        + (catalog.packs.len() + catalog.refers.len() + catalog.garbage.len() + catalog.banned.len()) as u64;
+        + (catalog.packs.len() + catalog.refers.len() + catalog.garbage.len() + catalog.banned.len()) as u64
+        + (catalog.intervals.len() + catalog.suspensions.len() + catalog.gaps.len()) as u64;
     names(reader, report);
     machines(reader, report);
+    gaps(reader, report);
     places(reader, report);
     owners(reader, report);
 }
@@ -61,6 +63,24 @@ fn machines(reader: &Reader, report: &mut Report) {
                 report.find(Kind::Row, key, format!("the machine's next point is {}", machine.next_point));
             }
             Some(_) => {}
+        }
+    }
+}
+
+/// Rows `e`, `q` and `a` are of machines that are there, gaps of numbers that were given.
+fn gaps(reader: &Reader, report: &mut Report) {
+    let catalog = &reader.catalog;
+    let of = catalog.intervals.keys().chain(catalog.suspensions.keys());
+    for id in of.filter(|id| !catalog.machines.contains_key(id)) {
+        report.find(Kind::Row, format!("machine {id}"), "something is said of when it has points, but it has no row");
+    }
+    for &(id, number) in catalog.gaps.keys() {
+        if catalog.machines.get(&id).is_none_or(|machine| number >= machine.next_point) {
+            report.find(
+                Kind::Row,
+                format!("gap of machine {id}"),
+                format!("it is ended by point {number}, which never was"),
+            );
         }
     }
 }

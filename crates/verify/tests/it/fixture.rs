@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::encode::{Extent, Id, Kind, Pack};
-use crate::vault::{NAME, Vault, machine, point, span};
+use crate::vault::{NAME, Vault, gap, machine, point, span};
 
 pub(crate) const WEB: Id = [0xa1; 16];
 pub(crate) const BIG: Id = [0xa2; 16];
@@ -43,7 +43,7 @@ pub(crate) fn data(disk: u64, page: u64, pages: u64, pack: &Pack, chunk: u64, in
 impl Fixture {
     pub(crate) fn new() -> Self {
         let mut vault = Vault::new();
-        let rows = [machine(&WEB, "web", 3, 5), machine(&BIG, "größe", 2, 2)].concat();
+        let rows = [machine(&WEB, "web", 3, 5), machine(&BIG, "größe", 2, 2), gap(&WEB, 3, &[0, 1, 7])].concat();
         vault.commit(false, &rows);
         vault.state(false, 3);
         let mut fixture = Self { vault, disks: BTreeMap::new(), packs: Vec::new() };

@@ -24,6 +24,7 @@ fn good() -> Vec<(&'static str, Vec<u8>)> {
         |(key, value): (Vec<u8>, Option<Vec<u8>>)| [vec![key.len() as u8], key, value.unwrap_or_default()].concat();
     let point = row(crate::vault::point(&[8; 16], 9, &[(1, 5000), (2, 6000)]));
     let span = crate::vault::span(&mut pack, &[8; 16], 2, 1, 0, &extents).remove(0);
+    let [interval, suspension, gap] = crate::vault::gap(&[8; 16], 9, &[1, 2]).try_into().expect("three rows");
     let (changes, previous) = ([(b"k".to_vec(), Some(b"v".to_vec())), (b"d".to_vec(), None)], [9; 32]);
     let state = [previous.as_slice(), &[1, 1, b'k'], &[0; 8], &[0, 60, 4, 1]].concat();
     let bucket = [&[17, b'b'], [1; 16].as_slice(), b"\x06system", &[0; 12], &[1; 64]].concat();
@@ -37,6 +38,9 @@ fn good() -> Vec<(&'static str, Vec<u8>)> {
         ("part", b"\x01k\x01v\x02kk\x00".to_vec()),
         ("row", point),
         ("row", row(span)),
+        ("row", row(interval)),
+        ("row", row(suspension)),
+        ("row", row(gap)),
         ("run_root", root),
         ("run_block", block),
         ("pack_header", encode::pack_header(&store, &pack.id)),

@@ -261,3 +261,25 @@ pub(crate) fn point(machine: &Id, number: u64, disks: &[(u64, u64)]) -> Change {
     [7, 8, 9].iter().for_each(|number| varint(&mut value, *number));
     ([b"p".as_slice(), machine, &number.to_be_bytes()].concat(), Some(value))
 }
+
+/// What a machine promised, that nothing is wanted of it, and the gap that a point ended.
+pub(crate) fn gap(machine: &Id, ended_by: u64, whys: &[u8]) -> Vec<Change> {
+    let (mut interval, mut suspension, mut gap) = (vec![1], vec![1], vec![1]);
+    varint(&mut interval, 10_000_000_000);
+    for value in [&mut suspension, &mut gap] {
+        [5, 6i64].iter().for_each(|time| value.extend(time.to_le_bytes()));
+    }
+    bytes(&mut suspension, "größer".as_bytes());
+    varint(&mut gap, whys.len() as u64);
+    for (since, why) in whys.iter().enumerate() {
+        gap.extend((since as i64).to_le_bytes());
+        gap.push(*why);
+        bytes(&mut gap, b"tape");
+    }
+    let key = |kind: &[u8]| [kind, machine].concat();
+    vec![
+        (key(b"e"), Some(interval)),
+        (key(b"q"), Some(suspension)),
+        ([key(b"a"), ended_by.to_be_bytes().to_vec()].concat(), Some(gap)),
+    ]
+}
