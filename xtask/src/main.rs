@@ -15,6 +15,7 @@ mod setup;
 mod sim;
 mod test;
 mod tidy;
+mod torture;
 
 use fail::{Fail, Result};
 
@@ -29,9 +30,11 @@ fn usage() -> String {
   sim [--seeds N] [--from S]    the simulator
   {}
   {}
+  {}
   {}",
         flip::USAGE,
         fuzz::USAGE,
+        torture::USAGE,
         bench::USAGE
     )
 }
@@ -62,6 +65,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "sim" => sim::main(rest),
         "flip" => flip::main(rest),
         "fuzz" => fuzz::main(rest),
+        "torture" => torture::main(rest),
         "help" | "--help" | "-h" => {
             println!("{}", usage());
             Ok(())

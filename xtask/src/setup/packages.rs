@@ -34,6 +34,8 @@ pub(crate) const TEST: &[Package] = &[
     package("fio", "writes to disks in every way there is, for the tracker's tests"),
     package("postgresql", "a cluster is frozen under load, and pg_amcheck judges the copy"),
     package("mariadb-server", "a server is frozen under load, and mariadb-check judges the copy"),
+    package("stress-ng", "keeps file systems busy while they are captured"),
+    package("sysbench", "keeps a MariaDB server busy while it is captured"),
     package("groff-base", "groff judges the manual pages"),
 ];
 

@@ -97,6 +97,12 @@ const ROOMS: &[Room] = &[
         why: "bench measures what no command line reaches at full size; nothing of the product may come to need it",
     },
     Room {
+        name: "torture",
+        may: &[],
+        tests_may: &[],
+        why: "torture proves the program as people run it, and shares no code with what it judges",
+    },
+    Room {
         name: "xtask",
         may: &[],
         tests_may: &[],
@@ -120,7 +126,11 @@ const FENCED: &[Fenced] = &[
     Fenced { library: "argon2", rooms: &["seal", "verify"], why: "keys belong to seal; verify reads with its own" },
     Fenced { library: "object_store", rooms: &["env"], why: "S3 is one kind of home behind env's seam" },
     Fenced { library: "tokio", rooms: &["env"], why: "engines run simulated, so no runtime may reach them" },
-    Fenced { library: "fuser", rooms: &["recover"], why: "FUSE is one way of reading back" },
+    Fenced {
+        library: "fuser",
+        rooms: &["recover", "torture"],
+        why: "FUSE is one way of reading back, and makes a slow disk",
+    },
     Fenced { library: "clap", rooms: &["cli"], why: "the library never meets the user" },
     Fenced { library: "indicatif", rooms: &["cli"], why: "the library never meets the user" },
     Fenced { library: "anyhow", rooms: &[], why: "errors answer the caller's question; a bag of text does not" },
