@@ -23,7 +23,7 @@ use args::Args;
 use fail::{During, Result};
 use report::Report;
 use round::Round;
-use tools::Stop;
+use tools::{STOPPED, Stop};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,5 +56,8 @@ fn torture(args: &Args) -> Result<bool> {
         number += 1;
     }
     println!("{}", report.text());
+    if stop.asked() {
+        println!("{STOPPED}");
+    }
     Ok(report.is_clean() && stop.check().is_ok())
 }

@@ -30,6 +30,7 @@ pub(crate) struct Report {
     judged: BTreeMap<&'static str, u64>,
     done: BTreeMap<&'static str, u64>,
     rescans: BTreeMap<String, u64>,
+    longest: Duration,
     failures: Vec<Failure>,
 }
 
@@ -45,6 +46,7 @@ impl Report {
             judged: BTreeMap::new(),
             done: BTreeMap::new(),
             rescans: BTreeMap::new(),
+            longest: Duration::ZERO,
             failures: Vec::new(),
         }
     }
@@ -73,7 +75,9 @@ impl Report {
         self.fuzzy += 1;
     }
 
-    pub(crate) fn add(&mut self, counts: &BTreeMap<&'static str, u64>, rescans: Vec<String>) {
+    /// What one round did, why it began anew, and how long a writer waited at most.
+    pub(crate) fn add(&mut self, counts: &BTreeMap<&'static str, u64>, rescans: Vec<String>, longest: Duration) {
+        self.longest = self.longest.max(longest);
         for (what, count) in counts {
             *self.done.entry(what).or_default() += count;
         }
@@ -86,7 +90,7 @@ impl Report {
 
     /// Notes a failure, and where its evidence lies: files are copied, but no more than a few.
     pub(crate) fn failed(&mut self, (world, name, seed): (String, &'static str, u64), what: String, keep: &[PathBuf]) {
-        self.say(&format!("FAILED: {what}"));
+        self.say(&format!("FAILED: {}", short(&what)));
         let full = self.failures.iter().filter(|failure| failure.evidence.is_some()).count() >= EVIDENCE;
         let place = self.folder.join(format!("failure{}", self.failures.len() + 1));
         let evidence = (!full).then(|| copy(keep, &place, &what)).and_then(|kept| match kept {
@@ -117,6 +121,7 @@ impl Report {
         lines.extend(self.judged.iter().map(|(who, count)| format!("  {count:>6}  {who}")));
         lines.push("done to protect:".into());
         lines.extend(self.done.iter().map(|(what, count)| format!("  {count:>6}  {what}")));
+        lines.push(format!("a writer waited {:?} at most for a thaw after one of these", self.longest));
         lines.push("reasons to compare whole disks, beside beginning:".into());
         lines.extend(self.rescans.iter().map(|(why, count)| format!("  {count:>6}  {why}")));
         lines.push(match self.failures.len() {
@@ -133,8 +138,13 @@ impl Failure {
         let Failure { world, name, seed, what, evidence } = self;
         let again = format!("cargo xtask torture --rounds 1 --seed {seed} --only {name}");
         let kept = evidence.as_ref().map(|at| format!("\n    evidence: {}", at.display())).unwrap_or_default();
-        format!("  {world}, seed {seed}: {what}\n    again: {again}{kept}")
+        format!("  {world}, seed {seed}: {}\n    again: {again}{kept}", short(what))
     }
+}
+
+/// In one line that can be read; all of it lies beside the evidence.
+fn short(what: &str) -> String {
+    what.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(500).collect()
 }
 
 fn copy(files: &[PathBuf], to: &Path, what: &str) -> Result<()> {

@@ -117,7 +117,7 @@ impl Round<'_> {
         world.unmount()?;
         self.stop.check()?;
         disturber.finish()?;
-        report.add(&disturber.counts, disturber.rescans());
+        report.add(&disturber.counts, disturber.rescans(), disturber.longest);
         let points = product.points()?;
         if plan.all_blocks {
             self.same(plan, &judge, &points, world.disks(), report);
@@ -150,7 +150,8 @@ impl Round<'_> {
                 }
                 Use::MariaDb(volume) => Some(mariadb::start((volume, folder(volume)?), self.folder, logs)?),
                 Use::Scratch(number) => {
-                    Some(scratch::scratch(part(number), self.folder.join("scratched"), chance.split()))
+                    let disk = world.disks()[0].path().to_owned();
+                    Some(scratch::scratch((disk, number), self.folder.join("scratched"), chance.split()))
                 }
                 Use::Stress(volume) => {
                     loads.push(stress::start(folder(volume)?, logs, chance)?);

@@ -25,12 +25,15 @@ fn every_point_stands_before_its_judges() {
     let evidence = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_torture"));
     command.arg("--backstay").arg(backstay()).arg("--evidence").arg(evidence.path());
-    command.args(["--rounds", "3", "--load", "8", "--seed", "12", "--only", "ext4,btrfs,xfs"]);
+    command.args(["--rounds", "2", "--load", "10", "--seed", "12", "--only", "parts,slow"]);
     let said = command.output().unwrap();
     let text = String::from_utf8_lossy(&said.stdout);
     println!("{text}");
     assert!(said.status.success(), "{text}{}", String::from_utf8_lossy(&said.stderr));
+    // Lines of a number and who agreed so often.
+    let agreed: Vec<&str> =
+        text.lines().filter_map(|line| line.trim_start().split_once("  ")).map(|(_, who)| who).collect();
     for judge in ["file tree", "fio's checksums", "ext4", "xfs", "btrfs", "restored whole"] {
-        assert!(text.contains(judge), "{judge} was not asked: {text}");
+        assert!(agreed.contains(&judge), "{judge} was not asked: {text}");
     }
 }

@@ -131,7 +131,7 @@ impl Disturber<'_> {
     }
 
     /// Whatever happened, writers go on within the watchdog's limit.
-    fn is_thawed(&self) -> Result<()> {
+    fn is_thawed(&mut self) -> Result<()> {
         self.wait_thawed().map(drop)
     }
 
@@ -139,8 +139,11 @@ impl Disturber<'_> {
         self.probe.as_ref().is_some_and(|probe| probe.wait_held(NEXT_FREEZE))
     }
 
-    fn wait_thawed(&self) -> Result<Duration> {
-        self.probe.as_ref().map_or(Ok(Duration::ZERO), |probe| probe.wait_thawed(LONGEST_FREEZE + SLACK))
+    fn wait_thawed(&mut self) -> Result<Duration> {
+        let Some(probe) = &self.probe else { return Ok(Duration::ZERO) };
+        let waited = probe.wait_thawed(LONGEST_FREEZE + SLACK)?;
+        self.longest = self.longest.max(waited);
+        Ok(waited)
     }
 
     /// After a death, marks go on where they were, and nothing is compared. Only if there was a rescan under way, or one

@@ -18,8 +18,8 @@ use still::Probe;
 
 /// How long `protect` may hold file systems, as it is told.
 pub(crate) const LONGEST_FREEZE: Duration = Duration::from_secs(2);
-/// On a busy machine somebody must also come to run.
-const SLACK: Duration = Duration::from_secs(2);
+/// On a busy machine the watchdog must also come to run. Without it, nobody would ever thaw.
+const SLACK: Duration = Duration::from_secs(8);
 /// How long the next point may take after anything.
 const NEXT_POINT: Duration = Duration::from_secs(120);
 
@@ -72,6 +72,8 @@ pub(crate) struct Disturber<'a> {
     store: PathBuf,
     stop: &'a Stop,
     pub(crate) counts: Counts,
+    /// The longest that a writer waited after a misfortune.
+    pub(crate) longest: Duration,
 }
 
 impl<'a> Disturber<'a> {
@@ -91,7 +93,9 @@ impl<'a> Disturber<'a> {
         let agent = follow(product, &disks, &options)?;
         let counts = Counts::new();
         let probe = Some(probe);
-        let mut all = Disturber { product, disks, options, probe, agent, store: store.to_owned(), stop, counts };
+        let longest = Duration::ZERO;
+        let mut all =
+            Disturber { product, disks, options, probe, agent, longest, store: store.to_owned(), stop, counts };
         all.wait_for_point(0)?;
         Ok(all)
     }

@@ -80,8 +80,9 @@ impl Witness for Checksums {
         "fio's checksums"
     }
 
-    fn judge(&mut self, _: i64, mounted: &Mounted) -> Result<()> {
+    fn judge(&mut self, _: i64, mounted: &Mounted) -> Result<bool> {
         let folder = mounted.folder(self.volume)?;
-        must(fio(folder).args(["--rw=read", "--readonly", "--verify_fatal=1", "--ioengine=psync"])).map(drop)
+        must(fio(folder).args(["--rw=read", "--readonly", "--verify_fatal=1", "--ioengine=psync"]))?;
+        Ok(true)
     }
 }

@@ -130,7 +130,7 @@ impl Witness for Tables {
         "MariaDB"
     }
 
-    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<()> {
+    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<bool> {
         let data = mounted.folder(self.volume)?.join("tables");
         let socket = socket(&mounted.scratch, "mariadb-restored")?;
         let mut server = Server::start(&data, &socket, &mounted.scratch.join("mariadb-restored.log"))?;
@@ -146,6 +146,7 @@ impl Witness for Tables {
         if let Some(line) = said.lines().find(|line| !line.trim_end().ends_with("OK")) {
             return Err(Fail::new(format!("mariadb-check says {line:?}")));
         }
-        server.stop()
+        server.stop()?;
+        Ok(true)
     }
 }

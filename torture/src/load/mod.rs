@@ -34,11 +34,11 @@ pub(crate) trait Witness {
     /// For the report.
     fn name(&self) -> &'static str;
 
-    /// Looks at a point of a time, whose file systems are mounted.
+    /// Looks at a point of a time, whose file systems are mounted. `false`: it knows nothing of that time.
     ///
     /// # Errors
     /// The point is not what it must be; or it cannot be looked at.
-    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<()>;
+    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<bool>;
 }
 
 /// The file systems of a restored point, by the order of the world's.

@@ -143,7 +143,7 @@ impl Witness for Cluster {
         "PostgreSQL"
     }
 
-    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<()> {
+    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<bool> {
         let (data, log) = (mounted.folder(self.volumes[0])?.join("cluster"), mounted.folder(self.volumes[1])?);
         let link = data.join("pg_wal");
         std::fs::remove_file(&link).and_then(|()| symlink(log.join("wal"), &link)).during("the log's place")?;
@@ -171,6 +171,7 @@ impl Witness for Cluster {
             }
         }
         must(server.client("pg_amcheck")?.args(["--all", "--install-missing", "--heapallindexed"]))?;
-        server.stop()
+        server.stop()?;
+        Ok(true)
     }
 }

@@ -60,12 +60,20 @@ type Lives = Arc<Mutex<Vec<Lived>>>;
 
 struct Checkers(Lives);
 
-/// Makes, mounts, fills and unmounts one file system after the other.
-pub(crate) fn scratch(device: PathBuf, at: PathBuf, mut chance: Chance) -> (Box<dyn Load>, Box<dyn Witness>) {
+/// Makes, mounts, fills and unmounts one file system after the other, on a partition that changes its size now and then.
+pub(crate) fn scratch(
+    (disk, part): (PathBuf, u32),
+    at: PathBuf,
+    mut chance: Chance,
+) -> (Box<dyn Load>, Box<dyn Witness>) {
     let lives = Lives::default();
     let noted = lives.clone();
     let load = Worker::start(move |stop| {
+        let device = PathBuf::from(format!("{}p{part}", disk.display()));
         while !stop.asked() {
+            if chance.once_in(4) {
+                resize(&disk, part, 320 + chance.below(320))?;
+            }
             let kind = *chance.pick(Kind::ALL);
             kind.make(&device, size_of(&device)?)?;
             let mount = Mount::new(&device, &at, "rw")?;
@@ -86,6 +94,13 @@ pub(crate) fn scratch(device: PathBuf, at: PathBuf, mut chance: Chance) -> (Box<
         Ok(())
     });
     (load, Box::new(Checkers(lives)))
+}
+
+/// Makes a partition anew with another size, as far as the disk goes. Others of the disk are in use.
+fn resize(disk: &Path, part: u32, mib: u64) -> Result<()> {
+    let (gone, new) = (format!("--delete={part}"), format!("--new={part}:0:+{mib}M"));
+    run("sgdisk", [&gone, &new, text(disk)])?;
+    run("partx", ["--update", text(disk)]).map(drop)
 }
 
 fn note(lives: &Lives, how: impl FnOnce(&mut Vec<Lived>)) {
@@ -109,15 +124,16 @@ impl Witness for Checkers {
         "file systems that came and went"
     }
 
-    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<()> {
+    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<bool> {
         let Some(device) = &mounted.loose else { return Err(Fail::new("the partition is not there")) };
         let lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = |lived: &&Lived| lived.from < at && lived.to.is_none_or(|to| at < to);
-        let Some(Lived { kind, .. }) = lives.iter().find(alive) else { return Ok(()) };
+        let Some(Lived { kind, .. }) = lives.iter().find(alive) else { return Ok(false) };
         if kind.replays_by_mount() {
             Mount::new(device, &mounted.scratch.join("loose"), kind.options())?.unmount()?;
         }
-        kind.judge(device).during(format!("{} on the partition", kind.name()))
+        kind.judge(device).during(format!("{} on the partition", kind.name()))?;
+        Ok(true)
     }
 }
 

@@ -206,7 +206,7 @@ impl Witness for Ledgers {
         "file tree"
     }
 
-    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<()> {
+    fn judge(&mut self, at: i64, mounted: &Mounted) -> Result<bool> {
         let top = mounted.folder(self.volume)?;
         for (worker, ledger) in self.ledgers.iter().enumerate() {
             let calls = ledger.lock().unwrap_or_else(PoisonError::into_inner);
@@ -218,6 +218,6 @@ impl Witness for Ledgers {
             let told = || format!("file tree {} after {done} calls", place.display());
             one_of(&folder, under_way, &place).during(told())?;
         }
-        Ok(())
+        Ok(true)
     }
 }
