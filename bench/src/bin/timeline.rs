@@ -47,7 +47,10 @@ fn main() -> Outcome<()> {
     let mut world = World::create(Path::new(folder))?;
     let first = world.closely()?;
     for _ in CLOSELY..points - CLOSELY {
-        let changed = world.change(8, |random, page| page[..8].copy_from_slice(&random.next().to_le_bytes()));
+        let changed = world.change(8, |random, page| {
+            let word = random.next().to_le_bytes();
+            page.chunks_mut(word.len()).for_each(|part| part.copy_from_slice(&word));
+        });
         world.point(&changed)?;
     }
     let last = world.closely()?;

@@ -2,6 +2,8 @@
 //!
 //! Never knows: how anything is stored; contenders are programs with a command line.
 
+use std::path::PathBuf;
+
 use crate::fail::{Fail, Result};
 use crate::run;
 use crate::setup;
@@ -23,7 +25,7 @@ use targets::Figure;
 
 /// What may follow `cargo xtask bench`.
 pub(crate) const USAGE: &str = "\
-bench [first|change|restore|memory|index|timeline|all] [--quick] [--rounds N] [--only NAME,NAME]
+bench [first|change|restore|memory|index|timeline|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
     first     the first protect of a disk image
     change    also the protect after 6,500 pages were overwritten
     restore   also the whole restore and the delta restore
@@ -32,7 +34,8 @@ bench [first|change|restore|memory|index|timeline|all] [--quick] [--rounds N] [-
     timeline  a timeline with 100,000 points
     all       everything; what is measured at full size is written to docs/results.md
     --quick   a quarter of the data and one round; a look in between, no record
-    --only    only these: backstay, restic, borg, rustic, casync, zstd, qemu-img";
+    --only    only these: backstay, restic, borg, rustic, casync, zstd, qemu-img
+    --in      where index and timeline make their stores, such as /dev/shm; target/bench if not given";
 
 struct Options {
     disk: Option<Depth>,
@@ -41,6 +44,8 @@ struct Options {
     quick: bool,
     rounds: usize,
     only: Vec<String>,
+    /// Where programs make their stores.
+    stores: PathBuf,
 }
 
 impl Options {
@@ -61,14 +66,22 @@ impl Options {
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
-    let mut options =
-        Options { disk: Some(Depth::Restore), index: true, timeline: true, quick: false, rounds: 0, only: Vec::new() };
+    let mut options = Options {
+        disk: Some(Depth::Restore),
+        index: true,
+        timeline: true,
+        quick: false,
+        rounds: 0,
+        only: Vec::new(),
+        stores: run::keep("bench"),
+    };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--quick" => options.quick = true,
             "--rounds" => options.rounds = value(words.next(), word)?.parse().map_err(|_| wrong(word))?,
             "--only" => options.only = value(words.next(), word)?.split(',').map(str::to_owned).collect(),
+            "--in" => options.stores = PathBuf::from(value(words.next(), word)?),
             part => options.part(part)?,
         }
     }
@@ -97,12 +110,12 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         figures.extend(on_disk(&options, depth, arguments)?);
     }
     if options.index {
-        let (printed, found) = programs::index(options.quick)?;
+        let (printed, found) = programs::index(options.quick, &options.stores)?;
         record("index", &printed.listed(), &found, &options, arguments)?;
         figures.extend(found);
     }
     if options.timeline {
-        let (printed, found) = programs::timeline(options.quick)?;
+        let (printed, found) = programs::timeline(options.quick, &options.stores)?;
         record("timeline", &printed.listed(), &found, &options, arguments)?;
         figures.extend(found);
     }

@@ -34,9 +34,9 @@ impl Printed {
 /// The dedup index. Ingest of 1 GiB/s brings 16,384 chunks of 64 KiB each second.
 /// # Errors
 /// The program does not build, fails, or lacks a figure.
-pub(super) fn index(quick: bool) -> Result<(Printed, Vec<Figure>)> {
+pub(super) fn index(quick: bool, stores: &Path) -> Result<(Printed, Vec<Figure>)> {
     let chunks = if quick { "1000000" } else { "100000000" };
-    let printed = program("index", chunks)?;
+    let printed = program("index", chunks, stores)?;
     let figures = vec![
         printed.figure("index, memory", "peak_mib", "MiB", Limit::AtMost(1024.0))?,
         printed.figure("index, random lookups", "lookups_per_second", "/s", Limit::AtLeast(200_000.0))?,
@@ -48,9 +48,9 @@ pub(super) fn index(quick: bool) -> Result<(Printed, Vec<Figure>)> {
 /// A timeline with many points.
 /// # Errors
 /// As [`index`].
-pub(super) fn timeline(quick: bool) -> Result<(Printed, Vec<Figure>)> {
+pub(super) fn timeline(quick: bool, stores: &Path) -> Result<(Printed, Vec<Figure>)> {
     let points = if quick { "5000" } else { "100000" };
-    let printed = program("timeline", points)?;
+    let printed = program("timeline", points, stores)?;
     let ratio = printed.get("commit_ms_full")? / printed.get("commit_ms_empty")?;
     let found = format!("{} ms, empty {} ms", printed.get("commit_ms_full")?, printed.get("commit_ms_empty")?);
     let commit = Figure {
@@ -68,9 +68,9 @@ pub(super) fn timeline(quick: bool) -> Result<(Printed, Vec<Figure>)> {
     Ok((printed, figures))
 }
 
-fn program(name: &str, argument: &str) -> Result<Printed> {
+fn program(name: &str, argument: &str, stores: &Path) -> Result<Printed> {
     run::run(run::cargo().args(["build", "--release", "--package", "backstay-bench", "--bin", name]))?;
-    let folder = run::keep("bench").join(name);
+    let folder = stores.join(format!("backstay-bench-{name}"));
     remove(&folder)?;
     let mut command = Command::new(run::cargo_target().join("release").join(name));
     command.arg(argument).arg(&folder);
