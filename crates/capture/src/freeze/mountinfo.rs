@@ -51,7 +51,8 @@ fn mount(line: &[u8]) -> Option<Mount> {
     let point = PathBuf::from(OsString::from_vec(unescaped(fields.next()?)));
     let _options = fields.next()?;
     fields.find(|field| *field == b"-")?;
-    let kind = String::from_utf8(unescaped(fields.next()?)).ok()?;
+    // Users of FUSE may put any bytes behind `fuse.`, and must not keep others from being frozen by that.
+    let kind = String::from_utf8_lossy(&unescaped(fields.next()?)).into_owned();
     let _source = fields.next()?;
     let options = fields.next()?;
     let read_only = options.split(|&b| b == b',').any(|option| option == b"ro");
@@ -97,6 +98,8 @@ mod tests {
         assert_eq!(one(line), Some(mount));
         assert!(!one("1 0 0:21 / /proc ro - proc proc rw").expect("a mount").read_only);
         assert_eq!(one("1 0 0:5 / /x rw - tmpfs  rw").expect("an empty source").kind, "tmpfs");
+        let strange = parse(b"1 0 0:5 / /x rw - fuse.\xff a rw\n").expect("any bytes are a kind");
+        assert!(strange[0].kind.starts_with("fuse."));
     }
 
     #[test]
