@@ -22,6 +22,7 @@ use backstay_env::volume::Volume;
 use backstay_format::keys::Argon2Cost;
 use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
+use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Capture, Changed, Progress, Source, Told, Verdict};
 use backstay_vault::{Seams, Vault};
 
@@ -126,6 +127,7 @@ impl World {
             verdict: &verdict,
             cancel: &AtomicBool::new(false),
             progress: &Progress::default(),
+            promise: Promise::default(),
         })?;
         Ok(made.boundary())
     }
@@ -145,7 +147,8 @@ impl World {
         let changed = Changed { disk: 0, volume: &self.disk, pages, excluded: Vec::new() };
         following.pass(&[changed], &AtomicBool::new(false))?;
         let time = self.seams.clock.now();
-        let told = Told { time, consistency: Consistency::Still, note: String::new(), exclusions: Vec::new() };
+        let (note, exclusions, promise) = (String::new(), Vec::new(), Promise::default());
+        let told = Told { time, consistency: Consistency::Still, note, exclusions, promise };
         let made = following.publish(told)?;
         // Summing up and bundling belong to a point, on average: they are timed with it.
         self.vault.settle(made.machine.id)?;
