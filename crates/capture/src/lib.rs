@@ -9,4 +9,5 @@ pub mod marks;
 pub mod number;
 pub mod point;
 pub mod residue;
+pub mod saved;
 pub mod tracker;

@@ -142,6 +142,12 @@ of a week, one a day of a year: backstay forget web --keep-all 24h --keep-hourly
         #[command(subcommand)]
         command: Key,
     },
+    /// Keep what is known of changed disks over a clean restart of this machine, so that they need not be compared.
+    Marks {
+        /// What to do.
+        #[command(subcommand)]
+        command: Marks,
+    },
     /// Print a shell's completions.
     Completions {
         /// The shell.
@@ -309,6 +315,15 @@ pub(crate) struct Forget {
     /// Only print the plan.
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
+}
+
+/// `marks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Marks {
+    /// As the machine ends: make followed disks that nothing uses read-only, and save which of their pages changed.
+    Save,
+    /// As the machine starts, before disks are mounted: follow those disks on, if nothing wrote to them meanwhile.
+    Load,
 }
 
 /// `key`.

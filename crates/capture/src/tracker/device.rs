@@ -96,6 +96,32 @@ pub(crate) fn is_writing(number: DeviceNumber) -> io::Result<bool> {
     Ok(text.split_whitespace().nth(1) != Some("0"))
 }
 
+/// How many writes and discards the disk has done since it came; those under way are not counted yet. `None`: it does not count.
+pub(crate) fn written(number: DeviceNumber) -> io::Result<Option<u64>> {
+    let folder = folder_of(number);
+    if number_in(&folder.join("queue/iostats"))? == 0 {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(folder.join("stat"))?;
+    let counts: Vec<u64> = text.split_whitespace().map_while(|count| count.parse().ok()).collect();
+    // Fields 4 and 6 are writes and their sectors, 11 and 13 those of discards (since 4.18).
+    let fields = [4, 6, 11, 13].map(|at| counts.get(at).copied());
+    Ok(fields.into_iter().sum())
+}
+
+/// The serial number that the drive gives itself, or the name that stands for it; empty if there is none.
+pub(crate) fn serial(number: DeviceNumber) -> String {
+    let folder = folder_of(number);
+    let said = |file: &str| std::fs::read_to_string(folder.join(file)).ok();
+    let places = ["serial", "device/serial", "wwid", "device/wwid"];
+    places
+        .into_iter()
+        .filter_map(said)
+        .map(|text| text.trim().to_owned())
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
+}
+
 /// Numbers of all partitions with where they begin and end, hashed.
 fn partitions(folder: &Path) -> io::Result<u64> {
     let mut found = Vec::new();

@@ -156,7 +156,7 @@ fn set_misses(header: &Pinned, set: u64, misses: Misses) {
 }
 
 /// Names this run of the machine.
-pub(super) fn boot() -> io::Result<[u8; 16]> {
+pub(crate) fn boot() -> io::Result<[u8; 16]> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
     let number = u128::from_str_radix(&digits, 16).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;

@@ -10,7 +10,7 @@
 //! after it was taken answers all writes, or a write to the page has not yet been reported as done to who wrote.
 
 mod check;
-mod device;
+pub(crate) mod device;
 mod disk;
 mod folder;
 mod programs;
@@ -26,6 +26,7 @@ use aya::maps::{HashOfMaps, Map, MapData, MapError};
 pub use self::check::Distrust;
 use self::check::{Found, LOST_EVENTS, LOST_PROGRAMS};
 use self::device::{packed, short_hash};
+pub(crate) use self::disk::boot;
 pub use self::disk::{Disk, Stamp};
 use self::folder::Folder;
 use self::programs::{DISKS, PROGRAMS};

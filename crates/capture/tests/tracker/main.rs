@@ -7,5 +7,6 @@ mod delay;
 mod disks;
 mod doubts;
 mod kinds;
+mod saved;
 mod slow;
 mod world;

@@ -17,9 +17,9 @@ mod restore;
 mod serve;
 mod suspend;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Marks};
 use crate::failure::Failure;
-use crate::store;
+use crate::{live, store};
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
@@ -42,6 +42,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Forget(args) => forget::run(common, &args),
         Command::Reclaim { yes, dry_run } => integrity::reclaim(common, yes, dry_run),
         Command::Key { command } => key::run(common, &command),
+        Command::Marks { command: Marks::Save } => live::save(),
+        Command::Marks { command: Marks::Load } => live::load(),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir),
     }

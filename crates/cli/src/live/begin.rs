@@ -17,6 +17,7 @@ use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
 use super::disks::{LiveDisk, forget_all, hold_still};
 use super::memory::{Memory, Place};
 use super::missed::Missed;
+use super::saved::{self, PINS};
 use super::{Live, Refused, State, WATCHDOG, What};
 use crate::failure::sentence;
 
@@ -33,10 +34,12 @@ impl<'a> Live<'a> {
         let folder = folder_of(store, machine);
         let other = |why: &dyn std::error::Error| Refused::Impossible(sentence(why));
         let place = Place::of(&folder).map_err(|e| other(&e))?;
-        let mut tracker = Tracker::open(&Path::new("/sys/fs/bpf").join(&folder)).map_err(|error| match error {
+        let mut tracker = Tracker::open(&Path::new(PINS).join(&folder)).map_err(|error| match error {
             TrackError::InUse(_) => Refused::InUse,
             error => other(&error),
         })?;
+        // From here on it would be of the past.
+        saved::forget(&folder).map_err(|e| other(&e))?;
         let remembered = place.read();
         // Every disk is asked for before anything is captured.
         let begun = || {

@@ -59,10 +59,27 @@ impl Memory {
         Some(Stamp { boot: disk.boot, generation: disk.generation })
     }
 
+    /// The same for those of its disks whose marks were taken up after a restart of the machine, beside what they are now.
+    pub(super) fn in_a_new_run<'d>(&self, disks: impl IntoIterator<Item = (&'d str, Stamp)>) -> Self {
+        Memory { next: self.next, ..Memory::new(self.machine, PointNo(self.number), disks) }
+    }
+
+    /// The names of its disks.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.disks.iter().map(|disk| disk.name.as_str())
+    }
+
     /// How many disks it is of.
     pub(super) fn disks(&self) -> usize {
         self.disks.len()
     }
+}
+
+/// Where state that a restart of the machine may lose is kept.
+pub(super) fn runtime_folder() -> io::Result<PathBuf> {
+    let folder = std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| PathBuf::from("/run/backstay"), PathBuf::from);
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// The file that holds it.
@@ -71,10 +88,7 @@ pub(super) struct Place(pub(super) PathBuf);
 impl Place {
     /// For the tracker of this name, where a restart of the machine may lose it.
     pub(super) fn of(tracker: &str) -> io::Result<Place> {
-        let folder = std::env::var_os("RUNTIME_DIRECTORY");
-        let folder = folder.map_or_else(|| PathBuf::from("/run/backstay"), PathBuf::from);
-        std::fs::create_dir_all(&folder)?;
-        Ok(Place(folder.join(format!("{tracker}.json"))))
+        Ok(Place(runtime_folder()?.join(format!("{tracker}.json"))))
     }
 
     /// What was written last; `None` if there is nothing, or nothing that makes sense.

@@ -16,6 +16,7 @@ mod disks;
 mod keeper;
 mod memory;
 mod missed;
+mod saved;
 mod told;
 
 use std::num::NonZeroU64;
@@ -37,6 +38,7 @@ use self::disks::{LiveDisk, trusted};
 use self::keeper::Keeper;
 use self::memory::{Memory, Place};
 pub(crate) use self::missed::Missed;
+pub(crate) use self::saved::{load, save};
 use self::told::{told, without_swap};
 use crate::failure::{Failure, sentence};
 use crate::output::note;

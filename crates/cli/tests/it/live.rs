@@ -47,7 +47,7 @@ impl Drop for Following<'_> {
 
 pub(crate) fn command(world: &World, args: &[&str]) -> Command {
     let mut command = world.command(args);
-    command.env("RUNTIME_DIRECTORY", world.path("run"));
+    command.env("RUNTIME_DIRECTORY", world.path("run")).env("STATE_DIRECTORY", world.path("state"));
     command
 }
 
@@ -220,4 +220,62 @@ fn applications_are_told_and_the_point_says_so() {
     world.refused(2, &["protect", device.path(), "--max-freeze", "6s"]);
     world.refused(2, &["protect", device.path(), "--hook-limit", "0s"]);
     world.refused(2, &["protect", device.path(), "--mariadb", "what://is this"]);
+}
+
+/// The restart itself is tried in guests: `cargo xtask guest restart`.
+#[test]
+fn marks_are_saved_only_of_disks_that_nothing_uses() {
+    let world = World::new();
+    let (image, folder) = (world.path("disk"), world.path("mounted"));
+    sparse(&image, 256 << 20);
+    let device = Loop::new(&image, 512);
+    run("mkfs.ext4", ["-q", device.path()]);
+    let marks = |what: &str| {
+        let said = command(&world, &["marks", what]).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let saved = || world.path("state").read_dir().map_or(0, |entries| entries.flatten().count());
+    let following = Following { world: &world, device: device.path().to_owned() };
+    let mount = Mount::new(&["-o", "rw"], device.path(), &folder);
+    let mut running = follow(&world, device.path());
+    write_and_wait(&world, &folder, 0, &running);
+    assert!(marks("save").contains("in use by another process"));
+    assert_eq!(running.interrupt(), Some(0), "{}", running.log());
+    assert!(marks("save").contains("is compared after the restart: ") && saved() == 0);
+    drop(mount);
+    assert!(marks("save").contains("are saved") && saved() == 1);
+    let refused = output("mount", ["-o", "rw", device.path(), text(&folder)]);
+    assert!(!refused.status.success() || run("findmnt", ["-no", "OPTIONS", text(&folder)]).starts_with("ro"));
+    drop(output("umount", [text(&folder)]));
+    // The machine goes on after all: nothing was lost.
+    assert!(marks("load").contains("was not restarted") && saved() == 0);
+    let mount = Mount::new(&["-o", "rw"], device.path(), &folder);
+    assert!(marks("load").is_empty());
+    let mut running = follow(&world, device.path());
+    write_and_wait(&world, &folder, 1, &running);
+    assert_eq!(running.interrupt(), Some(0), "{}", running.log());
+    assert!(!running.log().contains("compar"), "{}", running.log());
+    drop((mount, following));
+}
+
+#[test]
+fn saved_marks_are_of_the_past_once_a_disk_is_followed() {
+    let world = World::new();
+    let image = world.path("disk");
+    sparse(&image, 64 << 20);
+    let device = Loop::new(&image, 512);
+    let following = Following { world: &world, device: device.path().to_owned() };
+    let mut running = follow(&world, device.path());
+    running.wait_for("point 3");
+    assert_eq!(running.interrupt(), Some(0), "{}", running.log());
+    assert!(command(&world, &["marks", "save"]).status().unwrap().success());
+    let saved = || world.path("state").read_dir().unwrap().flatten().count();
+    assert_eq!(saved(), 1);
+    run("blockdev", ["--setrw", device.path()]);
+    let mut running = follow(&world, device.path());
+    running.wait_for("point 4");
+    assert_eq!(saved(), 0);
+    assert_eq!(running.interrupt(), Some(0), "{}", running.log());
+    drop(following);
 }
