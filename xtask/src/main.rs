@@ -10,6 +10,7 @@ mod demo;
 mod fail;
 mod flip;
 mod fuzz;
+mod guest;
 mod run;
 mod setup;
 mod sim;
@@ -31,10 +32,12 @@ fn usage() -> String {
   {}
   {}
   {}
+  {}
   {}",
         flip::USAGE,
         fuzz::USAGE,
         torture::USAGE,
+        guest::USAGE,
         bench::USAGE
     )
 }
@@ -66,6 +69,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "flip" => flip::main(rest),
         "fuzz" => fuzz::main(rest),
         "torture" => torture::main(rest),
+        "guest" => guest::main(rest),
         "help" | "--help" | "-h" => {
             println!("{}", usage());
             Ok(())

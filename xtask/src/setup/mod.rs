@@ -23,6 +23,8 @@ pub(crate) enum Set {
     Test,
     /// Those and the bench.
     Bench,
+    /// Guests under QEMU.
+    Guest,
     /// What compiles the kernel's programs, and nothing else.
     Bpf,
 }
@@ -34,6 +36,7 @@ pub(crate) fn install(set: Set) -> Result<()> {
     let wanted: Vec<&Package> = match set {
         Set::Test => packages::TEST.iter().collect(),
         Set::Bench => packages::TEST.iter().chain(packages::BENCH).collect(),
+        Set::Guest => packages::TEST.iter().chain(packages::GUEST).collect(),
         Set::Bpf => packages::BPF.iter().collect(),
     };
     if !is_debian() {

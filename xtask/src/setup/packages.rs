@@ -47,6 +47,13 @@ pub(crate) const BENCH: &[Package] = &[
     package("casync", "a peer of the bench"),
 ];
 
+/// What guests need on top: a Debian that is made and run.
+pub(crate) const GUEST: &[Package] = &[
+    package("mmdebstrap", "makes the Debian of a guest from packages"),
+    package("qemu-system-x86", "runs guests"),
+    package("binutils", "strip: programs are given to guests without what debuggers need"),
+];
+
 /// What compiles the programs that run in the kernel. Their objects are committed, so only who changes them needs it.
 pub(crate) const BPF: &[Package] =
     &[package("clang-19", "compiles the programs that run in the kernel"), package("llvm-19", "strips them")];

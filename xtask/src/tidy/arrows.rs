@@ -103,6 +103,12 @@ const ROOMS: &[Room] = &[
         why: "torture proves the program as people run it, and shares no code with what it judges",
     },
     Room {
+        name: "guests",
+        may: &[],
+        tests_may: &[],
+        why: "guests try the product as people use it, by its command line",
+    },
+    Room {
         name: "xtask",
         may: &[],
         tests_may: &[],

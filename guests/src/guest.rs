@@ -1,0 +1,149 @@
+//! A guest under way: its disks, its start and end, and commands to it.
+//!
+//! Never knows: what is tried in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::fail::{During, Fail, Result};
+use crate::image::Image;
+use crate::line::{Answer, Line};
+use crate::programs::{program, run};
+use crate::qemu::{Disk, Ports, Qemu};
+
+/// How long a start or an end may take without any help of the processor.
+const START: Duration = Duration::from_secs(300);
+/// How long any one command may take.
+const COMMAND: Duration = Duration::from_secs(300);
+
+/// What guests of a scenario are made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) image: &'a Image,
+    /// The program that is tried.
+    pub(crate) backstay: &'a Path,
+    /// What goes away when the scenario has ended.
+    pub(crate) folder: &'a Path,
+}
+
+/// A machine with disks, running or not.
+pub(crate) struct Guest<'a> {
+    parts: &'a Parts<'a>,
+    disks: Vec<Disk>,
+    running: Option<(Qemu, Line)>,
+    starts: u32,
+}
+
+impl<'a> Guest<'a> {
+    /// A machine with a root disk of its own, disks of these sizes as /dev/vdb and so on, and the tools. Starts it.
+    pub(crate) fn start(parts: &'a Parts<'a>, mebibytes: &[u64]) -> Result<Guest<'a>> {
+        let mut disks = vec![Disk::over(parts.folder, "root", &parts.image.root)?];
+        for (letter, size) in ('b'..).zip(mebibytes) {
+            disks.push(Disk::new(parts.folder, &format!("disk-{letter}"), size << 20)?);
+        }
+        disks.push(tools(parts)?);
+        let mut guest = Guest { parts, disks, running: None, starts: 0 };
+        guest.power_on()?;
+        Ok(guest)
+    }
+
+    /// Starts it, again. Answers the name of this run.
+    pub(crate) fn power_on(&mut self) -> Result<String> {
+        self.starts += 1;
+        let ports = Ports { steer: self.parts.folder.join("steer"), console: self.console() };
+        let qemu = Qemu::start(self.parts.image, &self.disks, &ports)?;
+        let mut line = Line::open(&ports.steer)?;
+        let boot = line.ready(START).map_err(|fail| self.with_console(&fail))?;
+        self.running = Some((qemu, line));
+        Ok(boot)
+    }
+
+    /// Has it shut down as an administrator would, and waits until it has.
+    pub(crate) fn shut_down(&mut self) -> Result<()> {
+        let (qemu, mut line) = self.take()?;
+        line.send("systemctl --no-block poweroff")?;
+        qemu.ended(START).map_err(|fail| self.with_console(&fail))
+    }
+
+    /// Takes its power away.
+    pub(crate) fn cut_power(&mut self) -> Result<()> {
+        self.take()?.0.cut_power()
+    }
+
+    /// Runs a script of bash in it; answers what it printed.
+    ///
+    /// # Errors
+    /// It ended with anything but 0.
+    pub(crate) fn run(&mut self, script: &str) -> Result<String> {
+        let Answer { status, said } = self.ask(script)?;
+        match status {
+            0 => Ok(said),
+            status => Err(Fail::new(format!("in the guest, with status {status}:\n{script}\n{said}"))),
+        }
+    }
+
+    /// As [`Guest::run`], whatever the status.
+    pub(crate) fn ask(&mut self, script: &str) -> Result<Answer> {
+        let console = self.console();
+        let (_, line) = self.running.as_mut().ok_or_else(|| Fail::new("the guest is off"))?;
+        line.run(script, COMMAND).map_err(|fail| with_console(&console, &fail)).during(script)
+    }
+
+    /// Runs a command of ours.
+    pub(crate) fn backstay(&mut self, command: &str) -> Result<String> {
+        self.run(&format!("{SETTINGS}\n/tools/backstay {command}"))
+    }
+
+    /// The file behind a disk, such as `b`; only while the guest is off.
+    pub(crate) fn file(&self, letter: char) -> Result<&Path> {
+        let serial = format!("disk-{letter}");
+        let found = self.disks.iter().find(|disk| disk.serial == serial && self.running.is_none());
+        found.map(|disk| disk.file.as_path()).ok_or_else(|| Fail::new(format!("no disk {letter}, or in use")))
+    }
+
+    fn take(&mut self) -> Result<(Qemu, Line)> {
+        self.running.take().ok_or_else(|| Fail::new("the guest is off"))
+    }
+
+    fn console(&self) -> PathBuf {
+        self.parts.folder.join(format!("console-{}", self.starts))
+    }
+
+    fn with_console(&self, fail: &Fail) -> Fail {
+        with_console(&self.console(), fail)
+    }
+}
+
+/// Where a store is in a guest, and what opens it. Commands are steered as root without any environment.
+pub(crate) const SETTINGS: &str =
+    "export BACKSTAY_STORE=/var/lib/backstay/store BACKSTAY_PASSPHRASE_FILE=/var/lib/backstay/passphrase";
+
+/// The last lines of the console tell why a guest does not answer.
+fn with_console(console: &Path, fail: &Fail) -> Fail {
+    let text = fs::read(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(40)..].join("\n");
+    Fail::new(format!("{fail}\nthe console's last lines:\n{last}"))
+}
+
+/// What the guest is given: our program, and scripts, on a disk of its own, as the program changes and the image does not.
+fn tools(parts: &Parts<'_>) -> Result<Disk> {
+    let (tree, file) = (parts.folder.join("tools"), parts.folder.join("tools.img"));
+    fs::create_dir(&tree).during(tree.display())?;
+    let program_there = tree.join("backstay");
+    fs::copy(parts.backstay, &program_there).during(parts.backstay.display())?;
+    run(program("strip").arg(&program_there))?;
+    for (name, text) in SCRIPTS {
+        fs::write(tree.join(name), text).during(name)?;
+    }
+    run(program("mke2fs").args(["-q", "-t", "ext4", "-m", "0", "-d"]).arg(&tree).arg(&file).arg("256M"))?;
+    Ok(Disk { serial: "tools".into(), file, format: "raw", read_only: true })
+}
+
+const SCRIPTS: &[(&str, &str)] = &[
+    ("stack.sh", include_str!("inside/stack.sh")),
+    ("writer.sh", include_str!("inside/writer.sh")),
+    ("judge.sh", include_str!("inside/judge.sh")),
+    ("backstay-marks.service", include_str!("../../packaging/systemd/backstay-marks.service")),
+];

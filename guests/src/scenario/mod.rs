@@ -1,0 +1,23 @@
+//! What is tried in guests.
+//!
+//! Never knows: how a guest is run.
+
+mod follow;
+mod nodes;
+mod power;
+mod restart;
+mod stack;
+
+use crate::fail::Result;
+use crate::guest::Parts;
+
+/// Answers what it found, in a sentence.
+type Scenario = fn(&Parts<'_>) -> Result<String>;
+
+/// All of them: name, what is tried, how.
+pub(crate) const ALL: &[(&str, &str, Scenario)] = &[
+    ("stack", "vfat, ext4, xfs on LVM and ext4 in LUKS on one disk are followed under writers", stack::run),
+    ("nodes", "md and dm nodes as sources, and both legs of a mirror", nodes::run),
+    ("power", "the power goes while a disk is followed", power::run),
+    ("restart", "clean restarts, with and without a change while the machine was off", restart::run),
+];

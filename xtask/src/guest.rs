@@ -1,0 +1,22 @@
+//! `cargo xtask guest`: the product in a Debian under QEMU, through restarts and power cuts, on LVM, LUKS, md and vfat.
+//!
+//! Never knows: what is tried there.
+
+use crate::fail::Result;
+use crate::{run, setup};
+
+/// What may follow `cargo xtask guest`.
+pub(crate) const USAGE: &str = "\
+guest [stack|nodes|power|restart]...
+            scenarios in a Debian under QEMU, made from packages on first use; all if none is named: half an hour";
+
+/// Passes the names on.
+/// # Errors
+/// A scenario failed, or something cannot be built.
+pub(crate) fn main(names: &[String]) -> Result<()> {
+    setup::install(setup::Set::Guest)?;
+    run::run(run::cargo().args(["build", "--package", "backstay-cli", "--package", "backstay-guests"]))?;
+    let built = run::cargo_target().join("debug");
+    let mut command = run::as_root(&built.join("guests").to_string_lossy())?;
+    run::run(command.arg(built.join("backstay")).arg(run::keep("guests")).args(names))
+}
