@@ -17,7 +17,7 @@ torture --backstay PROGRAM [--minutes N | --rounds N] [--seed S] [--only NAME,..
     --rounds    so many, however long they take
     --seed      of the first round; each that follows has the next
     --only      only these worlds: ext4, xfs, btrfs, parts, postgres, mariadb, slow
-    --load      how long a round's loads are at work; 40
+    --load      how long a round's loads are at work; 60
     --folder    where disks and stores lie; the folder for temporary files
     --evidence  where images of failures are kept; the same";
 
@@ -46,7 +46,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Args> {
         rounds: None,
         seed: now().unsigned_abs() / 1_000_000_000 % 1_000_000 * 1000,
         only: NAMES.to_vec(),
-        load: Duration::from_secs(40),
+        load: Duration::from_secs(60),
         folder: temporary.clone(),
         evidence: temporary,
     };

@@ -139,6 +139,17 @@ impl Product {
         must(&mut self.protect(disks, &["--once", "--json"])).map(drop)
     }
 
+    /// Asks for no points until it is resumed, or for ten minutes.
+    pub(crate) fn suspend(&self) -> Result<()> {
+        let arguments = ["suspend", MACHINE, "--reason", "a test of suspending", "--max", "10m"];
+        must(&mut self.command(&arguments)).map(drop)
+    }
+
+    /// Asks for points again.
+    pub(crate) fn resume(&self) -> Result<()> {
+        must(&mut self.command(&["resume", MACHINE])).map(drop)
+    }
+
     /// Ends marking in the kernel, as far as there is any.
     pub(crate) fn unfollow(&self, disks: &[&Path]) -> Result<()> {
         must(&mut self.protect(disks, &["--unfollow"])).map(drop)

@@ -9,12 +9,15 @@ use rustix::fs::FallocateFlags;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{Act, Disturber, LONGEST_FREEZE, SLACK, watchdog};
+use super::{Act, Disturber, LONGEST_FREEZE, NEXT_POINT, SLACK, watchdog};
 use crate::chance::Chance;
 use crate::fail::{During, Fail, Result};
+use crate::tools::patiently;
 
 /// How long the next freeze is waited for.
 const NEXT_FREEZE: Duration = Duration::from_secs(20);
+/// Several times as long as from one point to the next.
+const QUIET: Duration = Duration::from_secs(8);
 
 impl Disturber<'_> {
     /// Does it; what it came to, for the report.
@@ -56,6 +59,15 @@ impl Disturber<'_> {
                 self.restart()?;
                 self.must_go_on(before)?;
                 Ok("ended in order, and started again")
+            }
+            Act::Suspend => {
+                let before = self.product.generations();
+                self.product.suspend()?;
+                let quiet = self.becomes_quiet();
+                self.product.resume()?;
+                quiet?;
+                self.must_go_on(before)?;
+                Ok("suspended, and resumed")
             }
         }
     }
@@ -128,6 +140,17 @@ impl Disturber<'_> {
             true => Ok("a second protect, which was refused"),
             false => Err(Fail::new(format!("a second protect ended with {status:?}: {said}"))),
         }
+    }
+
+    /// No points come any more, but for one that may be under way.
+    fn becomes_quiet(&self) -> Result<()> {
+        let mut last = self.last_point()?;
+        let quiet = patiently(NEXT_POINT, || {
+            self.stop.sleep(QUIET);
+            let before = std::mem::replace(&mut last, self.last_point().unwrap_or_default());
+            last == before || self.stop.asked()
+        });
+        if quiet { Ok(()) } else { Err(Fail::new("points went on while the machine was suspended")) }
     }
 
     /// Whatever happened, writers go on within the watchdog's limit.

@@ -38,6 +38,7 @@ enum Act {
     Second,
     Overtake,
     EndAndGoOn,
+    Suspend,
 }
 
 const ACTS: &[Act] = &[
@@ -56,6 +57,7 @@ const ACTS: &[Act] = &[
     Act::Second,
     Act::Overtake,
     Act::EndAndGoOn,
+    Act::Suspend,
 ];
 
 /// What was done, how often.

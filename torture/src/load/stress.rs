@@ -24,7 +24,6 @@ const ALL: &[&[&str]] = &[
     &["--xattr", "1"],
     &["--filename", "1"],
     &["--touch", "1"],
-    &["--dirmany", "1", "--dirmany-bytes", "0"],
     &["--hdd", "1", "--hdd-bytes", "16M", "--hdd-write-size", "16K"],
     &["--hdd", "1", "--hdd-bytes", "16M", "--hdd-opts", "direct,wr-rnd,fsync"],
     &["--fallocate", "1", "--fallocate-bytes", "16M"],
