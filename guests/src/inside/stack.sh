@@ -47,6 +47,8 @@ hide() {
 check() {
     open
     unmount /mnt/efi /mnt/data /mnt/volume /mnt/safe
+    # It was in use at the moment of the point, as its dirty bit says.
+    fsck.vfat -a "${disk}1" || [ $? -eq 1 ]
     fsck.vfat -n "${disk}1"
     e2fsck -f -p "${disk}2" || [ $? -eq 1 ]
     e2fsck -f -n "${disk}2"

@@ -11,12 +11,14 @@ use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::{TrackError, Tracker};
 use backstay_format::rows::Consistency;
+use backstay_vault::VaultError;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
 
-use super::disks::{LiveDisk, forget_all, hold_still};
+use super::disks::{LiveDisk, forget_all_but, hold_still};
 use super::memory::{Memory, Place};
 use super::missed::Missed;
+use super::recall::Kept;
 use super::saved::{self, PINS};
 use super::{Live, Refused, State, WATCHDOG, What};
 use crate::failure::sentence;
@@ -43,7 +45,7 @@ impl<'a> Live<'a> {
         let remembered = place.read();
         // Every disk is asked for before anything is captured.
         let begun = || {
-            forget_all(&mut tracker)?;
+            forget_all_but(&mut tracker, &[])?;
             sources.iter().try_for_each(|(path, name)| LiveDisk::begin(&mut tracker, path, name).map(drop))
         };
         if let Some(Err(error)) = remembered.is_none().then(begun) {
@@ -67,55 +69,65 @@ impl<'a> Live<'a> {
             watchdog,
             residue: Residue::new(ROOM),
             place,
+            kept: None,
             state: None,
             next_pass: NonZeroU64::MIN,
         };
-        live.state = remembered.and_then(|memory| live.recall(memory));
+        if let Some(memory) = remembered {
+            live.recall(memory);
+        }
         Ok(live)
     }
 
-    /// Goes on where an earlier process stood, if the marks reach back to the newest point.
-    fn recall(&mut self, memory: Memory) -> Option<State> {
-        let boundary = self.vault.boundary(self.machine).ok().flatten()?;
-        if !memory.reaches(boundary.machine.id.0, boundary.number) || memory.disks() != self.sources.len() {
-            return None;
-        }
-        let (mut disks, mut ordered) = (Vec::new(), Vec::new());
-        for (path, name) in &self.sources {
-            let mut disk = LiveDisk::go_on(&self.tracker, path, name)?;
-            let stamp = memory.stamp(name)?;
-            let trusted = self.tracker.check(disk.marks.number(), &stamp);
-            let at = boundary.disks.iter().find(|d| d.name == *name)?;
-            if !matches!(trusted, Ok(Ok(()))) || at.size != disk.size() {
-                return None;
+    /// Goes on where an earlier process stood, with all disks whose marks reach back to the newest point.
+    fn recall(&mut self, memory: Memory) {
+        match Kept::find((self.vault, self.machine), &self.tracker, &memory, &self.sources) {
+            Some(Kept { from, disks }) if disks.len() == self.sources.len() => {
+                // Disks that are no longer named are no longer marked.
+                drop(forget_all_but(&mut self.tracker, &disks));
+                self.state = Some(State { disks, from, memory });
             }
-            disk.learn();
-            ordered.push(at.clone());
-            disks.push(disk);
+            kept => self.kept = kept,
         }
-        let from = Boundary { disks: ordered, ..boundary };
-        Some(State { disks, from, memory })
     }
 
-    /// Begins anew: marks first, then the rescan, so that no change falls between.
+    /// Begins anew: marks first, then the rescan, so that no change falls between. Disks that an earlier process followed and
+    /// whose marks are trusted are not compared.
     ///
     /// # Errors
     /// [`Missed`].
     pub(crate) fn rescan(&mut self, progress: &Progress) -> Result<(), Missed> {
         self.state = None;
         drop(self.place.clear());
-        forget_all(&mut self.tracker).map_err(|e| Missed::later(sentence(&e)))?;
+        let kept = self.kept.take().filter(|kept| kept.is_newest(self.vault));
+        let spared = kept.as_ref().map_or(&[][..], |kept| &kept.disks);
+        forget_all_but(&mut self.tracker, spared).map_err(|e| Missed::later(sentence(&e)))?;
         let mut disks = Vec::new();
         for (path, name) in &self.sources {
-            let disk = LiveDisk::begin(&mut self.tracker, path, name);
-            disks.push(disk.map_err(|e| Missed::later(sentence(&e)))?);
+            if !spared.iter().any(|disk| disk.name == *name) {
+                let disk = LiveDisk::begin(&mut self.tracker, path, name);
+                disks.push(disk.map_err(|e| Missed::later(sentence(&e)))?);
+            }
         }
         let doubtful = match hold_still(&disks, &mut self.watchdog, self.settings.limits) {
             Ok(doubtful) => doubtful,
             Err(why) => vec![why],
         };
         let everything = self.all_blocks || !doubtful.is_empty();
-        let from = self.catch_up(&mut disks, everything, progress)?;
+        let compared = match self.catch_up(&mut disks, everything, progress) {
+            Ok(boundary) => boundary,
+            Err(missed) => {
+                self.kept = kept;
+                return Err(missed);
+            }
+        };
+        let (from, disks) = match kept {
+            None => (compared, disks),
+            Some(kept) => match kept.joined(compared, disks, &self.sources) {
+                Some(Kept { from, disks }) => (from, disks),
+                None => return Err(Missed::of(VaultError::Overtaken)),
+            },
+        };
         let stamps = disks.iter().map(|disk| (disk.name.as_str(), disk.marks.stamp()));
         let memory = Memory::new(from.machine.id.0, from.number, stamps);
         self.state = Some(State { disks, from, memory });

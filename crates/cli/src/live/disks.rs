@@ -85,13 +85,18 @@ fn tracked(tracker: &Tracker, path: &Path) -> Option<DeviceNumber> {
     tracker.disk(number).map(|_| number)
 }
 
-/// Ends marking every disk.
-pub(super) fn forget_all(tracker: &mut Tracker) -> Result<(), TrackError> {
-    let tracked: Vec<DeviceNumber> = tracker.disks().map(tracker::Disk::number).collect();
+/// Ends marking every disk but these.
+pub(super) fn forget_all_but(tracker: &mut Tracker, spared: &[LiveDisk]) -> Result<(), TrackError> {
+    let is_spared = |number: &DeviceNumber| spared.iter().any(|disk| disk.number() == *number);
+    let tracked: Vec<DeviceNumber> =
+        tracker.disks().map(tracker::Disk::number).filter(|number| !is_spared(number)).collect();
     tracked.into_iter().try_for_each(|number| tracker.remove(number))
 }
 
-/// Holds the disks' file systems still for a moment, so that their books are complete. Says which could not be.
+/// Kinds that have no log: once they are flushed, their books are complete.
+const WITHOUT_LOG: &[&str] = &["vfat", "msdos"];
+
+/// Holds the disks' file systems still for a moment, so that their books are complete. Says of which they may not be.
 pub(super) fn hold_still(disks: &[LiveDisk], watchdog: &mut Watchdog, limits: Limits) -> Result<Vec<String>, String> {
     let numbers: Vec<DeviceNumber> = disks.iter().map(LiveDisk::number).collect();
     let plan = plan(&facts::gather().map_err(|e| sentence(&e))?, &numbers);
@@ -101,7 +106,8 @@ pub(super) fn hold_still(disks: &[LiveDisk], watchdog: &mut Watchdog, limits: Li
     let frozen = group.freeze(watchdog, limits).map_err(|e| sentence(&e))?;
     let held = frozen.thaw().map_err(|e| sentence(&e))?;
     let members = group.members().iter().enumerate().filter(|(index, _)| held.unfrozen.contains(index));
-    let others = members.map(|(_, fs)| fs).chain(group.unreached());
+    let members = members.map(|(_, fs)| fs).filter(|fs| !WITHOUT_LOG.contains(&fs.kind.as_str()));
+    let others = members.chain(group.unreached());
     Ok(others.map(|fs| fs.name().display().to_string()).chain(unseen).collect())
 }
 

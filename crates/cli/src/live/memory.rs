@@ -68,11 +68,6 @@ impl Memory {
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.disks.iter().map(|disk| disk.name.as_str())
     }
-
-    /// How many disks it is of.
-    pub(super) fn disks(&self) -> usize {
-        self.disks.len()
-    }
 }
 
 /// Where state that a restart of the machine may lose is kept.

@@ -16,6 +16,7 @@ mod disks;
 mod keeper;
 mod memory;
 mod missed;
+mod recall;
 mod saved;
 mod told;
 
@@ -38,6 +39,7 @@ use self::disks::{LiveDisk, trusted};
 use self::keeper::Keeper;
 use self::memory::{Memory, Place};
 pub(crate) use self::missed::Missed;
+use self::recall::Kept;
 pub(crate) use self::saved::{load, save};
 use self::told::{told, without_swap};
 use crate::failure::{Failure, sentence};
@@ -54,6 +56,9 @@ pub(crate) fn watch() -> Result<(), Failure> {
     watchdog::serve().map_err(|e| Failure::usage(sentence(&e)))
 }
 
+/// Whole disks, and their names in the machine.
+pub(crate) type Sources = Vec<(PathBuf, String)>;
+
 /// A machine whose disks are followed.
 pub(crate) struct Live<'a> {
     vault: &'a Vault,
@@ -61,13 +66,15 @@ pub(crate) struct Live<'a> {
     note: &'a str,
     cancel: &'a AtomicBool,
     all_blocks: bool,
-    sources: Vec<(PathBuf, String)>,
+    sources: Sources,
     tracker: Tracker,
     applications: Vec<Box<dyn Application>>,
     settings: Settings,
     watchdog: Watchdog,
     residue: Residue,
     place: Place,
+    /// Disks that the next rescan need not compare.
+    kept: Option<Kept>,
     /// `None`: a rescan is due.
     state: Option<State>,
     next_pass: NonZeroU64,
@@ -89,7 +96,7 @@ pub(crate) struct What<'a> {
     pub(crate) note: &'a str,
     pub(crate) all_blocks: bool,
     /// Whole disks, and their names in the machine.
-    pub(crate) sources: Vec<(PathBuf, String)>,
+    pub(crate) sources: Sources,
     /// Told of each freeze.
     pub(crate) applications: Vec<Box<dyn Application>>,
     pub(crate) settings: Settings,
@@ -111,9 +118,11 @@ pub(crate) struct LivePoint {
 }
 
 impl Live<'_> {
-    /// Whether the next point needs a rescan first.
-    pub(crate) fn needs_rescan(&self) -> bool {
-        self.state.is_none()
+    /// The names of disks that must be compared before the next point.
+    pub(crate) fn to_compare(&self) -> Vec<&str> {
+        let kept = |name: &str| self.kept.iter().any(|kept| kept.disks.iter().any(|disk| disk.name == name));
+        let due = self.sources.iter().map(|(_, name)| name.as_str()).filter(|name| self.state.is_none() && !kept(name));
+        due.collect()
     }
 
     /// Ends marking, and leaves nothing in the kernel.

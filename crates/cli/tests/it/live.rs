@@ -279,3 +279,64 @@ fn saved_marks_are_of_the_past_once_a_disk_is_followed() {
     assert_eq!(running.interrupt(), Some(0), "{}", running.log());
     drop(following);
 }
+
+/// Two disks, of which one process's marks are not trusted by the next: that one is compared, and the timeline has both.
+#[test]
+fn only_disks_that_are_doubted_are_compared() {
+    let world = World::new();
+    let disk = |name: &str| {
+        let image = world.path(name);
+        sparse(&image, 96 << 20);
+        let device = Loop::new(&image, 512);
+        run("mkfs.ext4", ["-q", device.path()]);
+        let mount = Mount::new(&["-o", "rw"], device.path(), &world.path(&format!("on-{name}")));
+        (device, mount)
+    };
+    let (one, other) = (disk("one"), disk("other"));
+    let name = |device: &Loop| device.path().trim_start_matches("/dev/").to_owned();
+    let (trusted, doubted) = (name(&one.0), name(&other.0));
+    let following = Following { world: &world, device: one.0.path().to_owned() };
+    let args = ["protect", one.0.path(), other.0.path(), "--machine", "m", "--every", "1s"];
+    let write = |round: u64| {
+        for folder in ["on-one", "on-other"] {
+            let mut file = fs::File::create(world.path(folder).join(format!("round{round}"))).unwrap();
+            file.write_all(&content(round)).unwrap();
+            file.sync_all().unwrap();
+        }
+    };
+    let points = || world.points_or_none().len();
+    let mut running = world.start_as(command(&world, &args));
+    write(0);
+    assert!(patiently(|| points() >= 3), "{}", running.log());
+    assert_eq!(running.interrupt(), Some(0), "{}", running.log());
+    write(1);
+    let memory = world.path("run").read_dir().unwrap().flatten().next().unwrap().path();
+    let mut value: serde_json::Value = serde_json::from_slice(&fs::read(&memory).unwrap()).unwrap();
+    let generation = &mut value["disks"][1]["generation"];
+    assert!(generation.is_array());
+    *generation = vec![0; 16].into();
+    fs::write(&memory, value.to_string()).unwrap();
+    let before = points();
+    let mut running = world.start_as(command(&world, &args));
+    assert!(patiently(|| points() >= before + 2), "{}", running.log());
+    write(2);
+    let before = points();
+    assert!(patiently(|| points() >= before + 2), "{}", running.log());
+    assert_eq!(running.interrupt(), Some(0), "{}", running.log());
+    let said = running.log();
+    assert!(said.contains(&format!("note: {doubted} of m: all that is in use is read and compared")), "{said}");
+    drop((following, one, other));
+    for name in [trusted, doubted] {
+        let image = world.path("restored");
+        world.ok(&["restore", &format!("m:{name}"), "--to", text(&image), "--yes"]);
+        let said = output("e2fsck", ["-f", "-n", text(&image)]);
+        assert!(said.status.success(), "{name}: {said:?}");
+        let mount = Mount::new(&["-o", "loop,ro"], text(&image), &world.path("look"));
+        for round in 0..3 {
+            let file = fs::read(world.path("look").join(format!("round{round}"))).unwrap();
+            assert!(file == content(round), "round {round} of {name}");
+        }
+        drop(mount);
+        fs::remove_file(&image).unwrap();
+    }
+}

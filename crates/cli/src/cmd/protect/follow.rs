@@ -49,10 +49,15 @@ impl Protecting<'_> {
     }
 
     fn follow_once(&mut self, live: &mut Live<'_>, every: Duration) -> Result<LivePoint, Missed> {
-        if live.needs_rescan() {
+        let disks = live.to_compare().join(", ");
+        if !disks.is_empty() {
             self.lapse.missed(Why::Rescan, "");
+            note!(
+                "note: {disks} of {}: all that is in use is read and compared with the last point, if any",
+                self.machine
+            );
             let progress = Progress::default();
-            let meter = Meter::new(format!("comparing the disks of {}", self.machine), self.common.json);
+            let meter = Meter::new(format!("comparing {disks} of {}", self.machine), self.common.json);
             self.attendant().during(Some((&meter, &progress)), || live.rescan(&progress))?;
         }
         let promise = self.lapse.promise(every);
