@@ -8,6 +8,7 @@ use backstay_format::names::is_vault_name;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exclude::Exclude;
+use crate::rate::BytesPerSecond;
 
 /// Keeps disks recoverable at any moment: deduplicated, compressed, encrypted, and every byte checked when it comes back.
 #[derive(Debug, Parser)]
@@ -209,6 +210,13 @@ pub(crate) struct Protect {
     /// Hold file systems still for so long at most; at most 5s. A watchdog sees to it.
     #[arg(long, default_value = "1s", value_name = "LENGTH")]
     pub max_freeze: String,
+    /// Read disks no faster than this, such as 50MiB/s; what is sent and stored is never more. Not while they are held still: that is
+    /// at most 64 MiB a point, and ends the sooner.
+    #[arg(long, value_name = "RATE")]
+    pub max_rate: Option<BytesPerSecond>,
+    /// Use so many threads for naming, compressing and sealing; else as many as there are processors.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
     /// Compare whole disks for every point, even where their changes could be followed.
     #[arg(long)]
     pub rescan: bool,

@@ -60,12 +60,13 @@ pub(crate) struct Lapse {
 }
 
 impl Lapse {
-    /// There was no point.
-    pub(crate) fn missed(&mut self, why: Why, text: &str) {
+    /// There was no point, for a reason that held for so long by now.
+    pub(crate) fn missed(&mut self, (why, text): (Why, &str), held: Duration) {
         let text = shortened(text);
-        let goes_on = |last: &Cause| last.why == why && last.text == text;
+        let goes_on = |last: &Cause| last.why == why && (last.text == text || why != Why::Failed);
         if self.causes.len() < MOST && !self.causes.last().is_some_and(goes_on) {
-            self.causes.push(Cause { since: now(), why, text });
+            let since = Timestamp(now().0.saturating_sub_unsigned(nanos(held)));
+            self.causes.push(Cause { since, why, text });
         }
     }
 
@@ -114,9 +115,9 @@ mod tests {
     fn what_goes_on_is_told_once_and_not_for_ever() {
         let mut lapse = Lapse::default();
         assert_eq!(lapse.promise(Duration::from_secs(10)), Promise { every: 10_000_000_000, causes: Vec::new() });
-        (0..3).for_each(|_| lapse.missed(Why::Busy, "x"));
+        ["x", "y"].iter().for_each(|text| lapse.missed((Why::Busy, text), Duration::ZERO));
         assert_eq!(lapse.promise(Duration::ZERO).causes.len(), 1);
-        (0..100).for_each(|round| lapse.missed(Why::Failed, &format!("{round} {}", "ä".repeat(300))));
+        (0..100).for_each(|round| lapse.missed((Why::Failed, &format!("{round} {}", "ä".repeat(300))), Duration::ZERO));
         let told = lapse.promise(Duration::ZERO).causes;
         assert!(told.len() == MOST && told.iter().all(|cause| cause.text.len() <= WORDS));
     }
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn what_was_in_time_is_a_matter_of_the_clock() {
         let mut lapse = Lapse::default();
-        lapse.missed(Why::Store, "gone");
+        lapse.missed((Why::Store, "gone"), Duration::ZERO);
         lapse.made();
         let why = |lapse: &Lapse, every| lapse.promise(every).causes.iter().map(|cause| cause.why).collect::<Vec<_>>();
         assert_eq!(why(&lapse, Duration::from_secs(1000)), [Why::Clock]);

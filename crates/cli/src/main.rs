@@ -12,6 +12,7 @@ mod live;
 mod moment;
 mod output;
 mod progress;
+mod rate;
 mod source;
 mod spec;
 mod stop;

@@ -47,6 +47,14 @@ pub trait Keep {
     /// # Errors
     /// Ends the attempt.
     fn pass(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), Self::Error>;
+
+    /// As [`Keep::pass`], of pages that were read into memory while everything was held still.
+    ///
+    /// # Errors
+    /// As [`Keep::pass`].
+    fn rest(&mut self, disk: usize, read: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), Self::Error> {
+        self.pass(disk, read, pages)
+    }
 }
 
 /// How hard to try.
@@ -185,18 +193,23 @@ where
         Ok(Stillness { unseen: plan.unseen, reports, elsewhere, ..still })
     }
 
-    /// Passes until what is left fits into half of the room, or is not getting less.
+    /// Passes until what is left fits into half of the room, or is hardly getting less. What does not fit by then is found out
+    /// before anybody is held up.
     fn read_until_little_is_left(&mut self) -> Outcome<(), K> {
         let mut before = u64::MAX;
         for _ in 0..self.settings.passes {
             let left = self.left();
-            if left <= self.room() / 2 || left >= before {
-                return Ok(());
+            if left <= self.room() / 2 || left > before / 8 * 7 {
+                break;
             }
             before = left;
             self.pass_all()?;
         }
-        Ok(())
+        self.check_room(self.left())
+    }
+
+    fn check_room(&self, left: u64) -> Outcome<(), K> {
+        if left > self.room() { Err(NoPoint::TooBusy { left, room: self.room() }) } else { Ok(()) }
     }
 
     fn pass_all(&mut self) -> Outcome<(), K> {
@@ -215,10 +228,7 @@ where
         let devices: Vec<&BlockDevice> = self.disks.iter().map(|d| d.device).collect();
         let mut moving = Vec::with_capacity(64);
         self.residue.clear();
-        let left = self.left();
-        if left > self.room() {
-            return Err(NoPoint::TooBusy { left, room: self.room() });
-        }
+        self.check_room(self.left())?;
         let frozen = group.freeze(watchdog, self.settings.limits).map_err(NoPoint::Freeze)?;
         // From here to the thaw: no allocation, no file, no log.
         let read = self.read_rest(&devices, &mut moving);
@@ -276,7 +286,7 @@ where
             for look in self.residue.looks(index, disk.device.size()) {
                 let pages = look.pages();
                 if !pages.is_empty() {
-                    self.keep.pass(index, &look, pages).map_err(NoPoint::Keep)?;
+                    self.keep.rest(index, &look, pages).map_err(NoPoint::Keep)?;
                 }
             }
         }

@@ -22,6 +22,7 @@ use super::recall::Kept;
 use super::saved::{self, PINS};
 use super::{Live, Refused, State, WATCHDOG, What};
 use crate::failure::sentence;
+use crate::rate::Limited;
 
 /// Bytes that are read at most while everything is held still.
 const ROOM: usize = 64 << 20;
@@ -32,7 +33,7 @@ impl<'a> Live<'a> {
     /// # Errors
     /// [`Refused`]; then nothing is left in the kernel that was not there before.
     pub(crate) fn open(what: What<'a>) -> Result<Self, Refused> {
-        let What { vault, store, machine, note, all_blocks, sources, applications, settings, cancel } = what;
+        let What { vault, store, machine, note, all_blocks, sources, applications, settings, rate, cancel } = what;
         let folder = folder_of(store, machine);
         let other = |why: &dyn std::error::Error| Refused::Impossible(sentence(why));
         let place = Place::of(&folder).map_err(|e| other(&e))?;
@@ -66,6 +67,7 @@ impl<'a> Live<'a> {
             tracker,
             applications,
             settings,
+            rate,
             watchdog,
             residue: Residue::new(ROOM),
             place,
@@ -143,10 +145,12 @@ impl<'a> Live<'a> {
                 if everything { whole(disk) } else { on_it.used.iter().collect() }
             })
             .collect();
-        let sources = disks.iter().zip(used).map(|(disk, used)| Source {
+        let (rate, cancel) = (self.rate, self.cancel);
+        let volumes: Vec<_> = disks.iter().map(|disk| Limited { volume: &disk.device, rate, cancel }).collect();
+        let sources = disks.iter().zip(&volumes).zip(used).map(|((disk, volume), used)| Source {
             name: disk.name.clone(),
             origin: disk.path.display().to_string(),
-            volume: &disk.device,
+            volume,
             used,
             excluded: Vec::new(),
             exclusions: Vec::new(),

@@ -10,11 +10,15 @@ use backstay_env::volume::Volume;
 use backstay_vault::VaultError;
 use backstay_vault::protect::{Changed, Following};
 
+use crate::rate::{Limited, Rate};
+
 /// Keeps the passes of one point.
 pub(super) struct Keeper<'v, 'a> {
     pub(super) following: Following<'v>,
     /// For each disk, ranges of pages that are not kept: swap.
     pub(super) without: &'a [Vec<Range<u64>>],
+    /// How fast disks may be read.
+    pub(super) rate: Option<&'a Rate>,
     pub(super) cancel: &'a AtomicBool,
 }
 
@@ -22,6 +26,10 @@ impl Keep for Keeper<'_, '_> {
     type Error = VaultError;
 
     fn pass(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), VaultError> {
+        self.rest(disk, &Limited { volume, rate: self.rate, cancel: self.cancel }, pages)
+    }
+
+    fn rest(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), VaultError> {
         let pages = outside(&pages, &self.without[disk]);
         match pages.is_empty() {
             true => Ok(()),

@@ -44,6 +44,7 @@ pub(crate) use self::saved::{load, save};
 use self::told::{told, without_swap};
 use crate::failure::{Failure, sentence};
 use crate::output::note;
+use crate::rate::Rate;
 
 /// The hidden first argument that makes this program a watchdog.
 pub(crate) const WATCHDOG: &str = "freeze-watchdog";
@@ -70,6 +71,7 @@ pub(crate) struct Live<'a> {
     tracker: Tracker,
     applications: Vec<Box<dyn Application>>,
     settings: Settings,
+    rate: Option<&'a Rate>,
     watchdog: Watchdog,
     residue: Residue,
     place: Place,
@@ -100,6 +102,8 @@ pub(crate) struct What<'a> {
     /// Told of each freeze.
     pub(crate) applications: Vec<Box<dyn Application>>,
     pub(crate) settings: Settings,
+    /// How fast disks may be read.
+    pub(crate) rate: Option<&'a Rate>,
     pub(crate) cancel: &'a AtomicBool,
 }
 
@@ -152,7 +156,7 @@ impl Live<'_> {
         let Some(state) = &mut self.state else { return Err(Missed::Rescan("nothing is followed yet".into())) };
         let following = self.vault.follow(&state.from).map_err(Missed::of)?;
         let without: Vec<_> = state.disks.iter().map(|disk| disk.without.clone()).collect();
-        let mut keeper = Keeper { following, without: &without, cancel: self.cancel };
+        let mut keeper = Keeper { following, without: &without, rate: self.rate, cancel: self.cancel };
         let disks: Vec<point::Disk<'_>> = state
             .disks
             .iter()

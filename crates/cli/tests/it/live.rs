@@ -109,7 +109,8 @@ fn through_kills_and_restarts(kind: &Kind) {
     }
 }
 
-struct StopOnDrop<'a>(&'a AtomicBool);
+/// Tells a thread to stop, by a panic too.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {

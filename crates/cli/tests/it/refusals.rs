@@ -89,7 +89,7 @@ fn what_is_not_there() {
             (1, &["restore", "m", "--to", "no/such/folder/x.img"], &["no/such/folder/x.img", "folder"]),
             (2, &["restore", "m", "--to", "new.img", "--delta"], &["new.img", "--delta"]),
             (1, &["files", "ls", "m"], &["m", "backstay show"]),
-            (1, &["mount", "m", "no/such/folder"], &["no/such/folder", "empty directory"]),
+            (1, &["mount", "m", "no/such/folder"], &["no/such/folder", "make it first"]),
             (1, &["machines", "--vault", "other"], &["other", "--vault"]),
             (1, &["serve", "m", "--listen", "unix:no/such/folder/s"], &["no/such/folder/s"]),
             (4, &["serve", "m", "--listen", "0.0.0.0:0"], &["0.0.0.0", "encryption", "--allow-plain"]),

@@ -49,6 +49,19 @@ impl Loop {
         Loop(run("losetup", ["--find", "--show", "--sector-size", &size, text(file)]).trim().into())
     }
 
+    /// A device of `file`, and those of the partitions in it.
+    pub(crate) fn with_partitions(file: &Path) -> Loop {
+        let device = Loop(run("losetup", ["--find", "--show", "--partscan", text(file)]).trim().into());
+        // The kernel of the test machines reads no partition tables itself.
+        run("partx", ["--update", device.path()]);
+        device
+    }
+
+    /// The device of a partition.
+    pub(crate) fn partition(&self, number: u32) -> String {
+        format!("{}p{number}", self.path())
+    }
+
     pub(crate) fn path(&self) -> &str {
         text(&self.0)
     }

@@ -34,7 +34,7 @@ impl Protecting<'_> {
                 // Whether it is suspended is looked at next.
                 Err(Missed::Later(..)) if self.was_called_off() => continue,
                 Err(Missed::Later(why, text)) => {
-                    self.lapse.missed(why, &text);
+                    self.lapse.missed((why, &text), begun.elapsed());
                     report::missed(self.common, self.machine, why, &text)?;
                 }
                 Err(Missed::Rescan(why)) => {
@@ -51,7 +51,7 @@ impl Protecting<'_> {
     fn follow_once(&mut self, live: &mut Live<'_>, every: Duration) -> Result<LivePoint, Missed> {
         let disks = live.to_compare().join(", ");
         if !disks.is_empty() {
-            self.lapse.missed(Why::Rescan, "");
+            self.lapse.missed((Why::Rescan, ""), Duration::ZERO);
             note!(
                 "note: {disks} of {}: all that is in use is read and compared with the last point, if any",
                 self.machine

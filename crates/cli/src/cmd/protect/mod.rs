@@ -31,6 +31,7 @@ use crate::failure::Failure;
 use crate::live::{self, Live, Refused};
 use crate::output::note;
 use crate::progress::Meter;
+use crate::rate::{Limited, Rate};
 use crate::source::{self, OpenSource};
 use crate::stop::Stop;
 use crate::store::{self, Location};
@@ -59,9 +60,11 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     let location = Location::of(common)?;
     // Before the passphrase is asked for: sources that cannot be captured.
     check_choices(&args.exclude, &source::open_all(&args.sources, location.folder())?)?;
-    let vault = store::open(common)?;
+    let vault = settings::tuned(store::open(common)?, args);
+    let rate = args.max_rate.map(Rate::new);
     let stop = Stop::listen()?;
-    let spares = args.sources.iter().any(is_device) && !args.rescan;
+    // Who says how fast it may read has said what is bearable.
+    let spares = args.sources.iter().any(is_device) && !args.rescan && args.max_rate.is_none();
     let cancel = AtomicBool::new(false);
     let mut protecting = Protecting {
         vault: &vault,
@@ -71,6 +74,7 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
         stop: &stop,
         cancel: &cancel,
         limits,
+        rate: rate.as_ref(),
         spares,
         told: BTreeSet::new(),
         lapse: Lapse::default(),
@@ -101,6 +105,8 @@ struct Protecting<'a> {
     cancel: &'a AtomicBool,
     /// How long file systems may be held still.
     limits: Limits,
+    /// How fast disks may be read.
+    rate: Option<&'a Rate>,
     /// Whether the sources are disks in use, which comparing must not wear out.
     spares: bool,
     /// Notes that were printed: each is told once.
@@ -132,6 +138,7 @@ impl<'a> Protecting<'a> {
             sources: self.args.sources.iter().map(|path| (path.clone(), source::name_of(path))).collect(),
             applications: applications(self.args)?,
             settings: Settings { limits: self.limits, ..Settings::default() },
+            rate: self.rate,
             cancel: self.cancel,
         };
         match Live::open(what) {
@@ -175,7 +182,7 @@ impl<'a> Protecting<'a> {
                 Err(_) if self.was_called_off() => continue,
                 Err((failure, why)) => {
                     let text = failure.to_string();
-                    self.lapse.missed(why, &text);
+                    self.lapse.missed((why, &text), begun.elapsed());
                     report::missed(self.common, self.machine, why, &text)?;
                 }
             }
@@ -224,8 +231,11 @@ impl<'a> Protecting<'a> {
         let progress = Progress::default();
         let meter = Meter::new(format!("protecting {}", self.machine), self.common.json);
         let verdict = || source::verdict(&opened);
+        let (rate, cancel) = (self.rate, self.cancel);
         let made = self.attendant().during(Some((&meter, &progress)), || {
-            let sources = self.sources(&opened);
+            let mut sources = self.sources(&opened);
+            let volumes: Vec<_> = sources.iter().map(|s| Limited { volume: s.volume, rate, cancel }).collect();
+            sources.iter_mut().zip(&volumes).for_each(|(source, volume)| source.volume = volume);
             self.vault.protect(&Capture {
                 machine: self.machine,
                 sources,

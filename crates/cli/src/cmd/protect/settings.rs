@@ -7,6 +7,9 @@ use std::time::Duration;
 use backstay_capture::freeze::group::Limits;
 use backstay_capture::hooks::{Application, Invocation, MariaDb, PostgreSql, Script};
 
+use backstay_store::ingest::Tuning;
+use backstay_vault::Vault;
+
 use crate::args::Protect;
 use crate::exclude::Exclude;
 use crate::failure::Failure;
@@ -39,6 +42,14 @@ pub(super) fn applications(args: &Protect) -> Result<Vec<Box<dyn Application>>, 
         all.push(Box::new(server.map_err(|e| Failure::usage(format!("--mariadb: {e}")))?));
     }
     Ok(all)
+}
+
+/// The vault, with as many threads as it may have.
+pub(super) fn tuned(vault: Vault, args: &Protect) -> Vault {
+    match args.threads {
+        Some(threads) => vault.with_tuning(Tuning { threads: threads.into(), ..Tuning::default() }),
+        None => vault,
+    }
 }
 
 /// A disk that a choice names and that is not protected is a slip of the pen.
