@@ -60,8 +60,12 @@ impl Memory {
     }
 
     /// The same for those of its disks whose marks were taken up after a restart of the machine, beside what they are now.
-    pub(super) fn in_a_new_run<'d>(&self, disks: impl IntoIterator<Item = (&'d str, Stamp)>) -> Self {
-        Memory { next: self.next, ..Memory::new(self.machine, PointNo(self.number), disks) }
+    pub(super) fn in_a_new_run(mut self, stamps: &[(&str, Stamp)]) -> Self {
+        self.disks.retain_mut(|disk| {
+            let stamp = stamps.iter().find(|(name, _)| *name == disk.name);
+            stamp.map(|(_, stamp)| (disk.boot, disk.generation) = (stamp.boot, stamp.generation)).is_some()
+        });
+        self
     }
 
     /// The names of its disks.

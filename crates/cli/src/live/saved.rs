@@ -23,10 +23,8 @@ use crate::output::say;
 const PAGE: u64 = 4096;
 /// At both ends of a disk lie partition tables.
 const END: u64 = 1 << 20;
-/// At its beginning a file system has what changes when somebody mounts it to write: ext4 counts and dates mounts in its
-/// superblock, btrfs numbers transactions there, XFS dates the superblock by its log.
+/// At its beginning a file system has what changes when somebody mounts it to write.
 const HEAD: u64 = 256 << 10;
-const TELLING: &[&str] = &["ext2", "ext3", "ext4", "xfs", "btrfs"];
 /// How long to wait for disks that come late.
 const LATE: Duration = Duration::from_secs(10);
 /// Where trackers keep what they have, each machine's in its folder.
@@ -98,7 +96,7 @@ fn save_disk(
     }
     let quiet = Quiet::begin(&path).map_err(|e| sentence(&e))?;
     let device = quiet.device();
-    let (places, untold) = telling(device.size(), &allocated(device).parts);
+    let (places, untold) = telling(device.size(), &allocated(device).parts, |part| tells(device, part));
     let looks = Looks::of(device, places).map_err(|e| e.to_string())?;
     let mut saved = quiet.save(&marks, name, looks).map_err(|e| e.to_string())?;
     untold.into_iter().for_each(|pages| saved.marks.add(pages));
@@ -111,7 +109,7 @@ fn save_disk(
 
 /// Places in which it shows that somebody wrote to a disk while the machine was off; and pages for which it may not show, which
 /// are therefore read anew. What was left out as swap is not looked at.
-fn telling(size: u64, parts: &[Part]) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
+fn telling(size: u64, parts: &[Part], tells: impl Fn(&Part) -> bool) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
     let mut places = vec![0..END, size.saturating_sub(END)..size];
     let mut untold = Vec::new();
     let mut at = END;
@@ -123,9 +121,7 @@ fn telling(size: u64, parts: &[Part]) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
     for part in parts {
         silent(at, part.place.start);
         match part.kind {
-            kind if TELLING.contains(&kind) && part.doubt.is_none() => {
-                places.push(part.place.start..part.place.end.min(part.place.start + HEAD));
-            }
+            _ if tells(part) => places.push(part.place.start..part.place.end.min(part.place.start + HEAD)),
             "swap" => {}
             _ => silent(part.place.start, part.place.end),
         }
@@ -133,6 +129,18 @@ fn telling(size: u64, parts: &[Part]) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
     }
     silent(at, size.saturating_sub(END));
     (places, untold)
+}
+
+/// Whether the head of a file system shows that somebody has mounted it to write: ext4 counts and dates mounts there, btrfs numbers
+/// transactions, XFS dates its superblock by its log, from its version 5 on.
+fn tells(disk: &dyn Volume, part: &Part) -> bool {
+    let mut version = [0; 2];
+    match part.kind {
+        _ if part.doubt.is_some() => false,
+        "ext2" | "ext3" | "ext4" | "btrfs" => true,
+        "xfs" => disk.read_at(part.place.start + 100, &mut version).is_ok() && version[1] & 0xf >= 5,
+        _ => false,
+    }
 }
 
 /// Takes up what was saved, for the next `protect`.
@@ -178,7 +186,7 @@ fn load_machine(name: &str, saved: &Saved) -> Result<Vec<String>, String> {
         tracker.detach().map_err(|e| sentence(&e))?;
         return Ok(lines);
     }
-    place.write(&memory.in_a_new_run(stamps)).map_err(|e| e.to_string())?;
+    place.write(&memory.in_a_new_run(&stamps)).map_err(|e| e.to_string())?;
     Ok(lines)
 }
 
@@ -257,6 +265,8 @@ fn sync_folder(file: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use backstay_env::real::disk::FileVolume;
+
     use super::*;
 
     fn part(place: Range<u64>, kind: &'static str) -> Part {
@@ -266,7 +276,7 @@ mod tests {
     #[test]
     fn what_does_not_tell_is_read() {
         const MIB: u64 = 1 << 20;
-        let doubtful = Part { doubt: Some("it contradicts itself".into()), ..part(90 * MIB..95 * MIB, "xfs") };
+        let doubtful = Part { doubt: Some("it contradicts itself".into()), ..part(90 * MIB..95 * MIB, "ext4") };
         let parts = [
             part(MIB..10 * MIB, "vfat"),
             part(10 * MIB..50 * MIB, "ext4"),
@@ -274,10 +284,26 @@ mod tests {
             part(80 * MIB..90 * MIB, "LUKS"),
             doubtful,
         ];
-        let (places, untold) = telling(100 * MIB, &parts);
+        let disk = FileVolume::create(tempfile::tempdir().unwrap().path().join("disk"), 100 * MIB).unwrap();
+        let (places, untold) = telling(100 * MIB, &parts, |part| tells(&disk, part));
         assert_eq!(places, [0..MIB, 99 * MIB..100 * MIB, 10 * MIB..10 * MIB + HEAD]);
         let pages: Vec<_> = [(1, 10), (50, 60), (80, 90), (90, 95), (95, 99)].map(|(a, b)| a * 256..b * 256).into();
         assert_eq!(untold, pages);
+    }
+
+    #[test]
+    fn xfs_tells_from_its_version_5_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("disk");
+        for (option, expected) in [("crc=1", true), ("crc=0", false)] {
+            std::fs::File::create(&image).unwrap().set_len(320 << 20).unwrap();
+            let mut make = std::process::Command::new("mkfs.xfs");
+            make.args(["-q", "-f", "-m", option]).arg(&image).env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
+            assert!(make.output().unwrap().status.success());
+            let disk = FileVolume::open(&image).unwrap();
+            let parts = allocated(&disk).parts;
+            assert_eq!((parts[0].kind, tells(&disk, &parts[0])), ("xfs", expected));
+        }
     }
 
     #[test]

@@ -270,7 +270,7 @@ fn saved_marks_are_of_the_past_once_a_disk_is_followed() {
     let mut running = follow(&world, device.path());
     running.wait_for("point 3");
     assert_eq!(running.interrupt(), Some(0), "{}", running.log());
-    assert!(command(&world, &["marks", "save"]).status().unwrap().success());
+    assert!(command(&world, &["marks", "save"]).output().unwrap().status.success());
     let saved = || world.path("state").read_dir().unwrap().flatten().count();
     assert_eq!(saved(), 1);
     run("blockdev", ["--setrw", device.path()]);
