@@ -86,7 +86,10 @@ impl<'a> Guest<'a> {
     pub(crate) fn ask(&mut self, script: &str) -> Result<Answer> {
         let console = self.console();
         let (_, line) = self.running.as_mut().ok_or_else(|| Fail::new("the guest is off"))?;
-        line.run(script, COMMAND).map_err(|fail| with_console(&console, &fail)).during(script)
+        // One that does not end is ended there, so that it is seen how far it came.
+        let limit = COMMAND.as_secs() - 20;
+        let limited = format!("timeout --kill-after=5 {limit} bash <<'end of script'\n{script}\nend of script\n");
+        line.run(&limited, COMMAND).map_err(|fail| with_console(&console, &fail)).during(script)
     }
 
     /// Runs a command of ours.

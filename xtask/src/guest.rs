@@ -7,7 +7,7 @@ use crate::{run, setup};
 
 /// What may follow `cargo xtask guest`.
 pub(crate) const USAGE: &str = "\
-guest [stack|nodes|power|restart]...
+guest [stack|nodes|power|layers|restart]...
             scenarios in a Debian under QEMU, made from packages on first use; all if none is named: half an hour";
 
 /// Passes the names on.

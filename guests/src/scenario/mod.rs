@@ -3,6 +3,7 @@
 //! Never knows: how a guest is run.
 
 mod follow;
+mod layers;
 mod nodes;
 mod power;
 mod restart;
@@ -19,5 +20,6 @@ pub(crate) const ALL: &[(&str, &str, Scenario)] = &[
     ("stack", "vfat, ext4, xfs on LVM and ext4 in LUKS on one disk are followed under writers", stack::run),
     ("nodes", "md and dm nodes as sources, and both legs of a mirror", nodes::run),
     ("power", "the power goes while a disk is followed", power::run),
+    ("layers", "a clean restart of a disk with vfat, LVM and LUKS on it", layers::run),
     ("restart", "clean restarts, with and without a change while the machine was off", restart::run),
 ];

@@ -61,22 +61,26 @@ fn followed_below(guest: &mut Guest<'_>) -> Result<String> {
     Ok(format!("{} of {} points are of one moment, the others say what md wrote", all.len() - fuzzy.count(), all.len()))
 }
 
-/// The legs of a point make a clean array whose halves are the same.
+/// The legs of a point hold the same, byte for byte, and make an array whose file system is whole.
 fn judge(guest: &mut Guest<'_>, time: &str) -> Result<()> {
-    guest.run("mdadm --quiet --stop /dev/md1 2>/dev/null; udevadm settle; mdadm --quiet --stop --scan; true")?;
+    guest.run(HIDE)?;
     guest.backstay(&format!("restore m:vdb --at {time} --to /dev/vde --delta --yes"))?;
     guest.backstay(&format!("restore m:vdc --at {time} --to /dev/vdf --delta --yes"))?;
-    let said = guest.run(
+    let said = guest.run(&format!(
         "set -e
-        udevadm settle; mdadm --quiet --stop --scan || true; udevadm settle
-        mdadm --assemble --quiet --run /dev/md1 /dev/vde /dev/vdf
-        mdadm --wait /dev/md1 || true
-        echo check >/sys/block/md1/md/sync_action; mdadm --wait /dev/md1 || true
-        [ $(cat /sys/block/md1/md/mismatch_cnt) = 0 ] || { cat /sys/block/md1/md/mismatch_cnt; cat /proc/mdstat; exit 1; }
+        {HIDE}
+        at=$(mdadm --examine /dev/vde | sed -n 's/ *Data Offset : \\([0-9]*\\) sectors/\\1/p')
+        cmp --ignore-initial=$((at * 512)) /dev/vde /dev/vdf
+        mdadm --assemble --run /dev/md1 /dev/vde /dev/vdf
+        mdadm --readwrite /dev/md1 || true
+        timeout 100 mdadm --wait /dev/md1 || true
         e2fsck -f -p /dev/md1 || [ $? -eq 1 ]
         e2fsck -f -n /dev/md1
         mount /dev/md1 /mnt/look; rm -f /mnt/look/new; judge.sh /mnt/look; umount /mnt/look
-        cat /proc/mdstat",
-    )?;
+        cat /proc/mdstat"
+    ))?;
     ensure(said.contains("[UU]"), || format!("the array is not whole:\n{said}"))
 }
+
+/// Stops what udev has put together from restored legs by itself.
+const HIDE: &str = "udevadm settle; timeout 60 mdadm --stop --scan || true; udevadm settle";

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::follow::{all_consistent, log, more_points, number, points, protect, stop, stop_writing, store, write};
-use crate::fail::{Result, ensure};
+use crate::fail::{Fail, Result, ensure};
 use crate::guest::{Guest, Parts};
 use crate::programs::{program, run as run_here};
 
@@ -17,8 +17,6 @@ const FIRST: u64 = 1 << 20;
 
 /// Two disks: one with partitions of ext4 and xfs, the other an ext4 as a whole.
 const MAKE: &str = "set -e
-install -m 755 /tools/backstay /usr/bin/backstay
-install -m 644 /tools/backstay-marks.service /etc/systemd/system/
 sgdisk --new 1:1M:+200M --new 2:0:0 /dev/vdb
 udevadm settle
 mkfs.ext4 -q /dev/vdb1 && mkfs.xfs -q /dev/vdb2 && mkfs.ext4 -q /dev/vdc
@@ -26,7 +24,7 @@ mkdir -p /mnt/data /mnt/more /mnt/whole
 echo '/dev/vdb1 /mnt/data ext4 defaults 0 2' >>/etc/fstab
 echo '/dev/vdb2 /mnt/more xfs defaults 0 2' >>/etc/fstab
 echo '/dev/vdc /mnt/whole ext4 defaults 0 2' >>/etc/fstab
-systemctl daemon-reload && systemctl --quiet enable --now backstay-marks && mount -a
+systemctl daemon-reload && mount -a
 head -c 80M /dev/urandom >/mnt/data/large && head -c 80M /dev/urandom >/mnt/more/large
 sha256sum /mnt/data/large /mnt/more/large >/var/lib/backstay/sums
 sync";
@@ -34,6 +32,7 @@ sync";
 pub(super) fn run(parts: &Parts<'_>) -> Result<String> {
     let mut guest = Guest::start(parts, &[640, 200, 640])?;
     store(&mut guest)?;
+    install(&mut guest)?;
     guest.run(MAKE)?;
     protect(&mut guest, "/dev/vdb /dev/vdc")?;
     write(&mut guest, FOLDERS, 1)?;
@@ -54,13 +53,32 @@ pub(super) fn run(parts: &Parts<'_>) -> Result<String> {
     ))
 }
 
+/// Puts the program and its unit where packages will.
+pub(super) fn install(guest: &mut Guest<'_>) -> Result<()> {
+    let install = "mkdir -p /var/log/journal && install -m 755 /tools/backstay /usr/bin/backstay
+        install -m 644 /tools/backstay-marks.service /etc/systemd/system/
+        systemctl daemon-reload && systemctl --quiet enable --now backstay-marks";
+    guest.run(install).map(drop)
+}
+
+/// The unit took up the marks of these disks as the guest started, and what was saved is gone.
+pub(super) fn has_taken_up(guest: &mut Guest<'_>, disks: &[&str]) -> Result<()> {
+    let said = guest.run("journalctl --boot --unit backstay-marks --output cat; ls /var/lib/backstay")?;
+    let all = disks.iter().all(|disk| said.contains(&format!("{disk} is followed on")));
+    let before = "journalctl --boot=-1 --unit backstay-marks --output cat";
+    match all && !said.contains(".marks") {
+        true => Ok(()),
+        false => Err(Fail::new(format!(
+            "marks were not taken up:\n{said}\nwhen they were saved:\n{}",
+            guest.ask(before)?.said
+        ))),
+    }
+}
+
 /// Nothing is compared; the timeline goes on. Answers the first point.
 fn after_a_clean_restart(guest: &mut Guest<'_>, before: usize) -> Result<Value> {
     guest.power_on()?;
-    let said = guest.run("journalctl --boot --unit backstay-marks --output cat; ls /var/lib/backstay")?;
-    let taken = ["vdb is followed on", "vdc is followed on"];
-    let gone = !said.contains(".marks");
-    ensure(taken.iter().all(|line| said.contains(line)) && gone, || format!("marks were not taken up:\n{said}"))?;
+    has_taken_up(guest, &["vdb", "vdc"])?;
     guest.run(": >/var/lib/backstay/log")?;
     write(guest, FOLDERS, 10_000)?;
     let there = points(guest)?.len();
@@ -77,11 +95,11 @@ fn after_a_clean_restart(guest: &mut Guest<'_>, before: usize) -> Result<Value> 
 /// As a rescue system would.
 fn change(disk: &Path, folder: &Path) -> Result<()> {
     let at = folder.join("elsewhere");
-    std::fs::create_dir_all(&at).map_err(|e| crate::fail::Fail::new(e.to_string()))?;
+    std::fs::create_dir_all(&at).map_err(|e| Fail::new(e.to_string()))?;
     run_here(program("mount").args(["-o", &format!("loop,offset={FIRST}")]).arg(disk).arg(&at))?;
     let written = std::fs::write(at.join("from-elsewhere"), vec![b'x'; 300_000]);
     run_here(program("umount").arg(&at))?;
-    written.map_err(|e| crate::fail::Fail::new(e.to_string()))
+    written.map_err(|e| Fail::new(e.to_string()))
 }
 
 /// It is noticed, and the disks are compared.
