@@ -37,6 +37,11 @@ pub(crate) struct Point {
 }
 
 impl Point {
+    /// Whether an application was told of the freeze, as the point notes, and nothing went wrong.
+    pub(crate) fn told(&self) -> bool {
+        ["PostgreSQL", "MariaDB"].iter().any(|name| self.note.contains(name)) && !self.note.contains("failed")
+    }
+
     fn of(value: &Value) -> Result<Point> {
         let time = value["time"].as_str().unwrap_or_default().to_owned();
         let parsed: jiff::Timestamp = time.parse().during(format!("the time of {value}"))?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
 use crate::disturb::{Disturber, LONGEST_FREEZE};
-use crate::fail::{During, Result};
+use crate::fail::{During, Fail, Result};
 use crate::judge::Judge;
 use crate::load::{Load, Witness, fio, mariadb, postgres, scratch, shape, stress, tree};
 use crate::product::{Point, Product};
@@ -103,6 +103,7 @@ impl Round<'_> {
         let (mut loads, mut witnesses) = self.loads(plan, &world, &logs, chance)?;
         let freeze = format!("{}ms", LONGEST_FREEZE.as_millis());
         let mut options = ["--every", EVERY, "--max-freeze", &freeze].map(str::to_owned).to_vec();
+        options.extend(self.applications(plan));
         options.extend(plan.all_blocks.then(|| "--all-blocks".to_owned()));
         let probed = world.volume(0)?.mount.folder().to_owned();
         let mut disturber = Disturber::start(&product, disks, options, &probed, shelved, self.stop)?;
@@ -128,6 +129,16 @@ impl Round<'_> {
         product.check()?;
         report.agreed("backstay check --read-data");
         Ok(())
+    }
+
+    /// Options that name the servers that are told. When they have ended, points are made all the same.
+    fn applications(&self, plan: &Plan) -> Vec<String> {
+        let of = |used: &Use| match used {
+            Use::Postgres(_) if plan.tells => vec!["--postgres".into(), postgres::connection(self.folder)],
+            Use::MariaDb(_) if plan.tells => vec!["--mariadb".into(), mariadb::connection(self.folder)],
+            _ => Vec::new(),
+        };
+        plan.uses.iter().flat_map(of).collect()
     }
 
     #[allow(clippy::type_complexity)] // two lists
@@ -199,6 +210,9 @@ impl Round<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let (mut judged, before) = (0, Instant::now());
+        if !self.applications(plan).is_empty() && !points.iter().any(Point::told) {
+            return Err(Fail::new("no point says that a database was told of its freeze"));
+        }
         for point in points {
             self.stop.check()?;
             // While it was held still, something was written past file systems: that is no fault of those.
@@ -207,7 +221,12 @@ impl Round<'_> {
                 continue;
             }
             match judge.point(point, witnesses, |who| report.agreed(who)) {
-                Ok(()) => report.judged(),
+                Ok(()) => {
+                    report.judged();
+                    if point.told() {
+                        report.agreed("a database that was told");
+                    }
+                }
                 Err(cause) => {
                     let mut keep: Vec<PathBuf> = (0..plan.disks.len()).map(|disk| judge.image(disk)).collect();
                     keep.extend([self.folder.join("home"), self.folder.join("logs")]);

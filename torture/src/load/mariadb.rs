@@ -16,6 +16,9 @@ use crate::tools::{Running, must, patiently, program, run, text};
 /// How long a server may take to start or end.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Where the socket of the one under load lies.
+const SOCKETS: &str = "mariadb";
+
 struct Server {
     socket: PathBuf,
     process: Running,
@@ -84,7 +87,7 @@ pub(crate) fn start(
     let mut install = program("mariadb-install-db");
     install.args(["--no-defaults", "--user=mysql", "--skip-test-db", "--auth-root-authentication-method=socket"]);
     must(install.arg(format!("--datadir={}", text(&data))))?;
-    let sockets = socket(scratch, "mariadb")?;
+    let sockets = socket(scratch, SOCKETS)?;
     let server = Server::start(&data, &sockets, &logs.join("mariadb"))?;
     must(server.client("mariadb").args(["-e", "CREATE DATABASE torture"]))?;
     server.sql("CREATE TABLE numbers (number bigint, half char(1), PRIMARY KEY (number, half)) ENGINE = InnoDB")?;
@@ -100,6 +103,11 @@ pub(crate) fn start(
     bench.args(["--threads=3", "--time=36000", "--rate=60", "--mysql-ignore-errors=all", "run"]);
     let bench = Running::start(&mut bench, &logs.join("sysbench"))?;
     Ok((Box::new(Busy { committer, bench, server }), Box::new(Tables { commits, volume })))
+}
+
+/// How `protect` reaches the server.
+pub(crate) fn connection(scratch: &Path) -> String {
+    format!("mariadb://root@/?socket={}", text(&scratch.join(SOCKETS).join("s")))
 }
 
 /// A place for a socket that the server's user can reach; its folder is named shortly, as sockets must be.

@@ -91,6 +91,15 @@ struct Cluster {
     volumes: [usize; 2],
 }
 
+fn sockets(scratch: &Path) -> PathBuf {
+    scratch.join("sockets")
+}
+
+/// How `protect` reaches the server.
+pub(crate) fn connection(scratch: &Path) -> String {
+    format!("postgresql:///postgres?host={}", text(&sockets(scratch)))
+}
+
 /// Makes a cluster on two file systems, given as numbers and folders, and keeps it busy.
 ///
 /// # Errors
@@ -106,7 +115,7 @@ pub(crate) fn start(
     let (folder, wal) = (data.1.join("cluster"), log.1.join("wal"));
     let mut initdb = as_postgres("initdb")?;
     must(initdb.args(["--no-sync", "--auth=peer", "--pgdata", text(&folder), "--waldir", text(&wal)]))?;
-    let server = Server::start(&folder, &scratch.join("sockets"), &logs.join("postgres"))?;
+    let server = Server::start(&folder, &sockets(scratch), &logs.join("postgres"))?;
     must(server.client("pgbench")?.args(["-i", "-q", "-s", "2"]))?;
     server.sql("CREATE TABLE numbers (number bigint, half text)")?;
     let mut psql = server.client("psql")?;

@@ -59,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) slow: bool,
     /// Everything is captured, also what no file system uses; then the whole disk can be compared.
     pub(crate) all_blocks: bool,
+    /// Databases are told of each freeze.
+    pub(crate) tells: bool,
 }
 
 const MIB: u64 = 1 << 20;
@@ -68,6 +70,7 @@ impl Plan {
     pub(crate) fn of(name: &'static str, chance: &mut Chance) -> Plan {
         let sector = *chance.pick(&[512, 4096]);
         let all_blocks = !chance.once_in(3);
+        let tells = chance.once_in(2);
         let plan = Plan {
             name,
             sector,
@@ -77,6 +80,7 @@ impl Plan {
             uses: Vec::new(),
             slow: false,
             all_blocks,
+            tells,
         };
         match name {
             "xfs" => plan.whole(Kind::Xfs),
@@ -133,7 +137,8 @@ impl Plan {
     pub(crate) fn shown(&self) -> String {
         let kinds: Vec<&str> = self.volumes.iter().map(|place| place.kind.name()).collect();
         let all = if self.all_blocks { ", all blocks" } else { "" };
-        format!("{} ({}, sectors of {}{all})", self.name, kinds.join(" + "), self.sector)
+        let told = if self.tells { ", databases told" } else { "" };
+        format!("{} ({}, sectors of {}{all}{told})", self.name, kinds.join(" + "), self.sector)
     }
 }
 
