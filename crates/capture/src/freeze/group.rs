@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::io::Errno;
 use rustix::mm::MlockAllFlags;
 
+use super::haste::Haste;
 use super::mounts::{FileSystem, Plan};
 use super::watchdog::shared::{MOST, Phase, Slot};
 use super::watchdog::{Deaf, LONGEST, Watchdog};
@@ -282,6 +283,7 @@ impl Frozen<'_> {
 
     fn freeze_all(&mut self) -> Result<(), (usize, Stop)> {
         let shared = self.watchdog.shared();
+        let _haste = Haste::begin(shared);
         for (at, file) in self.group.files.iter().enumerate() {
             shared.set_slot(at, Slot::Freezing);
             match ioctl::freeze(file) {

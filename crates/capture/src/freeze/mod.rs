@@ -14,6 +14,7 @@
 
 pub mod facts;
 pub mod group;
+mod haste;
 #[allow(unsafe_code)] // calls that no library wraps
 mod ioctl;
 pub mod mountinfo;

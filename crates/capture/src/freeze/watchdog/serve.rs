@@ -17,6 +17,7 @@ use rustix::mm::MlockAllFlags;
 use super::shared::{Phase, Shared};
 use super::wire::{Reply, Request, answer, hear, wait};
 use super::{LONGEST, ServeError};
+use crate::freeze::haste;
 
 /// How soon to try again what could not be thawed yet: its freeze may still be under way.
 const AGAIN: Duration = Duration::from_millis(5);
@@ -88,6 +89,7 @@ impl Watch {
         while !self.expire(true) {
             std::thread::sleep(AGAIN);
         }
+        haste::end_for(&self.shared);
     }
 
     /// Waits for the next request or the deadline. `false` when the other side is gone.

@@ -57,6 +57,8 @@ pub(crate) enum Slot {
 #[repr(C)]
 struct Page {
     phase: AtomicU8,
+    /// The kernel was asked to hurry.
+    hurried: AtomicU8,
     slots: [AtomicU8; MOST],
 }
 
@@ -75,7 +77,7 @@ unsafe impl Sync for Shared {}
 
 impl Shared {
     /// A new page, and the file by which another process maps it.
-    pub(super) fn new() -> rustix::io::Result<(Shared, OwnedFd)> {
+    pub(crate) fn new() -> rustix::io::Result<(Shared, OwnedFd)> {
         let file = rustix::fs::memfd_create("freeze", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         rustix::fs::ftruncate(&file, LENGTH as u64)?;
         rustix::fs::fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
@@ -126,6 +128,15 @@ impl Shared {
     pub(crate) fn reset(&self) {
         self.page().slots.iter().for_each(|slot| slot.store(Slot::Free as u8, SeqCst));
         self.page().phase.store(Phase::Idle as u8, SeqCst);
+    }
+
+    /// Whether the freezing process asked the kernel to hurry, and has not said yet that it need not any more.
+    pub(crate) fn hurried(&self) -> bool {
+        self.page().hurried.load(SeqCst) != 0
+    }
+
+    pub(crate) fn set_hurried(&self, hurried: bool) {
+        self.page().hurried.store(hurried.into(), SeqCst);
     }
 
     pub(crate) fn slot(&self, at: usize) -> Slot {

@@ -24,10 +24,10 @@ impl Protecting<'_> {
             }
             let begun = Instant::now();
             match self.follow_once(&mut live, every) {
-                Ok(LivePoint { made, still }) => {
+                Ok((LivePoint { made, still }, took)) => {
                     self.lapse.made();
                     settle(self.vault, &made);
-                    report::made(self.common, &made, Some(&still))?;
+                    report::made(self.common, &made, took, Some(&still))?;
                 }
                 Err(_) if self.stop.asked() => break,
                 Err(Missed::Final(failure)) => return Err(failure),
@@ -48,7 +48,8 @@ impl Protecting<'_> {
         Ok(())
     }
 
-    fn follow_once(&mut self, live: &mut Live<'_>, every: Duration) -> Result<LivePoint, Missed> {
+    /// A point, and how long it took, not counting the rescan that may have to come first.
+    fn follow_once(&mut self, live: &mut Live<'_>, every: Duration) -> Result<(LivePoint, Duration), Missed> {
         let disks = live.to_compare().join(", ");
         if !disks.is_empty() {
             self.lapse.missed((Why::Rescan, ""), Duration::ZERO);
@@ -61,6 +62,8 @@ impl Protecting<'_> {
             self.attendant().during(Some((&meter, &progress)), || live.rescan(&progress))?;
         }
         let promise = self.lapse.promise(every);
-        self.attendant().during(None, || live.point(promise))
+        let begun = Instant::now();
+        let timed = || live.point(promise).map(|point| (point, begun.elapsed()));
+        self.attendant().during(None, timed)
     }
 }

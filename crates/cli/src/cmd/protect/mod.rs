@@ -156,9 +156,11 @@ impl<'a> Protecting<'a> {
         if self.is_suspended()? {
             return Ok(());
         }
+        let begun = Instant::now();
         let made = self.capture(Promise::default()).map_err(|(failure, _)| failure)?;
+        let took = begun.elapsed();
         settle(self.vault, &made);
-        report::made(self.common, &made, None)
+        report::made(self.common, &made, took, None)
     }
 
     /// Makes points until asked to stop. A failure is told and tried again: a full disk or a lost network may come back. What
@@ -173,9 +175,10 @@ impl<'a> Protecting<'a> {
             let begun = Instant::now();
             match self.capture(self.slow_promise(every, took)) {
                 Ok(made) => {
+                    let took = begun.elapsed();
                     self.lapse.made();
                     settle(self.vault, &made);
-                    report::made(self.common, &made, None)?;
+                    report::made(self.common, &made, took, None)?;
                 }
                 Err(_) if self.stop.asked() => break,
                 Err((failure, _)) if failure.is_final() => return Err(failure),

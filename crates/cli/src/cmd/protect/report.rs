@@ -2,6 +2,8 @@
 //!
 //! Never knows: how points are made.
 
+use std::time::Duration;
+
 use backstay_capture::point::Stillness;
 use backstay_format::rows::Consistency;
 use backstay_format::rows::gap::Why;
@@ -15,7 +17,12 @@ use crate::moment;
 use crate::output::{self, note, say, size};
 
 /// A point was made.
-pub(super) fn made(common: &Common, made: &Made, still: Option<&Stillness>) -> Result<(), Failure> {
+pub(super) fn made(
+    common: &Common,
+    made: &Made,
+    took: Duration,
+    still: Option<&Stillness>,
+) -> Result<(), Failure> {
     let row = &made.point.row;
     let unreadable: u64 = row.disks.iter().map(|d| d.unreadable).sum();
     let excluded: u64 = row.disks.iter().map(|d| d.excluded).sum();
@@ -31,6 +38,7 @@ pub(super) fn made(common: &Common, made: &Made, still: Option<&Stillness>) -> R
             "unreadable_pages": unreadable,
             "excluded_pages": excluded,
             "started_over": made.started_over,
+            "took_ms": took.as_secs_f64() * 1000.0,
             "frozen_ms": still.map(|still| still.held.as_secs_f64() * 1000.0),
             "read_while_frozen_bytes": still.map(|still| still.residue),
         }));
