@@ -48,6 +48,7 @@ fn what_was_added_is_read_and_nothing_else() {
     let device = Loop::of(&path);
     let disk = BlockDevice::open(&device.0).unwrap();
     let mut residue = Residue::new(8 << 20);
+    residue.make_room(8 << 20);
     for round in 0..3 {
         residue.clear();
         let last = (size / PAGE) as u64;
@@ -80,11 +81,12 @@ fn what_was_added_is_read_and_nothing_else() {
 #[test]
 fn what_has_no_room_is_refused() {
     let mut residue = Residue::new(8 * PAGE);
+    residue.make_room(8 * PAGE);
     assert!(residue.add(0, 0..7));
     assert!(!residue.add(0, 10..12));
     assert!(residue.add(0, 10..11));
     assert!(!residue.add(0, 20..21));
-    assert_eq!((residue.bytes(), residue.room()), (8 * PAGE, 8 * PAGE));
+    assert_eq!((residue.bytes(), residue.most()), (8 * PAGE, 8 * PAGE));
     residue.clear();
     assert!(residue.add(3, 10..18));
 }
@@ -100,6 +102,7 @@ fn what_cannot_be_read_is_known_page_by_page() {
     // The device stays as long as it is; what was behind its end is gone.
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(512 << 10).unwrap();
     let mut residue = Residue::new(1 << 20);
+    residue.make_room(1 << 20);
     assert!(residue.add(0, 120..136));
     residue.read(&[&disk]).unwrap();
     let [look, _] = residue.looks(0, 1 << 20);

@@ -2,7 +2,7 @@
 //!
 //! From the first freeze to the last thaw nothing here allocates, logs, starts a process or touches a file: any of
 //! these may wait for a file system that is frozen. The same is demanded of who reads meanwhile, in this thread and in
-//! any it waits for; [`lock_memory`] takes the page faults out.
+//! any it waits for; [`lock_memory`](super::locked::lock_memory) takes the page faults out.
 //!
 //! Never knows: what is read while everything is still.
 //! Invariant: on every way out, a panic included, nothing stays frozen by us.
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::io::Errno;
-use rustix::mm::MlockAllFlags;
 
 use super::haste::Haste;
 use super::mounts::{FileSystem, Plan};
@@ -355,13 +354,4 @@ impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         self.let_go();
     }
-}
-
-/// Locks all memory of this process, now and from now on as it is touched, so that nothing that runs while file systems
-/// are frozen waits for a page that is to be read from, or made room for by writing to, one of them.
-///
-/// # Errors
-/// What the kernel says, such as `PermissionDenied` without CAP_IPC_LOCK.
-pub fn lock_memory() -> io::Result<()> {
-    Ok(rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)?)
 }

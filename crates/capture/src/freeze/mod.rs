@@ -17,6 +17,7 @@ pub mod group;
 mod haste;
 #[allow(unsafe_code)] // calls that no library wraps
 mod ioctl;
+pub mod locked;
 pub mod mountinfo;
 pub mod mounts;
 mod reach;

@@ -18,6 +18,7 @@ use backstay_env::volume::Volume;
 
 use crate::freeze::facts::{self, FactsError};
 use crate::freeze::group::{Broken, FreezeError, Group, Limits, PrepareError, SyncError};
+use crate::freeze::locked::lock_memory;
 use crate::freeze::mounts::{Unseen, plan};
 use crate::freeze::watchdog::Watchdog;
 use crate::hooks::{Application, End, Quiet, Report};
@@ -26,6 +27,8 @@ use crate::number::DeviceNumber;
 use crate::residue::Residue;
 
 const PAGE: u64 = 4096;
+/// Bytes of room beyond what is left before a freeze.
+const SPARE: usize = 12 << 20;
 
 /// A disk whose changes are followed.
 pub struct Disk<'a> {
@@ -227,12 +230,17 @@ where
         self.pass_all()?;
         let devices: Vec<&BlockDevice> = self.disks.iter().map(|d| d.device).collect();
         let mut moving = Vec::with_capacity(64);
-        self.residue.clear();
-        self.check_room(self.left())?;
+        let left = self.left();
+        self.check_room(left)?;
+        // As much again for what comes before all is still, and some for what the freeze itself writes.
+        self.residue.make_room(2 * left as usize + SPARE);
+        // Without it this works, too, but for a memory that is short at the wrong moment.
+        let locked = lock_memory();
         let frozen = group.freeze(watchdog, self.settings.limits).map_err(NoPoint::Freeze)?;
         // From here to the thaw: no allocation, no file, no log.
         let read = self.read_rest(&devices, &mut moving);
         let held = frozen.thaw();
+        drop(locked);
         read?;
         let held = held.map_err(NoPoint::Broken)?;
         let names = group.members().iter().map(|fs| fs.name().display().to_string());
@@ -299,6 +307,6 @@ where
     }
 
     fn room(&self) -> u64 {
-        self.residue.room() as u64
+        self.residue.most() as u64
     }
 }

@@ -1,7 +1,7 @@
 //! The rest: what is read of the disks while everything is still, into memory that was there before.
 //!
 //! Never knows: marks, freezes, or what becomes of the bytes.
-//! Invariant: between [`Residue::clear`] and the thaw nothing is allocated.
+//! Invariant: between [`Residue::make_room`] and the thaw nothing is allocated.
 
 #[allow(unsafe_code)] // memory that the kernel writes to
 mod ring;
@@ -18,11 +18,17 @@ use ring::{Read, Ring};
 const PAGE: u64 = 4096;
 /// The longest single read, in pages: longer runs are cut.
 const LONGEST: u64 = 256;
+/// Memory is taken in multiples of this, in bytes.
+const LEAST: usize = 4 << 20;
 /// Pages that cannot be read are remembered one by one, up to so many.
 const BAD: usize = 4096;
 
 /// Memory for what is read at the last moment.
 pub struct Residue {
+    /// Bytes that may be taken at most.
+    most: usize,
+    /// It was too little.
+    short: bool,
     memory: AlignedBuf,
     used: usize,
     runs: Vec<Run>,
@@ -42,19 +48,33 @@ struct Run {
 }
 
 impl Residue {
-    /// Room for so many bytes, in at most a run for each page.
-    pub fn new(bytes: usize) -> Residue {
-        let pages = bytes / PAGE as usize;
-        let mut memory = AlignedBuf::new(pages * PAGE as usize);
-        // Touched, so that it is there.
-        memory.fill(0);
+    /// For so many bytes at most. Takes no memory yet.
+    pub fn new(most: usize) -> Residue {
         Residue {
-            memory,
+            most: most - most % PAGE as usize,
+            short: false,
+            memory: AlignedBuf::new(0),
             used: 0,
-            runs: Vec::with_capacity(pages),
+            runs: Vec::new(),
             second: None,
             bad: Vec::with_capacity(BAD),
             ring: Ring::new(),
+        }
+    }
+
+    /// Takes and touches memory for so many bytes, in at most a run for each page; twice what there was if that was too little.
+    /// Forgets what was read.
+    pub fn make_room(&mut self, bytes: usize) {
+        self.clear();
+        let wanted = if std::mem::take(&mut self.short) { bytes.max(2 * self.memory.len()) } else { bytes };
+        let wanted = wanted.max(LEAST).next_multiple_of(LEAST).min(self.most);
+        let fits = self.memory.len() >= wanted && self.memory.len() <= 2 * wanted;
+        if !fits {
+            self.memory = AlignedBuf::new(0);
+            self.memory = AlignedBuf::new(wanted);
+            // Touched, so that it is there.
+            self.memory.fill(0);
+            self.runs = Vec::with_capacity(wanted / PAGE as usize);
         }
     }
 
@@ -78,6 +98,7 @@ impl Residue {
             let end = pages.end.min(at + LONGEST);
             let bytes = ((end - at) * PAGE) as usize;
             if self.used + bytes > self.memory.len() || self.runs.len() == self.runs.capacity() {
+                self.short = true;
                 return false;
             }
             self.runs.push(Run { disk, pages: at..end, at: self.used, came: 0 });
@@ -87,9 +108,9 @@ impl Residue {
         true
     }
 
-    /// Bytes that can be held.
-    pub fn room(&self) -> usize {
-        self.memory.len()
+    /// Bytes that may be held at most.
+    pub fn most(&self) -> usize {
+        self.most
     }
 
     /// Bytes that are held.

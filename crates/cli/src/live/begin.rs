@@ -6,7 +6,6 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::Command;
 
-use backstay_capture::freeze::group::lock_memory;
 use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::{TrackError, Tracker};
@@ -55,8 +54,6 @@ impl<'a> Live<'a> {
             return Err(refused);
         }
         let watchdog = start_watchdog().map_err(Refused::Impossible)?;
-        // Without this it works, too, but for a memory that is short at the wrong moment.
-        drop(lock_memory());
         let mut live = Live {
             vault,
             machine,
