@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backstay_env::volume::{Span, Volume};
+use backstay_env::volume::{Piece, Span, Volume};
 
 /// How long who waits does not look whether it should go on waiting.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -92,6 +92,13 @@ impl Volume for Limited<'_> {
             rate.wait(buf.len(), self.cancel);
         }
         self.volume.read_at(offset, buf)
+    }
+
+    fn read_many(&self, pieces: &mut [Piece<'_>]) {
+        if let Some(rate) = self.rate {
+            rate.wait(pieces.iter().map(|piece| piece.bytes.len()).sum(), self.cancel);
+        }
+        self.volume.read_many(pieces);
     }
 
     fn spans(&self, offset: u64, len: u64) -> io::Result<Vec<Span>> {

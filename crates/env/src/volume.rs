@@ -25,6 +25,17 @@ pub struct Span {
     pub content: Content,
 }
 
+/// A piece of a volume that is to be read with others.
+#[derive(Debug)]
+pub struct Piece<'b> {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Where it goes.
+    pub bytes: &'b mut [u8],
+    /// It is there, all of it.
+    pub whole: bool,
+}
+
 /// A readable volume. Reads may come from many threads at once.
 pub trait Volume: Send + Sync {
     /// Size in bytes; need not be a multiple of anything.
@@ -40,6 +51,10 @@ pub trait Volume: Send + Sync {
     /// # Errors
     /// `UnexpectedEof` past the end; what the device says otherwise.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Reads many pieces at once, where that is quicker than one after the other, and says of each whether it is there. Those that
+    /// are not, whatever the reason, hold anything, and are for [`Volume::read_at`].
+    fn read_many(&self, _pieces: &mut [Piece<'_>]) {}
 
     /// Describes `[offset, offset + len)`, in order and without gaps. Never claims a hole that is not one;
     /// may call a hole data. The answer may stop early, but covers at least one byte if `len > 0`.

@@ -50,6 +50,12 @@ struct Frames {
     bytes: usize,
 }
 
+impl Default for Frames {
+    fn default() -> Self {
+        Frames { cache: LruCache::unbounded(), bytes: 0 }
+    }
+}
+
 /// Part of a frame's plaintext.
 #[derive(Clone)]
 pub struct ChunkBytes {
@@ -90,7 +96,7 @@ impl Packs {
             namer,
             catalogue,
             open: Mutex::new(LruCache::new(sizes.packs)),
-            frames: Mutex::new(Frames { cache: LruCache::unbounded(), bytes: 0 }),
+            frames: Mutex::default(),
             frame_bytes: sizes.frame_bytes,
         }
     }
@@ -164,6 +170,11 @@ impl Packs {
     /// Forgets what it knows of a pack that was written anew.
     pub fn forget(&self, pack: PackId) {
         lock(&self.open).pop(&pack);
+    }
+
+    /// Forgets the plaintext it keeps, for one who will not read soon again.
+    pub fn forget_frames(&self) {
+        *lock(&self.frames) = Frames::default();
     }
 
     /// Names chunks of this vault.

@@ -187,6 +187,11 @@ impl Vault {
         self
     }
 
+    /// Forgets what it keeps of what it read, for one who follows changes and reads no points.
+    pub fn forget_frames(&self) {
+        self.packs.forget_frames();
+    }
+
     /// The key slot that opened it; `None` if its keys were given.
     pub fn opened_slot(&self) -> Option<u16> {
         self.slot

@@ -6,12 +6,15 @@ use backstay_format::keys::{DataKeyRow, TableKey};
 use backstay_format::ledger::Change;
 use backstay_format::rows::{RowKey, SpanId, SpanRow};
 use backstay_format::units::PackId;
-use backstay_store::ingest::{Ingest, NewPack};
+use backstay_store::ingest::{Ingest, NewPack, Tuning};
 use backstay_store::ledger::View;
 use backstay_timeline::run::RunBuilder;
 
 use crate::rows::set;
 use crate::{Vault, VaultError};
+
+/// Bytes of plaintext of a pack of changes that are followed.
+const SMALL_PACK: u64 = 8 << 20;
 
 /// A run that was put into packs.
 pub(crate) struct PutRun {
@@ -45,9 +48,18 @@ pub(crate) fn put_run(ingest: &mut Ingest, run: RunBuilder, level: u32) -> PutRu
 
 impl Vault {
     pub(crate) fn new_ingest(&self) -> Ingest {
+        self.ingest_with(self.tuning)
+    }
+
+    /// For changes that are followed: packs are written while later pages are read, and little memory is taken.
+    pub(crate) fn small_ingest(&self) -> Ingest {
+        self.ingest_with(Tuning { pack_plain: self.tuning.pack_plain.min(SMALL_PACK), ..self.tuning })
+    }
+
+    fn ingest_with(&self, tuning: Tuning) -> Ingest {
         let seams = &self.seams;
         let world = (seams.clock.clone(), seams.random.clone());
-        Ingest::new(seams.home.clone(), world, (self.store, &self.name), self.tuning)
+        Ingest::new(seams.home.clone(), world, (self.store, &self.name), tuning)
     }
 
     /// Commits data keys: always before the packs that they open.
@@ -61,7 +73,6 @@ impl Vault {
         let changes: Vec<Change> = packs.iter().map(row).collect();
         let now = self.seams.clock.now();
         self.table.commit::<VaultError>((operation, now), |_| Ok(changes.clone()))?;
-        self.table.fold_if_due()?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! read while all file systems are held still.
 //!
 //! ```text
-//! pass, pass … ─▶ sync, pass ─▶ applications: before ─▶ sync, pass ─▶ freeze ─▶ read the rest, look again ─▶ thaw ─▶ applications: after
+//! pass, pass … ─▶ sync, pass … ─▶ applications: before ─▶ sync, pass ─▶ freeze ─▶ read the rest, look again ─▶ thaw ─▶ applications: after
 //! (little left?)                                                               (somebody writes all the same?)
 //! ```
 //!
@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use backstay_env::real::disk::BlockDevice;
 use backstay_env::volume::Volume;
 
+use crate::deep::Deep;
 use crate::freeze::facts::{self, FactsError};
 use crate::freeze::group::{Broken, FreezeError, Group, Limits, PrepareError, SyncError};
 use crate::freeze::locked::lock_memory;
@@ -27,6 +28,8 @@ use crate::number::DeviceNumber;
 use crate::residue::Residue;
 
 const PAGE: u64 = 4096;
+/// Bytes that are read in some milliseconds.
+const LITTLE: u64 = 1 << 20;
 /// Bytes of room beyond what is left before a freeze.
 const SPARE: usize = 12 << 20;
 
@@ -149,7 +152,8 @@ pub fn attempt<K: Keep>(
 where
     K::Error: std::error::Error + 'static,
 {
-    let mut attempt = Attempt { disks, pass, residue, keep, settings };
+    let deep: Vec<Deep<'_>> = disks.iter().map(|disk| Deep::new(disk.device)).collect();
+    let mut attempt = Attempt { disks, deep: &deep, pass, residue, keep, settings };
     let outcome = attempt.run(watchdog, applications);
     if outcome.is_err() {
         for disk in disks {
@@ -162,6 +166,8 @@ where
 
 struct Attempt<'a, K> {
     disks: &'a [Disk<'a>],
+    /// The same, for passes.
+    deep: &'a [Deep<'a>],
     pass: Pass,
     residue: &'a mut Residue,
     keep: &'a mut K,
@@ -181,15 +187,17 @@ where
         let plan = plan(&facts, &numbers);
         let group = Group::prepare(plan.clone()).map_err(NoPoint::Prepare)?;
         // What is dirty is written and read before applications are held up, too.
-        group.sync().map_err(NoPoint::Sync)?;
-        self.pass_all()?;
+        self.read_until_nearly_nothing_is_left(&group)?;
         let quiet = Quiet::begin(applications);
         let lies_elsewhere = |folder: &&PathBuf| {
             let superblock = facts::superblock_of(&facts, folder);
             !superblock.is_ok_and(|superblock| plan.holds(superblock))
         };
         let elsewhere = quiet.reports().iter().flat_map(|r| &r.folders).filter(lies_elsewhere).cloned().collect();
-        let outcome = self.hold_still(&group, watchdog);
+        let outcome = match quiet.reports().is_empty() {
+            true => self.hold_still(&group, watchdog),
+            false => self.flush(&group).and_then(|()| self.hold_still(&group, watchdog)),
+        };
         let reports = quiet.end(if outcome.is_ok() { End::Kept } else { End::Discarded });
         let still = outcome?;
         self.keep_residue()?;
@@ -219,15 +227,32 @@ where
         for (index, disk) in self.disks.iter().enumerate() {
             let pages: Vec<_> = disk.marks.collect(self.pass).map_err(NoPoint::Marks)?.collect();
             if !pages.is_empty() {
-                self.keep.pass(index, disk.device, pages).map_err(NoPoint::Keep)?;
+                self.keep.pass(index, &self.deep[index], pages).map_err(NoPoint::Keep)?;
             }
         }
         Ok(())
     }
 
-    fn hold_still(&mut self, group: &Group, watchdog: &mut Watchdog) -> Outcome<Stillness, K> {
+    /// What is dirty is written, and read, again and again as long as that leaves less: what is left is read in the freeze.
+    fn read_until_nearly_nothing_is_left(&mut self, group: &Group) -> Outcome<(), K> {
+        let mut before = u64::MAX;
+        for _ in 0..self.settings.passes {
+            self.flush(group)?;
+            let left = self.left();
+            if left <= LITTLE || left > before / 4 * 3 {
+                return Ok(());
+            }
+            before = left;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, group: &Group) -> Outcome<(), K> {
         group.sync().map_err(NoPoint::Sync)?;
-        self.pass_all()?;
+        self.pass_all()
+    }
+
+    fn hold_still(&mut self, group: &Group, watchdog: &mut Watchdog) -> Outcome<Stillness, K> {
         let devices: Vec<&BlockDevice> = self.disks.iter().map(|d| d.device).collect();
         let mut moving = Vec::with_capacity(64);
         let left = self.left();

@@ -3,9 +3,6 @@
 //! Never knows: marks, freezes, or what becomes of the bytes.
 //! Invariant: between [`Residue::make_room`] and the thaw nothing is allocated.
 
-#[allow(unsafe_code)] // memory that the kernel writes to
-mod ring;
-
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
@@ -13,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use backstay_env::real::disk::{AlignedBuf, BlockDevice};
 use backstay_env::volume::{Volume, check_range};
 
-use ring::{Read, Ring};
+use crate::ring::{Read, Ring};
 
 const PAGE: u64 = 4096;
 /// The longest single read, in pages: longer runs are cut.

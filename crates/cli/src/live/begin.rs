@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
+use backstay_capture::heap;
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::{TrackError, Tracker};
 use backstay_format::rows::Consistency;
@@ -127,6 +128,9 @@ impl<'a> Live<'a> {
                 None => return Err(Missed::of(VaultError::Overtaken)),
             },
         };
+        // It read and compared whole disks; from now on little memory will do.
+        self.vault.forget_frames();
+        heap::give_back();
         let stamps = disks.iter().map(|disk| (disk.name.as_str(), disk.marks.stamp()));
         let memory = Memory::new(from.machine.id.0, from.number, stamps);
         self.state = Some(State { disks, from, memory });

@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use backstay_capture::freeze::watchdog::{self, Watchdog};
+use backstay_capture::heap;
 use backstay_capture::hooks::Application;
 use backstay_capture::marks::Pass;
 use backstay_capture::point::{self, Settings, Stillness};
@@ -133,6 +134,11 @@ impl Live<'_> {
     pub(crate) fn detach(self) -> Result<(), Failure> {
         self.place.clear().map_err(|e| Failure::new(format!("{} cannot be removed: {e}", self.place.0.display())))?;
         self.tracker.detach().map_err(|e| Failure::new(sentence(&e)))
+    }
+
+    /// Between points: gives memory back that only points need.
+    pub(crate) fn rest(&self) {
+        heap::give_back();
     }
 
     /// Makes a point.

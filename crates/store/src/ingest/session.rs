@@ -148,17 +148,39 @@ impl Ingest {
     /// # Errors
     /// [`ObjectError`]; packs written so far are not reported.
     pub fn finish(&mut self) -> Result<Vec<NewPack>, ObjectError> {
+        self.finish_beside(|_| ()).map(|(packs, ())| packs)
+    }
+
+    /// As [`Ingest::finish`], and meanwhile does something with what the packs will be that does not need them durable.
+    ///
+    /// # Errors
+    /// As [`Ingest::finish`]; the other thing may have been done.
+    pub fn finish_beside<T: Send>(
+        &mut self,
+        beside: impl FnOnce(&[NewPack]) -> T + Send,
+    ) -> Result<(Vec<NewPack>, T), ObjectError> {
         assert!(self.pending.is_empty(), "an ingest ended amid a frame");
         self.own.clear();
         let open = std::mem::take(&mut self.packs);
-        let mut written = Vec::new();
+        let (mut last, mut packs) = (Vec::new(), Vec::new());
         for pack in open.into_values().filter(|p| !p.is_empty()) {
             let pack = pack.finish(self.store, self.salt());
             let object = ObjectId(aged_id(&*self.clock, &*self.random));
-            put(&*self.home, &self.vault, &pack, object)?;
-            written.push(new_pack(pack, object));
+            packs.push(new_pack(&pack, object));
+            last.push((pack, object));
         }
-        Ok(written)
+        let (home, vault) = (&*self.home, &self.vault);
+        let write = || last.iter().try_for_each(|(pack, object)| put(home, vault, pack, *object));
+        if self.tuning.threads == 0 || last.is_empty() {
+            write()?;
+            let done = beside(&packs);
+            return Ok((packs, done));
+        }
+        let (written, done) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| beside(&packs));
+            (write(), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        written.map(|()| (packs, done))
     }
 
     fn salt(&self) -> [u8; 16] {
@@ -224,7 +246,7 @@ fn seal(frame: FrameNo, key: &FrameKey, chunks: &[Pending], compressor: &mut Com
         let range = chunks[0].range.start..chunks[chunks.len() - 1].range.end;
         return SealedFrame::seal(frame, &chunks[0].buffer[range], key, compressor);
     }
-    let plain: Vec<u8> = chunks.iter().flat_map(|c| &c.buffer[c.range.clone()]).copied().collect();
+    let plain = chunks.iter().map(|c| &c.buffer[c.range.clone()]).collect::<Vec<&[u8]>>().concat();
     SealedFrame::seal(frame, &plain, key, compressor)
 }
 
@@ -233,7 +255,7 @@ fn put(home: &dyn Objects, vault: &str, pack: &FinishedPack, object: ObjectId) -
     pack.with_parts(|parts| home.put_new(&key, parts))
 }
 
-fn new_pack(pack: FinishedPack, object: ObjectId) -> NewPack {
+fn new_pack(pack: &FinishedPack, object: ObjectId) -> NewPack {
     let row = PackRow {
         object,
         offset: 0,
@@ -242,7 +264,7 @@ fn new_pack(pack: FinishedPack, object: ObjectId) -> NewPack {
         frames: pack.table.frames.len() as u32,
         chunks: pack.table.chunks.len() as u32,
     };
-    NewPack { id: pack.id, secret: pack.secret, row, table: pack.table }
+    NewPack { id: pack.id, secret: pack.secret.clone(), row, table: pack.table.clone() }
 }
 
 /// Packs being written at once: more would only cost memory.
@@ -294,7 +316,7 @@ impl<N, E> Run<'_, N, E> {
                 self.puts -= 1;
                 outcome.map_err(IngestError::Home)?;
                 // From here on the sink answers for its chunks.
-                let pack = new_pack(*pack, object);
+                let pack = new_pack(&pack, object);
                 for chunk in &pack.table.chunks {
                     self.ingest.own.remove(&chunk.id);
                 }

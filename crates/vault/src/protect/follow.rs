@@ -103,7 +103,7 @@ impl Vault {
         let numbers: Vec<DiskNo> = from.disks.iter().map(|d| d.disk).collect();
         let base = Base::known(machine, from.number);
         Ok(Following {
-            making: Making::new(self, name, base, numbers),
+            making: Making::new(self, name, (base, numbers), self.small_ingest()),
             disks: from.disks.clone(),
             started: self.seams.clock.now(),
             progress: Progress::default(),

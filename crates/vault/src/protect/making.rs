@@ -37,9 +37,8 @@ pub(super) struct Published {
 
 impl<'v> Making<'v> {
     /// A span of machine `name` from where `base` ends, of disks with these numbers.
-    pub(super) fn new(vault: &'v Vault, name: &str, base: Base, disks: Vec<DiskNo>) -> Self {
-        let (ingest, gathered) = (vault.new_ingest(), Gathered::default());
-        Making { vault, name: name.to_owned(), base, disks, ingest, gathered }
+    pub(super) fn new(vault: &'v Vault, name: &str, (base, disks): (Base, Vec<DiskNo>), ingest: Ingest) -> Self {
+        Making { vault, name: name.to_owned(), base, disks, ingest, gathered: Gathered::default() }
     }
 
     /// One pass. The extents it finds go to `out`, in order.
@@ -85,11 +84,14 @@ impl<'v> Making<'v> {
         (row, promise): (impl FnOnce(u64) -> Option<PointRow>, &Promise),
     ) -> Result<(Published, Option<PointRow>), VaultError> {
         let run = put_run(&mut self.ingest, run, 0);
-        let last = self.ingest.finish()?;
+        // Keys of packs that never come to be do no harm, so they are committed while the last pack is written.
+        let (vault, earlier) = (self.vault, &self.gathered.packs);
+        let keys = |last: &[NewPack]| vault.commit_keys("protect", &[earlier, last].concat());
+        let (last, keyed) = self.ingest.finish_beside(keys)?;
         last.iter().for_each(|pack| progress.stored(pack.row.len));
         self.gathered.packs.extend(last);
         let row = row(progress.counters().stored);
-        let committed = self.commit(&run, row, promise);
+        let committed = keyed.and_then(|()| self.commit(&run, row, promise));
         let mut index = self.vault.index.lock().unwrap_or_else(PoisonError::into_inner);
         if committed.is_err() {
             index.distrust();
@@ -97,11 +99,10 @@ impl<'v> Making<'v> {
         let (published, row, seq) = committed?;
         self.gathered.packs.iter().try_for_each(|pack: &NewPack| index.add(pack))?;
         index.committed(seq);
-        index.settle()?;
         Ok((published, row))
     }
 
-    /// Keys first, then one entry with everything else.
+    /// One entry with everything but the keys, which are committed already.
     fn commit(
         &self,
         run: &PutRun,
@@ -109,7 +110,6 @@ impl<'v> Making<'v> {
         promise: &Promise,
     ) -> Result<(Published, Option<PointRow>, u64), VaultError> {
         let (vault, gathered) = (self.vault, &self.gathered);
-        vault.commit_keys("protect", &gathered.packs)?;
         let mut published = None;
         let now = vault.seams.clock.now();
         let row = row.map(|row| PointRow { committed: now, ..row });

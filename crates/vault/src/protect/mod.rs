@@ -144,7 +144,7 @@ impl Vault {
         let progress = capture.progress;
         progress.begin(plan.bytes());
         let (map, started_over) = (base.map.clone(), base.from < base.boundary);
-        let mut making = Making::new(self, capture.machine, base, disks.clone());
+        let mut making = Making::new(self, capture.machine, (base, disks.clone()), self.new_ingest());
         let scanner = RescanScanner::new(self, capture, &plan, map.as_ref());
         let mut run = RunBuilder::default();
         making.pass(&scanner, plan.segments(), progress, &mut |extent| run.push(extent))?;

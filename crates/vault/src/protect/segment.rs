@@ -6,7 +6,7 @@
 use std::io;
 use std::ops::Range;
 
-use backstay_env::volume::{Content as Known, Volume};
+use backstay_env::volume::{Content as Known, Piece, Volume};
 use backstay_format::units::PAGE_SIZE;
 use backstay_seal::chunk::is_zero;
 use backstay_store::ingest::{Buffer, Buffers};
@@ -54,14 +54,50 @@ impl Segment {
         }
         let mut buffer = buffers.take(state.len() * PAGE_SIZE);
         let mut counts = Counts::default();
+        let there = read_together(view, pieces, &mut buffer);
         let mut at = 0;
-        for piece in pieces {
+        for (piece, there) in pieces.iter().zip(there) {
             let pages = at..at + (piece.end - piece.start) as usize;
             at = pages.end;
+            if there {
+                counts.used += (pages.len() * PAGE_SIZE) as u64;
+                counts.read += (pages.len() * PAGE_SIZE) as u64;
+                state[pages.clone()].fill(Page::Data);
+                find_zeros(&buffer[pages.start * PAGE_SIZE..pages.end * PAGE_SIZE], &mut state[pages]);
+                continue;
+            }
             let target = (&mut buffer[pages.start * PAGE_SIZE..pages.end * PAGE_SIZE], &mut state[pages]);
             read_piece(view, &bytes(piece), target, &mut counts)?;
         }
         Ok((Segment { bytes: buffer, state }, counts))
+    }
+}
+
+/// Reads those pieces of which all is used, at once if the volume can; says which are there.
+fn read_together(view: &View<'_>, pieces: &[Range<u64>], buffer: &mut [u8]) -> Vec<bool> {
+    let mut rest = buffer;
+    let mut wanted = Vec::with_capacity(pieces.len());
+    for (number, piece) in pieces.iter().enumerate() {
+        let bytes = piece.start * PAGE_SIZE as u64..piece.end * PAGE_SIZE as u64;
+        let (own, others) = rest.split_at_mut((bytes.end - bytes.start) as usize);
+        rest = others;
+        let is_used = overlapping(view.used, &bytes).eq([bytes.clone()]) && bytes.end <= view.volume.size();
+        if is_used && overlapping(view.excluded, &bytes).next().is_none() {
+            wanted.push((number, Piece { offset: bytes.start, bytes: own, whole: false }));
+        }
+    }
+    let mut there = vec![false; pieces.len()];
+    let (numbers, mut wanted): (Vec<usize>, Vec<Piece<'_>>) = wanted.into_iter().unzip();
+    view.volume.read_many(&mut wanted);
+    numbers.into_iter().zip(wanted).for_each(|(number, piece)| there[number] = piece.whole);
+    there
+}
+
+fn find_zeros(bytes: &[u8], state: &mut [Page]) {
+    for (page, state) in bytes.chunks(PAGE_SIZE).zip(state) {
+        if *state == Page::Data && is_zero(page) {
+            *state = Page::Zero;
+        }
     }
 }
 
@@ -82,11 +118,7 @@ fn read_piece(
     }
     excluded.iter().for_each(|part| reading.exclude(part));
     let (buffer, state) = reading.finish();
-    for (page, state) in buffer.chunks(PAGE_SIZE).zip(state) {
-        if *state == Page::Data && is_zero(page) {
-            *state = Page::Zero;
-        }
-    }
+    find_zeros(buffer, state);
     Ok(())
 }
 

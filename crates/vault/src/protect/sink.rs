@@ -92,6 +92,8 @@ impl ProtectSink<'_> {
     fn commit(&mut self) -> Result<(), VaultError> {
         let packs = std::mem::take(&mut self.gathered.packs);
         self.vault.commit_keys("protect", &packs)?;
+        // Not left to the end: a first capture makes very many.
+        self.vault.table.fold_if_due()?;
         let now = self.vault.seams.clock.now();
         let draft = self.draft.encode();
         let suspects = |view: &View| {

@@ -42,6 +42,7 @@ impl Protecting<'_> {
                     continue;
                 }
             }
+            live.rest();
             self.stop.wait(every.saturating_sub(begun.elapsed()));
         }
         note!("stopped; changes go on being followed in the kernel, for the next protect to go on from");

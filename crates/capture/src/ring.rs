@@ -12,22 +12,22 @@ use rustix::io::Errno;
 const DEPTH: u32 = 128;
 
 /// A read to be done.
-pub(super) struct Read {
-    pub(super) fd: RawFd,
+pub(crate) struct Read {
+    pub(crate) fd: RawFd,
     /// Where in the file, in bytes.
-    pub(super) offset: u64,
-    pub(super) to: *mut u8,
-    pub(super) len: u32,
+    pub(crate) offset: u64,
+    pub(crate) to: *mut u8,
+    pub(crate) len: u32,
     /// Handed back with the result.
-    pub(super) tag: u64,
+    pub(crate) tag: u64,
 }
 
 /// A ring of the kernel's.
-pub(super) struct Ring(IoUring);
+pub(crate) struct Ring(IoUring);
 
 impl Ring {
     /// `None` where the kernel has none, or does not give it to us.
-    pub(super) fn new() -> Option<Ring> {
+    pub(crate) fn new() -> Option<Ring> {
         IoUring::new(DEPTH).ok().map(Ring)
     }
 
@@ -35,7 +35,7 @@ impl Ring {
     ///
     /// # Safety
     /// The memory of every read is `len` bytes that nobody else looks at meanwhile, and its descriptor stays open.
-    pub(super) unsafe fn read_all(
+    pub(crate) unsafe fn read_all(
         &mut self,
         reads: impl Iterator<Item = Read>,
         mut told: impl FnMut(u64, Option<u32>),
