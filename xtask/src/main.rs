@@ -10,6 +10,7 @@ mod demo;
 mod fail;
 mod flip;
 mod fuzz;
+mod guards;
 mod guest;
 mod run;
 mod setup;

@@ -8,6 +8,7 @@ use crate::fail::{Fail, Result};
 use crate::run;
 use crate::setup;
 
+mod capture;
 mod data;
 mod disk;
 mod measure;
@@ -25,13 +26,14 @@ use targets::Figure;
 
 /// What may follow `cargo xtask bench`.
 pub(crate) const USAGE: &str = "\
-bench [first|change|restore|memory|index|timeline|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
+bench [first|change|restore|memory|index|timeline|capture|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
     first     the first protect of a disk image
     change    also the protect after 6,500 pages were overwritten
     restore   also the whole restore and the delta restore
     memory    as restore: every run's peak memory is in its table
     index     the dedup index with 10^8 chunks
     timeline  a timeline with 100,000 points
+    capture   following disks in use: cost, freeze, age, speed, memory
     all       everything; what is measured at full size is written to docs/results.md
     --quick   a quarter of the data and one round; a look in between, no record
     --only    only these: backstay, restic, borg, rustic, casync, zstd, qemu-img
@@ -41,6 +43,7 @@ struct Options {
     disk: Option<Depth>,
     index: bool,
     timeline: bool,
+    capture: bool,
     quick: bool,
     rounds: usize,
     only: Vec<String>,
@@ -51,16 +54,18 @@ struct Options {
 impl Options {
     /// What is measured: `first`, `all` and so on.
     fn part(&mut self, word: &str) -> Result<()> {
-        let (disk, index, timeline) = match word {
-            "first" => (Some(Depth::First), false, false),
-            "change" => (Some(Depth::Change), false, false),
-            "restore" | "memory" => (Some(Depth::Restore), false, false),
-            "index" => (None, true, false),
-            "timeline" => (None, false, true),
-            "all" => (Some(Depth::Restore), true, true),
+        let (disk, parts) = match word {
+            "first" => (Some(Depth::First), [false; 3]),
+            "change" => (Some(Depth::Change), [false; 3]),
+            "restore" | "memory" => (Some(Depth::Restore), [false; 3]),
+            "index" => (None, [true, false, false]),
+            "timeline" => (None, [false, true, false]),
+            "capture" => (None, [false, false, true]),
+            "all" => (Some(Depth::Restore), [true; 3]),
             _ => return Err(wrong(word)),
         };
-        (self.disk, self.index, self.timeline) = (disk, index, timeline);
+        self.disk = disk;
+        [self.index, self.timeline, self.capture] = parts;
         Ok(())
     }
 }
@@ -70,6 +75,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         disk: Some(Depth::Restore),
         index: true,
         timeline: true,
+        capture: true,
         quick: false,
         rounds: 0,
         only: Vec::new(),
@@ -117,6 +123,11 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if options.timeline {
         let (printed, found) = programs::timeline(options.quick, &options.stores)?;
         record("timeline", &printed.listed(), &found, &options, arguments)?;
+        figures.extend(found);
+    }
+    if options.capture {
+        let (printed, found) = capture::measure(options.quick)?;
+        record("capture", &printed, &found, &options, arguments)?;
         figures.extend(found);
     }
     targets::all_reached(&figures)

@@ -16,7 +16,10 @@ use crate::run;
 pub(super) struct Printed(BTreeMap<String, f64>);
 
 impl Printed {
-    fn get(&self, name: &str) -> Result<f64> {
+    /// The value of this name.
+    /// # Errors
+    /// There is none.
+    pub(super) fn get(&self, name: &str) -> Result<f64> {
         self.0.get(name).copied().ok_or_else(|| Fail::new(format!("the program printed no `{name}`")))
     }
 
@@ -81,6 +84,13 @@ fn program(name: &str, argument: &str, stores: &Path) -> Result<Printed> {
     values.insert("folder_mib".into(), stored(&folder)? as f64 / f64::from(1 << 20));
     remove(&folder)?;
     Ok(Printed(values))
+}
+
+/// As much as a program printed.
+/// # Errors
+/// It printed something else.
+pub(super) fn parsed(said: &[u8]) -> Result<Printed> {
+    parse(said).map(Printed)
 }
 
 fn parse(said: &[u8]) -> Result<BTreeMap<String, f64>> {

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::fail::{During, Fail, Result};
+use crate::guards::{Interrupt, Loop, Mount};
 use crate::{run, setup};
 
 mod backstay;
-mod guards;
 
 use backstay::{Backstay, Running};
-use guards::{Interrupt, Loop, Mount};
 
 const MACHINE: &str = "office";
 const DISK_BYTES: u64 = 256 << 20;

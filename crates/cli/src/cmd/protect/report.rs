@@ -17,12 +17,7 @@ use crate::moment;
 use crate::output::{self, note, say, size};
 
 /// A point was made.
-pub(super) fn made(
-    common: &Common,
-    made: &Made,
-    took: Duration,
-    still: Option<&Stillness>,
-) -> Result<(), Failure> {
+pub(super) fn made(common: &Common, made: &Made, took: Duration, still: Option<&Stillness>) -> Result<(), Failure> {
     let row = &made.point.row;
     let unreadable: u64 = row.disks.iter().map(|d| d.unreadable).sum();
     let excluded: u64 = row.disks.iter().map(|d| d.excluded).sum();

@@ -12,17 +12,23 @@ use crate::fail::{During, Fail, Result};
 use crate::run;
 
 /// An image file as a block device, until dropped.
-pub(super) struct Loop(String);
+pub(crate) struct Loop(String);
 
 impl Loop {
     /// Attaches the file to a free loop device.
-    pub(super) fn attach(file: &Path) -> Result<Loop> {
+    pub(crate) fn attach(file: &Path) -> Result<Loop> {
         let said = run::text(run::as_root("losetup")?.args(["--find", "--show"]).arg(file))?;
         Ok(Loop(said.trim().to_owned()))
     }
 
+    /// As [`Loop::attach`]; the device reads and writes the file past the page cache.
+    pub(crate) fn attach_direct(file: &Path) -> Result<Loop> {
+        let said = run::text(run::as_root("losetup")?.args(["--find", "--show", "--direct-io=on"]).arg(file))?;
+        Ok(Loop(said.trim().to_owned()))
+    }
+
     /// The device's path.
-    pub(super) fn device(&self) -> &str {
+    pub(crate) fn device(&self) -> &str {
         &self.0
     }
 }
@@ -34,11 +40,11 @@ impl Drop for Loop {
 }
 
 /// A mounted file system, until dropped.
-pub(super) struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
     /// Mounts the device on the folder, which is made.
-    pub(super) fn new(device: &str, folder: &Path, options: &str) -> Result<Mount> {
+    pub(crate) fn new(device: &str, folder: &Path, options: &str) -> Result<Mount> {
         std::fs::create_dir_all(folder).during(folder.display())?;
         run::output(run::as_root("mount")?.args(["-o", options, device]).arg(folder))?;
         Ok(Mount(folder.to_path_buf()))
@@ -55,17 +61,17 @@ impl Drop for Mount {
 fn detach(program: &str, arguments: &[&str]) {
     let result = run::as_root(program).and_then(|mut command| run::output(command.args(arguments)));
     if let Err(cause) = result {
-        eprintln!("demo: could not clean up: {cause}");
+        eprintln!("could not clean up: {cause}");
     }
 }
 
 /// Whether the user asked us to stop. While this exists, Ctrl-C ends the programs we run but not us, so that what we
 /// attached and mounted is taken away.
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Begins to listen.
-    pub(super) fn listen() -> Result<Interrupt> {
+    pub(crate) fn listen() -> Result<Interrupt> {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&asked)).during("listening for signals")?;
@@ -75,7 +81,7 @@ impl Interrupt {
 
     /// # Errors
     /// The user asked us to stop.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) { Err(Fail::new("stopped, and cleaned up")) } else { Ok(()) }
     }
 }
