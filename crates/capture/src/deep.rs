@@ -15,13 +15,14 @@ use crate::ring::{Read, Ring};
 const UNIT: usize = 4096;
 
 /// A disk, and a ring for each thread that reads it.
-pub(crate) struct Deep<'d> {
+pub struct Deep<'d> {
     device: &'d BlockDevice,
     rings: Mutex<Vec<Ring>>,
 }
 
 impl<'d> Deep<'d> {
-    pub(crate) fn new(device: &'d BlockDevice) -> Self {
+    /// Of a disk that is read past the page cache.
+    pub fn new(device: &'d BlockDevice) -> Self {
         Deep { device, rings: Mutex::default() }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Never knows: stores, points, servers, or what becomes of the bytes it names.
 
-mod deep;
+pub mod deep;
 pub mod freeze;
 pub mod heap;
 pub mod hooks;

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
+use backstay_capture::deep::Deep;
 use backstay_capture::residue::Residue;
-use backstay_env::real::disk::BlockDevice;
-use backstay_env::volume::Volume;
+use backstay_env::real::disk::{AlignedBuf, BlockDevice};
+use backstay_env::volume::{Piece, Volume};
 
 const PAGE: usize = 4096;
 
@@ -112,6 +113,37 @@ fn what_cannot_be_read_is_known_page_by_page() {
         match outcome {
             Ok(()) => assert!(bytes == content[page as usize * PAGE..][..PAGE] || page >= 128, "page {page}"),
             Err(_) => assert!(page >= 128, "page {page}"),
+        }
+    }
+}
+
+#[test]
+fn many_pieces_are_read_at_once_and_those_that_are_not_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk");
+    let content = fill(4 << 20, 3);
+    std::fs::write(&path, &content).unwrap();
+    let device = Loop::of(&path);
+    let disk = BlockDevice::open(&device.0).unwrap();
+    let deep = Deep::new(&disk);
+    let mut memory = AlignedBuf::new(2 << 20);
+    for round in 0..3 {
+        memory.fill(0);
+        // More than are under way at once; then one that is not whole pages, and one that is not all on the disk.
+        let (mut rest, mut pieces) = (&mut *memory, Vec::new());
+        let places = (0..300).map(|n| ((n * 3 + round) * PAGE, PAGE));
+        for (offset, len) in places.chain([(1000 * PAGE, 512), (content.len() - PAGE, 2 * PAGE)]) {
+            let (bytes, others) = rest.split_at_mut(len.next_multiple_of(PAGE));
+            rest = others;
+            pieces.push(Piece { offset: offset as u64, bytes: &mut bytes[..len], whole: false });
+        }
+        deep.read_many(&mut pieces);
+        assert_eq!(
+            pieces.iter().map(|piece| piece.whole).collect::<Vec<_>>(),
+            [vec![true; 300], vec![false; 2]].concat()
+        );
+        for piece in &pieces[..300] {
+            assert!(*piece.bytes == content[piece.offset as usize..piece.offset as usize + PAGE], "{}", piece.offset);
         }
     }
 }

@@ -45,9 +45,9 @@ struct Lengths {
 }
 
 const FULL: Lengths = Lengths {
-    tracker: (20, 2.0),
+    tracker: (12, 2.0),
     points: (4, 20),
-    steady: (62, 62),
+    steady: (62, 46),
     file: 1 << 30,
     changes: 7,
     pages: 6400,
