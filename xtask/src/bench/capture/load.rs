@@ -36,7 +36,7 @@ impl Fio<'_> {
     pub(super) fn start(&self, seconds: u64) -> Result<Writing> {
         let mut fio = run::program("fio");
         fio.args(["--name=load", "--rw=randwrite", "--bs=4k", "--iodepth=32", "--ioengine=libaio", "--direct=1"]);
-        fio.args(["--randrepeat=0", "--refill_buffers", "--fallocate=none", "--output-format=json"]);
+        fio.args(["--thread", "--randrepeat=0", "--refill_buffers", "--fallocate=none", "--output-format=json"]);
         fio.arg(format!("--filename={}", self.file.display())).arg(format!("--runtime={seconds}"));
         fio.arg(format!("--size={}", fs::metadata(self.file).during(self.file.display())?.len()));
         fio.args(if self.distinct { &[][..] } else { &["--norandommap", "--time_based"] });
@@ -84,7 +84,7 @@ fn end(child: &mut Child) {
     }
 }
 
-/// A PostgreSQL server with a cluster in a folder; killed when dropped.
+/// A PostgreSQL server with a cluster in a folder; ended when dropped.
 pub(super) struct Server {
     folder: PathBuf,
     process: Child,
@@ -135,7 +135,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        end(&mut self.process);
+        // At once, but with all its processes: the disk is to be unmounted next.
+        let asked = run::output(Command::new("kill").args(["-QUIT", &self.process.id().to_string()]));
+        if let Err(cause) = asked.and_then(|_| self.process.wait().during("postgres")) {
+            eprintln!("could not clean up: {cause}");
+        }
     }
 }
 
