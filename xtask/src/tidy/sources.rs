@@ -12,7 +12,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("crates/capture/src/freeze/ioctl.rs", "calls to the kernel that no library wraps"),
     ("crates/capture/src/freeze/watchdog/shared.rs", "a page of memory that two processes share"),
     ("crates/capture/src/residue/mod.rs", "memory that the kernel reads into while file systems are frozen"),
-    ("crates/capture/src/residue/ring.rs", "io_uring's queue of such reads"),
+    ("crates/capture/src/deep.rs", "memory that the kernel reads many pages into at once"),
+    ("crates/capture/src/ring.rs", "io_uring's queue of such reads"),
+    ("crates/capture/src/freeze/locked.rs", "a program's own pages are locked where they lie"),
+    ("crates/capture/src/heap.rs", "the C library's call that gives freed memory back"),
     ("crates/capture/src/saved/ioctl.rs", "a call to the kernel that no library wraps"),
     ("crates/capture/src/marks/memory.rs", "maps of the kernel's programs are seen by mapping them"),
 ];
