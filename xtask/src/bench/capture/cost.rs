@@ -18,7 +18,6 @@ use crate::run;
 /// The tracker alone, attached and not, in turn. The device is a disk file that has all its blocks; then one in memory, where writes
 /// cost so little that the tracker shows most: that one is told, not judged.
 pub(super) fn tracker(setting: &Setting) -> Result<Found> {
-    run::run(run::cargo().args(["build", "--release", "--package", "backstay-capture", "--example", "tracker_load"]))?;
     let on_disk = rounds(setting, &setting.dir)?;
     let in_memory = rounds(setting, "/dev/shm".as_ref())?;
     let ratio = on_disk.get("ratio_median")?;

@@ -57,8 +57,8 @@ const FULL: Lengths = Lengths {
 
 const QUICK: Lengths = Lengths {
     tracker: (4, 1.0),
-    points: (1, 10),
-    steady: (11, 10),
+    points: (1, 12),
+    steady: (23, 10),
     file: 256 << 20,
     changes: 2,
     pages: 1600,
@@ -93,7 +93,10 @@ pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
     if !run::is_root()? {
         return Err(Fail::new("the capture bench must be run as root: it attaches, mounts and follows disks"));
     }
-    run::run(run::cargo().args(["build", "--release", "--package", "backstay-cli"]))?;
+    // Together, so that neither is built anew with the features of the other.
+    let packages = ["--package", "backstay-cli", "--package", "backstay-capture"];
+    let targets = ["--bin", "backstay", "--example", "tracker_load"];
+    run::run(run::cargo().args(["build", "--release"]).args(packages).args(targets))?;
     let dir = run::keep("bench").join("capture");
     clear(&dir)?;
     fs::create_dir_all(&dir).during(dir.display())?;

@@ -13,10 +13,10 @@ impl Spread {
         Spread(values)
     }
 
-    /// The least value that so many hundredths of all do not exceed; 0 of none.
+    /// The least value that so many hundredths of all do not exceed; of none it is no number, which reaches no target.
     pub(super) fn percentile(&self, hundredths: usize) -> f64 {
         let rank = (self.0.len() * hundredths).div_ceil(100).max(1);
-        self.0.get(rank - 1).copied().unwrap_or_default()
+        self.0.get(rank - 1).copied().unwrap_or(f64::NAN)
     }
 
     pub(super) fn median(&self) -> f64 {
@@ -30,7 +30,7 @@ impl Spread {
     /// `median (quarter to quarter; least to most) of so many`.
     pub(super) fn shown(&self, digits: usize) -> String {
         let at = |hundredths| format!("{:.digits$}", self.percentile(hundredths));
-        let least = self.0.first().copied().unwrap_or_default();
+        let least = self.0.first().copied().unwrap_or(f64::NAN);
         format!("{} ({} to {}; {least:.digits$} to {}) of {}", at(50), at(25), at(75), at(100), self.count())
     }
 }
@@ -45,7 +45,7 @@ mod tests {
         assert_eq!([1, 50, 99, 100].map(|at| hundred.percentile(at)), [1.0, 50.0, 99.0, 100.0]);
         let few = Spread::of([3.0, 1.0, 2.0]);
         assert_eq!((few.median(), few.percentile(99), few.count()), (2.0, 3.0, 3));
-        assert_eq!(Spread::default().median(), 0.0);
+        assert!(Spread::default().median().is_nan());
         assert_eq!(few.shown(0), "2 (1 to 3; 1 to 3) of 3");
     }
 }
