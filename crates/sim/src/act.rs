@@ -10,7 +10,7 @@ use backstay_env::sim::random::Dice;
 use backstay_format::rows::Consistency;
 use backstay_format::units::PointNo;
 use backstay_vault::gap::Promise;
-use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
+use backstay_vault::protect::{Boundary, Capture, InMaking, Progress, Source, Verdict};
 use backstay_vault::upkeep::Reclaimed;
 use backstay_vault::{Vault, VaultError};
 
@@ -74,7 +74,7 @@ pub(crate) struct Done {
     /// What was to be kept and where that led, if the act was to follow.
     pub(crate) followed: Option<(Arc<Shot>, Outcome)>,
     /// The number that a point would have got.
-    pub(crate) next: Option<PointNo>,
+    pub(crate) next: Option<InMaking>,
 }
 
 impl Done {

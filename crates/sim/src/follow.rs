@@ -15,7 +15,7 @@ use backstay_format::rows::Consistency;
 use backstay_format::units::{PointNo, Timestamp};
 use backstay_vault::Vault;
 use backstay_vault::gap::Promise;
-use backstay_vault::protect::{Boundary, Changed, Told};
+use backstay_vault::protect::{Boundary, Changed, InMaking, Told};
 
 use crate::Violation;
 use crate::act::{Done, Outcome, Prepared};
@@ -27,7 +27,7 @@ pub(crate) struct Followed {
     /// Where the timeline stands, as the process that follows knows it. `None`: it died, or a rescan is due.
     pub(crate) from: Option<Boundary>,
     /// What outlives the process: boundaries that the marks reach back to. None: a rescan is due.
-    pub(crate) reached: Vec<PointNo>,
+    pub(crate) reached: Option<(PointNo, Option<InMaking>)>,
     disks: Vec<FollowedDisk>,
 }
 
@@ -67,7 +67,7 @@ pub(crate) enum Turn {
 /// Follows changes, turn by turn.
 pub(crate) fn follow(vault: &Vault, from: &Boundary, next: &mut dyn FnMut() -> Turn, done: &mut Done) -> Outcome {
     let mut following = vault.follow(from)?;
-    done.next = following.next();
+    done.next = following.in_making();
     loop {
         match next() {
             Turn::Pass(parts) => {
@@ -103,7 +103,7 @@ impl Followed {
             taken: BTreeSet::new(),
             excluded: ready.excluded.clone(),
         });
-        let mut followed = Followed { from: None, reached: Vec::new(), disks: disks.collect() };
+        let mut followed = Followed { from: None, reached: None, disks: disks.collect() };
         followed.go_on_from(from);
         followed
     }
@@ -111,7 +111,7 @@ impl Followed {
     fn go_on_from(&mut self, from: Boundary) {
         let at = |disk: &FollowedDisk| from.disks.iter().find(|at| at.name == disk.base.name).cloned();
         let ordered = self.disks.iter().filter_map(at).collect();
-        self.reached = vec![from.number];
+        self.reached = Some((from.number, None));
         self.from = Some(Boundary { disks: ordered, ..from });
     }
 
@@ -122,7 +122,7 @@ impl Followed {
 
     /// A rescan is due.
     pub(crate) fn give_up(&mut self) {
-        (self.from, self.reached) = (None, Vec::new());
+        (self.from, self.reached) = (None, None);
     }
 
     /// Whether what a process that died followed can be followed on from `boundary`; `shot`: what the point there shows.
@@ -131,10 +131,12 @@ impl Followed {
             let size = disk.base.bytes.len() as u64;
             boundary.disks.iter().any(|at| at.name == disk.base.name && at.size == size)
         };
-        if !self.reached.contains(&boundary.number) || !self.disks.iter().all(fits) {
+        let Some((from, next)) = self.reached else { return false };
+        let reaches = from == boundary.number || next.is_some_and(|next| boundary.is(&next));
+        if !reaches || !self.disks.iter().all(fits) {
             return false;
         }
-        if self.reached[0] != boundary.number {
+        if from != boundary.number {
             for disk in &mut self.disks {
                 let found = shot.and_then(|shot| shot.0.iter().find(|of| of.name == disk.base.name));
                 let Some(found) = found.filter(|of| of.bytes.len() == disk.base.bytes.len()) else { return false };
@@ -189,12 +191,13 @@ impl Followed {
     }
 
     /// What was read is not in the timeline, or nobody knows: its marks are put back. `next`: the boundary that it may have become.
-    pub(crate) fn put_back(&mut self, next: Option<PointNo>, disks: &mut [Disk]) {
+    pub(crate) fn put_back(&mut self, next: Option<InMaking>, disks: &mut [Disk]) {
         for (followed, disk) in self.disks.iter_mut().zip(disks) {
             disk.marks.append(&mut followed.taken);
         }
-        self.reached.truncate(1);
-        self.reached.extend(next);
+        if let Some((_, reached)) = &mut self.reached {
+            *reached = next;
+        }
     }
 
     /// As [`Followed::put_back`], and forgets to do it.

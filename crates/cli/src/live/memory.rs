@@ -7,7 +7,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use backstay_capture::tracker::Stamp;
-use backstay_format::units::PointNo;
+use backstay_format::units::{PointNo, Timestamp};
+use backstay_vault::protect::{Boundary, InMaking};
 use serde::{Deserialize, Serialize};
 
 /// What the marks of a machine's disks go on from.
@@ -17,8 +18,8 @@ pub(super) struct Memory {
     machine: [u8; 16],
     /// Where the newest span ended when marks were cleared last.
     number: u64,
-    /// The number of the point that was about to be published then, if any.
-    next: Option<u64>,
+    /// The point that was about to be published then, if any: its number, and when it was begun.
+    next: Option<(u64, i64)>,
     disks: Vec<Remembered>,
 }
 
@@ -44,13 +45,14 @@ impl Memory {
     }
 
     /// The same, with a point about to be published.
-    pub(super) fn about_to(&self, next: PointNo) -> Self {
-        Memory { next: Some(next.0), ..self.clone() }
+    pub(super) fn about_to(&self, next: InMaking) -> Self {
+        Memory { next: Some((next.number.0, next.begun.0)), ..self.clone() }
     }
 
-    /// Whether the marks tell all that changed since the newest span of the machine, which ends at `number`.
-    pub(super) fn reaches(&self, machine: [u8; 16], number: PointNo) -> bool {
-        self.machine == machine && (self.number == number.0 || self.next == Some(number.0))
+    /// Whether the marks tell all that changed since the newest span of the machine.
+    pub(super) fn reaches(&self, newest: &Boundary) -> bool {
+        let is = |(number, begun)| newest.is(&InMaking { number: PointNo(number), begun: Timestamp(begun) });
+        self.machine == newest.machine.id.0 && (self.number == newest.number.0 || self.next.is_some_and(is))
     }
 
     /// What stood beside the copy of a disk.

@@ -176,7 +176,7 @@ impl Live<'_> {
         let outcome = match trusted(&self.tracker, &state.disks) {
             Ok(()) if kept.extents() > EXTENTS => Err(Missed::Rescan("too much changed at once".into())),
             Ok(()) => {
-                let memory = kept.next().map_or(state.memory.clone(), |next| state.memory.about_to(next));
+                let memory = kept.in_making().map_or(state.memory.clone(), |next| state.memory.about_to(next));
                 // Unwritten, a restart of this program costs a rescan.
                 drop(self.place.write(&memory));
                 kept.publish(told(self.note, &still, promise)).map_err(Missed::of)

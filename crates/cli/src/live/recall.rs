@@ -26,7 +26,7 @@ impl Kept {
         sources: &Sources,
     ) -> Option<Kept> {
         let boundary = vault.boundary(machine).ok().flatten()?;
-        if !memory.reaches(boundary.machine.id.0, boundary.number) {
+        if !memory.reaches(&boundary) {
             return None;
         }
         let (mut disks, mut ordered) = (Vec::new(), Vec::new());

@@ -8,9 +8,8 @@ use std::sync::atomic::AtomicBool;
 use backstay_env::sim::objects::SimObjects;
 use backstay_env::time::Clock as _;
 use backstay_format::rows::Consistency;
-use backstay_format::units::PointNo;
 use backstay_vault::gap::Promise;
-use backstay_vault::protect::{Capture, Progress, Verdict};
+use backstay_vault::protect::{Capture, InMaking, Progress, Verdict};
 use backstay_vault::{Vault, VaultError};
 
 use super::{Weather, World};
@@ -100,7 +99,7 @@ impl World {
         which: usize,
         outcome: Outcome,
         shot: Option<&Shot>,
-        next: Option<PointNo>,
+        next: Option<InMaking>,
     ) -> Option<VaultError> {
         let Some(followed) = self.followed.get_mut(&which) else { return outcome.err() };
         let disks = &mut self.machines[which].disks;
@@ -135,7 +134,7 @@ impl World {
     /// Goes on where a process that died stood, if the marks reach back to the newest boundary.
     fn recall(&mut self, vault: &Vault, which: usize, done: &mut Vec<Done>) {
         let Some(followed) = self.followed.get_mut(&which) else { return };
-        if followed.from.is_some() || followed.reached.is_empty() {
+        if followed.from.is_some() || followed.reached.is_none() {
             return;
         }
         let machine = &self.machines[which];

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_env::volume::Volume;
 use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
-use backstay_format::units::{DiskNo, PAGE_SIZE, PackId, PageNo, PointNo, Timestamp};
+use backstay_format::units::{DiskNo, PAGE_SIZE, PackId, PageNo, Timestamp};
 use backstay_store::ingest::{Buffers, Scanned, Scanner};
 use backstay_timeline::extent::{Content, Extent, overlay};
 use backstay_timeline::run::RunBuilder;
@@ -21,7 +21,7 @@ use super::cut::{Cutting, Findings, Note};
 use super::making::{Making, Published};
 use super::scan::SEGMENT;
 use super::segment::{Segment, View};
-use super::{Boundary, Counters, Made, Progress};
+use super::{Boundary, Counters, InMaking, Made, Progress};
 use crate::gap::Promise;
 use crate::rows::{Point, find_machine, newest_boundary};
 use crate::{Vault, VaultError};
@@ -77,11 +77,12 @@ impl Vault {
         let number = newest_boundary(&view, machine.id)?;
         match self.point_at(&machine, None) {
             Ok(point) => {
+                let begun = (point.number == number).then_some(point.row.started);
                 let mut disks = point.row.disks;
-                if point.number != number {
+                if begun.is_none() {
                     self.count_all((machine.id, number), &mut disks)?;
                 }
-                Ok(Some(Boundary { machine, number, disks }))
+                Ok(Some(Boundary { machine, number, begun, disks }))
             }
             Err(VaultError::NoPoint(_)) => Ok(None),
             Err(error) => Err(error),
@@ -150,9 +151,10 @@ impl Following<'_> {
         self.extents.len()
     }
 
-    /// The number that a point published now gets, if nobody else is quicker.
-    pub fn next(&self) -> Option<PointNo> {
-        self.making.base.machine.as_ref().map(|m| m.row.next_point)
+    /// What a point published now is known by.
+    pub fn in_making(&self) -> Option<InMaking> {
+        let number = self.making.base.machine.as_ref().map(|m| m.row.next_point)?;
+        Some(InMaking { number, begun: self.started })
     }
 
     /// Makes the point. On `Ok` it survives a power loss.
@@ -197,14 +199,15 @@ impl Following<'_> {
         recount(&making, &mut disks, &extents)?;
         let (Published { machine, number }, _) =
             making.publish(run_of(extents), &progress, (|_| None, &Promise::default()))?;
-        Ok(Boundary { machine, number, disks })
+        Ok(Boundary { machine, number, begun: None, disks })
     }
 }
 
 impl Made {
     /// Where the point's span ends: for the next one to go on from.
     pub fn boundary(&self) -> Boundary {
-        Boundary { machine: self.machine.clone(), number: self.point.number, disks: self.point.row.disks.clone() }
+        let Point { number, row } = &self.point;
+        Boundary { machine: self.machine.clone(), number: *number, begun: Some(row.started), disks: row.disks.clone() }
     }
 }
 

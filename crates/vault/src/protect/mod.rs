@@ -158,7 +158,8 @@ impl Vault {
         let (published, row) = making.publish(run, progress, (row, &capture.promise))?;
         let Published { machine, number } = published;
         let point = row.map(|row| Point { number, row });
-        Ok((Boundary { machine, number, disks: at }, point, started_over))
+        let begun = point.as_ref().map(|_| started);
+        Ok((Boundary { machine, number, begun, disks: at }, point, started_over))
     }
 }
 
@@ -173,8 +174,29 @@ pub struct Boundary {
     pub machine: Machine,
     /// The number at which the span ends; a point's, or of none.
     pub number: PointNo,
+    /// When the making of that point began; `None` if it is none.
+    pub begun: Option<Timestamp>,
     /// Its disks.
     pub disks: Vec<DiskAt>,
+}
+
+/// How a point in the making is known again, should nobody know what became of it.
+///
+/// Others may make a point of the same number instead, which leaves out other things; but not one that was begun at the same
+/// nanosecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InMaking {
+    /// The number that it gets, if nobody else is quicker.
+    pub number: PointNo,
+    /// When it was begun.
+    pub begun: Timestamp,
+}
+
+impl Boundary {
+    /// Whether this is where that point's span ends.
+    pub fn is(&self, made: &InMaking) -> bool {
+        (self.number, self.begun) == (made.number, Some(made.begun))
+    }
 }
 
 fn disks_at(capture: &Capture<'_>, disks: &[DiskNo], scanner: &RescanScanner<'_>) -> Vec<DiskAt> {

@@ -253,3 +253,25 @@ fn pages_that_cannot_be_read_are_counted_as_they_are_now() {
     let made = point(&from, 11..12).publish(told()).unwrap();
     assert_eq!(made.point.row.disks[0].unreadable, 3);
 }
+
+#[test]
+fn a_point_is_not_taken_for_another_of_its_number() {
+    let world = World::new();
+    let vault = world.open();
+    let disk = noise(1 << 20, 1);
+    let from = protect(&vault, &disk).boundary();
+    let mut following = vault.follow(&from).unwrap();
+    pass(&mut following, &disk, &[0..1]);
+    let mine = following.in_making().unwrap();
+    assert!(!from.is(&mine));
+    // As if it had died; somebody else makes the point of that number.
+    drop(following);
+    let others = protect(&vault, &disk).boundary();
+    assert_eq!(others.number, mine.number);
+    assert!(!others.is(&mine) && !vault.boundary("alpha").unwrap().unwrap().is(&mine));
+    let mut following = vault.follow(&others).unwrap();
+    pass(&mut following, &disk, &[0..1]);
+    let mine = following.in_making().unwrap();
+    assert!(following.publish(told()).unwrap().boundary().is(&mine));
+    assert!(vault.boundary("alpha").unwrap().unwrap().is(&mine));
+}
