@@ -110,14 +110,14 @@ impl Vault {
     /// As [`Vault::map`].
     pub fn changes(&self, machine: MachineId, from: PointNo, to: PointNo) -> Result<Map, VaultError> {
         let trail = self.trail(machine, (from, to));
-        let (runs, damage) = trail.open(&self.ledger.view())?;
+        let (runs, damage) = trail.open()?;
         damage.map_or(Ok(Map::new(trail, Some(runs))), Err)
     }
 
     /// As [`Vault::map`], also where a run is lost: then what others say is known, and nothing else.
     pub(crate) fn map_as_far_as_known(&self, machine: MachineId, point: PointNo) -> Result<Map, VaultError> {
         let trail = self.trail(machine, (PointNo::BEGINNING, point));
-        match trail.open(&self.ledger.view())? {
+        match trail.open()? {
             (runs, Some(error)) if runs.is_empty() => Err(error),
             (_, Some(_)) => Ok(Map::new(trail, None)),
             (runs, None) => Ok(Map::new(trail, Some(runs))),

@@ -41,7 +41,23 @@ struct Task {
 
 impl Trail {
     /// The runs, and why they end before the older number, if they do. Where a summary is damaged, the spans it sums up are taken.
-    pub(super) fn open(&self, view: &View) -> Result<Way, VaultError> {
+    pub(super) fn open(&self) -> Result<Way, VaultError> {
+        match self.open_by(&self.ledger.view())? {
+            // Others may have merged spans since that view, and reclaimed what they were.
+            (_, Some(_)) => self.open_by(&*self.newest()?),
+            whole => Ok(whole),
+        }
+    }
+
+    /// The newest rows that can be had.
+    fn newest(&self) -> Result<Arc<View>, VaultError> {
+        match self.ledger.refresh() {
+            Err(error) if error.is_damage() => Ok(self.ledger.view()),
+            view => Ok(view?),
+        }
+    }
+
+    fn open_by(&self, view: &View) -> Result<Way, VaultError> {
         let mut runs = Vec::new();
         let mut at = self.way.1;
         while at > self.way.0 {
@@ -75,10 +91,7 @@ impl Trail {
     /// What can be known of pages of a disk by the ledger as it is now, past all damage. (Spans that were merged since the way was
     /// opened look like damage, too; here, those that replaced them are found.)
     pub(super) fn salvage(&self, disk: DiskNo, pages: &Range<u64>) -> Result<Known, VaultError> {
-        let view = match self.ledger.refresh() {
-            Err(error) if error.is_damage() => self.ledger.view(),
-            view => view?,
-        };
+        let view = self.newest()?;
         let mut tasks = vec![Task { at: self.way.1, pages: pages.clone(), newer: Vec::new() }];
         let mut known = Known::default();
         while let Some(task) = tasks.pop() {
