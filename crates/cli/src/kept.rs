@@ -40,10 +40,11 @@ pub(crate) fn open(disk: &Arc<PointDisk>, place: Option<Range<u64>>) -> Result<B
     let slice =
         |volume: Arc<dyn Volume>| Slice::new(volume, place.start, place.end - place.start).map_err(TreeError::Io);
     let kind = detect::detect(&slice(disk.clone())?)?;
-    detect::open_as(kind, Arc::new(slice(kept(disk.clone()))?))
+    detect::open_as(kind, Arc::new(slice(without_left_out(disk.clone()))?))
 }
 
-fn kept(disk: Arc<PointDisk>) -> Arc<dyn Volume> {
+/// The disk, but that who reads what was left out gets an error.
+pub(crate) fn without_left_out(disk: Arc<PointDisk>) -> Arc<dyn Volume> {
     match disk.info().excluded {
         0 => disk,
         _ => Arc::new(Kept(disk)),

@@ -5,14 +5,15 @@
 use std::io;
 use std::sync::Arc;
 
-use backstay_env::volume::{Content as Known, Span, Volume, check_range};
+use backstay_env::volume::{Content as Reads, Span, Volume, check_range};
 use backstay_format::rows::DiskAt;
 use backstay_format::units::{PAGE_SIZE, PageNo, pages_in};
 use backstay_store::ingest::ChunkAt;
 use backstay_store::packs::Packs;
-use backstay_timeline::extent::{Content, Extent};
+use backstay_timeline::extent::{Content, Extent, overlay};
 
-use crate::map::Map;
+use crate::map::{Known, Map};
+use crate::protect::Boundary;
 use crate::rows::{Machine, Point};
 use crate::{Vault, VaultError};
 
@@ -20,6 +21,8 @@ use crate::{Vault, VaultError};
 pub struct PointDisk {
     packs: Arc<Packs>,
     map: Arc<Map>,
+    /// What lies over the map.
+    over: Arc<Vec<Extent>>,
     at: DiskAt,
 }
 
@@ -31,8 +34,16 @@ impl Vault {
     /// [`VaultError`], also when nothing at all is known of the point.
     pub fn disks(&self, machine: &Machine, point: &Point) -> Result<Vec<PointDisk>, VaultError> {
         let map = Arc::new(self.map_as_far_as_known(machine.id, point.number)?);
-        let disk = |at: &DiskAt| PointDisk { packs: self.packs.clone(), map: map.clone(), at: at.clone() };
-        Ok(point.row.disks.iter().map(disk).collect())
+        Ok(point.row.disks.iter().map(|at| PointDisk::new(self, &map, at)).collect())
+    }
+
+    /// The disks of a machine at a number that need not be a point's, such as where its timeline ends.
+    ///
+    /// # Errors
+    /// As [`Vault::map`].
+    pub fn disks_where(&self, at: &Boundary) -> Result<Vec<PointDisk>, VaultError> {
+        let map = Arc::new(self.map(at.machine.id, at.number)?);
+        Ok(at.disks.iter().map(|at| PointDisk::new(self, &map, at)).collect())
     }
 
     /// One disk by name, or the only one.
@@ -52,6 +63,26 @@ impl Vault {
 }
 
 impl PointDisk {
+    fn new(vault: &Vault, map: &Arc<Map>, at: &DiskAt) -> PointDisk {
+        PointDisk { packs: vault.packs.clone(), map: map.clone(), over: Arc::default(), at: at.clone() }
+    }
+
+    /// With these extents, in order, over it.
+    pub(crate) fn under(self, over: Arc<Vec<Extent>>) -> PointDisk {
+        PointDisk { over, ..self }
+    }
+
+    fn known(&self, pages: std::ops::Range<u64>) -> Result<Known, VaultError> {
+        let mut known = self.map.known(self.at.disk, pages.clone())?;
+        let first = self.over.partition_point(|e| (e.disk, e.end().0) <= (self.at.disk, pages.start));
+        let over = self.over[first..].iter().take_while(|e| e.disk == self.at.disk && e.page.0 < pages.end);
+        let over: Vec<Extent> = over.filter_map(|e| e.clip(&pages)).collect();
+        if !over.is_empty() {
+            known.extents = overlay(&over, &known.extents);
+        }
+        Ok(known)
+    }
+
     /// What is known of it.
     pub fn info(&self) -> &DiskAt {
         &self.at
@@ -62,7 +93,11 @@ impl PointDisk {
     /// # Errors
     /// [`VaultError`].
     pub fn extents(&self, pages: std::ops::Range<u64>) -> Result<Vec<Extent>, VaultError> {
-        self.map.extents(self.at.disk, pages)
+        let known = self.known(pages)?;
+        match known.unknown.is_empty() {
+            true => Ok(known.extents),
+            false => Err(VaultError::Unknown(known.why.unwrap_or_default())),
+        }
     }
 
     fn read_pages(&self, first: u64, pages: u64, buf: &mut [u8], skip: usize) -> io::Result<()> {
@@ -128,7 +163,7 @@ impl Volume for PointDisk {
         let end = offset + len;
         let pages = offset / PAGE_SIZE as u64..pages_in(end);
         let mut spans: Vec<Span> = Vec::new();
-        let mut push = |from: u64, to: u64, content: Known| {
+        let mut push = |from: u64, to: u64, content: Reads| {
             let (from, to) = (from.max(offset), to.min(end));
             match spans.last_mut() {
                 _ if from >= to => {}
@@ -136,7 +171,7 @@ impl Volume for PointDisk {
                 _ => spans.push(Span { offset: from, len: to - from, content }),
             }
         };
-        let known = self.map.known(self.at.disk, pages.clone()).map_err(to_io)?;
+        let known = self.known(pages.clone()).map_err(to_io)?;
         let is_data = |e: &&Extent| matches!(e.content, Content::Data { .. } | Content::Unreadable);
         let data = known.extents.iter().filter(is_data).map(|e| e.page.0..e.end().0);
         // What nobody knows is to be read, and named then.
@@ -144,11 +179,11 @@ impl Volume for PointDisk {
         to_read.sort_by_key(|pages| pages.start);
         let mut at = pages.start;
         for range in to_read {
-            push(PageNo(at).offset(), PageNo(range.start).offset(), Known::Hole);
-            push(PageNo(range.start).offset(), PageNo(range.end).offset(), Known::Data);
+            push(PageNo(at).offset(), PageNo(range.start).offset(), Reads::Hole);
+            push(PageNo(range.start).offset(), PageNo(range.end).offset(), Reads::Data);
             at = range.end;
         }
-        push(PageNo(at).offset(), PageNo(pages.end).offset(), Known::Hole);
+        push(PageNo(at).offset(), PageNo(pages.end).offset(), Reads::Hole);
         Ok(spans)
     }
 }

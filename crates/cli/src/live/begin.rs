@@ -2,15 +2,22 @@
 //!
 //! Never knows: how points are made.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
 use backstay_capture::heap;
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::{TrackError, Tracker};
+use backstay_env::real::disk::BlockDevice;
+use backstay_env::volume::Volume;
 use backstay_format::rows::Consistency;
+use backstay_items::disk::DiskAllocation;
 use backstay_vault::VaultError;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
@@ -21,6 +28,7 @@ use super::missed::Missed;
 use super::recall::Kept;
 use super::saved::{self, PINS};
 use super::{Live, Refused, State, WATCHDOG, What};
+use crate::exclude::{self, Exclude};
 use crate::failure::sentence;
 use crate::rate::Limited;
 
@@ -33,7 +41,8 @@ impl<'a> Live<'a> {
     /// # Errors
     /// [`Refused`]; then nothing is left in the kernel that was not there before.
     pub(crate) fn open(what: What<'a>) -> Result<Self, Refused> {
-        let What { vault, store, machine, note, all_blocks, sources, applications, settings, rate, cancel } = what;
+        let What { vault, store, machine, note, all_blocks, sources, choices, applications, settings, rate, cancel } =
+            what;
         let folder = folder_of(store, machine);
         let other = |why: &dyn std::error::Error| Refused::Impossible(sentence(why));
         let place = Place::of(&folder).map_err(|e| other(&e))?;
@@ -70,6 +79,8 @@ impl<'a> Live<'a> {
             residue: Residue::new(ROOM),
             place,
             kept: None,
+            choices,
+            told: BTreeSet::new(),
             state: None,
             next_pass: NonZeroU64::MIN,
         };
@@ -85,7 +96,7 @@ impl<'a> Live<'a> {
             Some(Kept { from, disks }) if disks.len() == self.sources.len() => {
                 // Disks that are no longer named are no longer marked.
                 drop(forget_all_but(&mut self.tracker, &disks));
-                self.state = Some(State { disks, from, memory });
+                self.state = Some(State { disks, from, memory, left_out: None });
             }
             kept => self.kept = kept,
         }
@@ -133,27 +144,22 @@ impl<'a> Live<'a> {
         heap::give_back();
         let stamps = disks.iter().map(|disk| (disk.name.as_str(), disk.marks.stamp()));
         let memory = Memory::new(from.machine.id.0, from.number, stamps);
-        self.state = Some(State { disks, from, memory });
+        self.state = Some(State { disks, from, memory, left_out: None });
         Ok(())
     }
 
     fn catch_up(&self, disks: &mut [LiveDisk], everything: bool, progress: &Progress) -> Result<Boundary, Missed> {
         let whole = |disk: &LiveDisk| std::iter::once(0..disk.size()).collect();
-        let used: Vec<Vec<_>> = disks
-            .iter_mut()
-            .map(|disk| {
-                let on_it = disk.learn();
-                if everything { whole(disk) } else { on_it.used.iter().collect() }
-            })
-            .collect();
+        let learned: Vec<DiskAllocation> = disks.iter_mut().map(LiveDisk::learn).collect();
         let (rate, cancel) = (self.rate, self.cancel);
         let volumes: Vec<_> = disks.iter().map(|disk| Limited { volume: &disk.device, rate, cancel }).collect();
-        let sources = disks.iter().zip(&volumes).zip(used).map(|((disk, volume), used)| Source {
+        let sources = disks.iter().zip(&volumes).zip(&learned).map(|((disk, volume), on_it)| Source {
             name: disk.name.clone(),
             origin: disk.path.display().to_string(),
             volume,
-            used,
-            excluded: Vec::new(),
+            used: if everything { whole(disk) } else { on_it.used.iter().collect() },
+            // As it seems while the disk is written; the first point looks again, in what it is made of.
+            excluded: seem_excluded(disk, self.choices, on_it, cancel),
             exclusions: Vec::new(),
         });
         let capture = Capture {
@@ -167,6 +173,13 @@ impl<'a> Live<'a> {
         };
         self.vault.catch_up(&capture).map_err(Missed::of)
     }
+}
+
+/// Bytes of a disk that choices seem to leave out.
+fn seem_excluded(disk: &LiveDisk, choices: &[Exclude], on_it: &DiskAllocation, cancel: &AtomicBool) -> Vec<Range<u64>> {
+    let Ok(device) = BlockDevice::open(&disk.path) else { return Vec::new() };
+    let volume: Arc<dyn Volume> = Arc::new(device);
+    exclude::resolve(choices, (&disk.name, &volume), &on_it.parts, cancel).found.ranges.iter().collect()
 }
 
 /// Starts another process of this program to watch over freezes.

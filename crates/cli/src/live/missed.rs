@@ -21,6 +21,11 @@ pub(crate) enum Missed {
 }
 
 impl Missed {
+    /// It is not begun.
+    pub(super) fn nothing() -> Missed {
+        Missed::Rescan("nothing is followed yet".into())
+    }
+
     /// The same may work next time.
     pub(super) fn later(text: impl Into<String>) -> Missed {
         Missed::Later(Why::Failed, text.into())

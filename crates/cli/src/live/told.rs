@@ -13,7 +13,7 @@ use backstay_format::units::Timestamp;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::Told;
 
-use super::keeper::outside;
+use super::pages::outside;
 
 /// What was written to swap meanwhile is nobody's concern.
 pub(super) fn without_swap(mut still: Stillness, without: &[Vec<Range<u64>>]) -> Stillness {

@@ -8,6 +8,7 @@ mod kill;
 mod life;
 mod limits;
 mod live;
+mod live_excluded;
 mod refusals;
 mod serving;
 mod suspended;

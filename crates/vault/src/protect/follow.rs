@@ -6,6 +6,7 @@
 //! Never knows: how changes are noticed, or what makes a disk hold still.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_env::volume::Volume;
@@ -22,6 +23,7 @@ use super::making::{Making, Published};
 use super::scan::SEGMENT;
 use super::segment::{Segment, View};
 use super::{Boundary, Counters, InMaking, Made, Progress};
+use crate::disk::PointDisk;
 use crate::gap::Promise;
 use crate::rows::{Point, find_machine, newest_boundary};
 use crate::{Vault, VaultError};
@@ -139,6 +141,21 @@ impl Following<'_> {
         self.making.cover(covered(&self.extents, &found));
         self.extents = overlay(&found, &self.extents);
         Ok(())
+    }
+
+    /// The disks as they are by what passes found so far: nothing changes them, and no point has them yet. All that was found is
+    /// stored and committed on the way for this, which takes an entry of the ledger.
+    ///
+    /// # Errors
+    /// As [`Following::pass`].
+    pub fn image(&mut self) -> Result<Vec<PointDisk>, VaultError> {
+        self.making.flush(&self.progress)?;
+        let Some(machine) = self.making.base.machine.clone() else { return Err(VaultError::NoWay) };
+        let mut disks = self.disks.clone();
+        recount(&self.making, &mut disks, &self.extents)?;
+        let at = Boundary { machine, number: self.making.base.from, begun: None, disks };
+        let over = Arc::new(self.extents.clone());
+        Ok(self.making.vault.disks_where(&at)?.into_iter().map(|disk| disk.under(over.clone())).collect())
     }
 
     /// What passes did so far.

@@ -67,6 +67,25 @@ impl<'v> Making<'v> {
         outcome
     }
 
+    /// Makes all that passes found durable, and commits it on the way.
+    ///
+    /// # Errors
+    /// As [`Making::pass`].
+    pub(super) fn flush(&mut self, progress: &Progress) -> Result<(), VaultError> {
+        let vault = self.vault;
+        let mut index = vault.index.lock().unwrap_or_else(PoisonError::into_inner);
+        index.update(&vault.ledger.view(), &vault.packs)?;
+        let draft = self.base.draft(&self.name);
+        let (gathered, out) = (&mut self.gathered, &mut |_| {});
+        let mut sink = ProtectSink { vault, index: &mut index, progress, draft, gathered, out };
+        let written = self.ingest.finish().map_err(VaultError::from);
+        let outcome = written.and_then(|packs| sink.commit_all(packs));
+        if outcome.is_err() {
+            sink.give_up();
+        }
+        outcome
+    }
+
     /// What these packs were given for the span is not all of use any more: a later pass covered it.
     pub(super) fn cover(&mut self, packs: impl Iterator<Item = PackId>) {
         self.gathered.covered.extend(packs);

@@ -89,6 +89,12 @@ impl ProtectSink<'_> {
         }
     }
 
+    /// Commits these packs and all before them.
+    pub(super) fn commit_all(&mut self, packs: Vec<NewPack>) -> Result<(), VaultError> {
+        packs.into_iter().try_for_each(|pack| self.durable(pack))?;
+        if self.gathered.packs.is_empty() { Ok(()) } else { self.commit() }
+    }
+
     fn commit(&mut self) -> Result<(), VaultError> {
         let packs = std::mem::take(&mut self.gathered.packs);
         self.vault.commit_keys("protect", &packs)?;

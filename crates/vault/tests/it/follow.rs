@@ -275,3 +275,31 @@ fn a_point_is_not_taken_for_another_of_its_number() {
     assert!(following.publish(told()).unwrap().boundary().is(&mine));
     assert!(vault.boundary("alpha").unwrap().unwrap().is(&mine));
 }
+
+#[test]
+fn an_image_shows_what_passes_found_before_there_is_a_point() {
+    let world = World::new();
+    let vault = world.open();
+    let mut disk = noise(300 * PAGE + 700, 3);
+    let from = catch_up(&vault, &disk);
+    let mut following = vault.follow(&from).unwrap();
+    let shown = |following: &mut Following<'_>| {
+        let image = following.image().unwrap().remove(0);
+        let mut bytes = vec![0; image.size() as usize];
+        image.read_at(0, &mut bytes).unwrap();
+        bytes
+    };
+    assert!(shown(&mut following) == disk, "nothing was found yet");
+    for round in 0..4 {
+        let changed = scribble(&mut disk, 50 + round);
+        pass(&mut following, &disk, &changed);
+        assert!(shown(&mut following) == disk, "pass {round}");
+    }
+    // Others see nothing of it, and what is read later covers it.
+    assert_eq!(world.open().boundary("alpha").unwrap().unwrap_or_else(|| from.clone()).number, from.number);
+    let changed = scribble(&mut disk, 99);
+    pass(&mut following, &disk, &changed);
+    let made = following.publish(told()).unwrap();
+    assert_eq!(read(&vault, made.point.number), disk);
+    world.witnessed(&[(made.point.number.0, disk)].into());
+}

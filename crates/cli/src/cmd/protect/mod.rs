@@ -126,9 +126,6 @@ impl<'a> Protecting<'a> {
             note!("note: changes cannot be followed: {why}; each point compares whole disks instead, at a slower pace");
             Ok(None)
         };
-        if !self.args.exclude.is_empty() {
-            return refused("--exclude looks up files anew for each point");
-        }
         let what = live::What {
             vault: self.vault,
             store: self.common.store.as_deref().unwrap_or_default(),
@@ -136,6 +133,7 @@ impl<'a> Protecting<'a> {
             note: &self.args.note,
             all_blocks: self.args.all_blocks,
             sources: self.args.sources.iter().map(|path| (path.clone(), source::name_of(path))).collect(),
+            choices: &self.args.exclude,
             applications: applications(self.args)?,
             settings: Settings { limits: self.limits, ..Settings::default() },
             rate: self.rate,
