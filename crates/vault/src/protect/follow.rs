@@ -64,6 +64,8 @@ pub struct Following<'v> {
     disks: Vec<DiskAt>,
     started: Timestamp,
     progress: Progress,
+    /// What a rescan right before did for this point.
+    before: Counters,
     /// What all passes found, in order.
     extents: Vec<Extent>,
 }
@@ -107,9 +109,10 @@ impl Vault {
         let base = Base::known(machine, from.number);
         Ok(Following {
             making: Making::new(self, name, (base, numbers), self.small_ingest()),
-            disks: from.disks.clone(),
+            disks: from.disks.iter().map(|disk| DiskAt { stamp: Vec::new(), ..disk.clone() }).collect(),
             started: self.seams.clock.now(),
             progress: Progress::default(),
+            before: Counters::default(),
             extents: Vec::new(),
         })
     }
@@ -163,6 +166,16 @@ impl Following<'_> {
         self.progress.counters()
     }
 
+    /// What the point is to keep of each disk for the program that made it, in the order of [`Boundary::disks`]; else nothing.
+    pub fn stamp(&mut self, stamps: Vec<Vec<u8>>) {
+        self.disks.iter_mut().zip(stamps).for_each(|(disk, stamp)| disk.stamp = stamp);
+    }
+
+    /// What a [`Vault::catch_up`] right before did was done for this point, and is counted with it.
+    pub fn after(&mut self, rescan: Counters) {
+        self.before = rescan;
+    }
+
     /// How many extents passes found: what this point holds in memory, some fifty bytes each.
     pub fn extents(&self) -> usize {
         self.extents.len()
@@ -180,12 +193,11 @@ impl Following<'_> {
     /// [`VaultError::Overtaken`] when others made a point of the machine, or took what this one refers to; [`VaultError::Home`].
     /// Another point can be made of the same changes.
     pub fn publish(self, told: Told) -> Result<Made, VaultError> {
-        let Following { making, mut disks, started, progress, extents } = self;
+        let Following { making, mut disks, started, progress, before, extents } = self;
         for (disk, exclusions) in disks.iter_mut().zip(&told.exclusions) {
             disk.exclusions.clone_from(exclusions);
         }
         recount(&making, &mut disks, &extents)?;
-        disks.iter_mut().for_each(|disk| disk.stamp.clear());
         disks.sort_by_key(|d| d.disk);
         let row = |stored| {
             let counters = progress.counters();
@@ -196,9 +208,9 @@ impl Following<'_> {
                 consistency: told.consistency,
                 note: told.note.clone(),
                 disks,
-                read: counters.read,
-                changed: counters.changed_pages,
-                stored,
+                read: before.read + counters.read,
+                changed: before.changed_pages + counters.changed_pages,
+                stored: before.stored + stored,
             })
         };
         let (Published { machine, number }, row) = making.publish(run_of(extents), &progress, (row, &told.promise))?;
