@@ -164,7 +164,8 @@ of a week, one a day of a year: backstay forget web --keep-all 24h --keep-hourly
 /// `protect`.
 #[derive(Debug, Args)]
 pub(crate) struct Protect {
-    /// Block devices or image files, all of one machine.
+    /// Block devices or image files, all of one machine; or one virtual machine that runs: qemu:SOCKET or libvirt:DOMAIN, with
+    /// #NODE,... for some of its disks.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// The machine's name; else this host's.
@@ -207,6 +208,12 @@ pub(crate) struct Protect {
     /// Give each application, and each command before and after, so long.
     #[arg(long, default_value = "30s", value_name = "LENGTH")]
     pub hook_limit: String,
+    /// The socket of a virtual machine's guest agent, for qemu:SOCKET: file systems in the guest are held still for each point.
+    #[arg(long, value_name = "SOCKET")]
+    pub guest_agent: Option<PathBuf>,
+    /// Where blocks of a virtual machine are saved while a point of it is read and they are overwritten; else beside its images.
+    #[arg(long, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
     /// Hold file systems still for so long at most; at most 5s. A watchdog sees to it.
     #[arg(long, default_value = "1s", value_name = "LENGTH")]
     pub max_freeze: String,

@@ -11,6 +11,7 @@ mod kept;
 mod live;
 mod moment;
 mod output;
+mod outside;
 mod progress;
 mod rate;
 mod source;
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
     // First thing, before anything is opened or started.
     if std::env::args_os().nth(1).is_some_and(|word| word == live::WATCHDOG) {
         return ended(live::watch());
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == outside::WATCHDOG) {
+        return ended(outside::watch());
     }
     match args::Cli::try_parse() {
         Ok(cli) => ended(cmd::run(cli)),

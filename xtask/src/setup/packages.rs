@@ -29,6 +29,7 @@ pub(crate) const TEST: &[Package] = &[
     package("libnbd-bin", "nbdinfo and nbdcopy judge our NBD server"),
     package("python3-libnbd", "an NBD client that asks what no tool asks"),
     package("qemu-utils", "qemu-img and qemu-io judge our NBD server and images"),
+    package("qemu-system-common", "qemu-storage-daemon stands in for virtual machines"),
     package("fuse3", "fusermount3 mounts a point without root"),
     package("zstd", "a second reader for compressed test data"),
     package("fio", "writes to disks in every way there is, for the tracker's tests"),

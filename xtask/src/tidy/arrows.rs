@@ -85,8 +85,14 @@ const ROOMS: &[Room] = &[
         why: "capture reaches into the kernel: it names what changed, and nothing of ours hangs on the kernel but it",
     },
     Room {
+        name: "hypervisor",
+        may: &["env"],
+        tests_may: &[],
+        why: "hypervisor talks to whoever holds a socket: keys, the store and the kernel's hooks must be out of its reach",
+    },
+    Room {
         name: "cli",
-        may: &["format", "seal", "env", "store", "timeline", "vault", "items", "recover", "capture"],
+        may: &["format", "seal", "env", "store", "timeline", "vault", "items", "recover", "capture", "hypervisor"],
         tests_may: &["verify"],
         why: "cli ships to users: neither the simulator nor the witness belongs in the product",
     },

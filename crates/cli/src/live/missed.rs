@@ -27,11 +27,11 @@ impl Missed {
     }
 
     /// The same may work next time.
-    pub(super) fn later(text: impl Into<String>) -> Missed {
+    pub(crate) fn later(text: impl Into<String>) -> Missed {
         Missed::Later(Why::Failed, text.into())
     }
 
-    pub(super) fn of(error: VaultError) -> Missed {
+    pub(crate) fn of(error: VaultError) -> Missed {
         match error {
             VaultError::Overtaken => {
                 Missed::Rescan("somebody else made a point of this machine, or took what this one used".into())
@@ -41,6 +41,15 @@ impl Missed {
                 let (why, failure) = (cause::why(&error), Failure::from(error));
                 if failure.is_final() { Missed::Final(failure) } else { Missed::Later(why, failure.to_string()) }
             }
+        }
+    }
+
+    /// What kind of reason it is, and in words.
+    pub(crate) fn told(self) -> (Why, String) {
+        match self {
+            Missed::Later(why, text) => (why, text),
+            Missed::Rescan(text) => (Why::Failed, text),
+            Missed::Final(failure) => (Why::Failed, failure.to_string()),
         }
     }
 

@@ -9,6 +9,7 @@ mod life;
 mod limits;
 mod live;
 mod live_excluded;
+mod machines;
 mod refusals;
 mod serving;
 mod suspended;

@@ -65,7 +65,9 @@ impl Attendant<'_> {
             }
             if let Some((meter, progress)) = shown {
                 let now = progress.counters();
-                meter.show(now.done, now.total);
+                if now.total > 0 {
+                    meter.show(now.done, now.total);
+                }
             }
             std::thread::park_timeout(GLANCE);
         }

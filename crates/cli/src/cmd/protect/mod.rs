@@ -4,6 +4,7 @@
 
 mod attended;
 mod follow;
+mod outside;
 mod report;
 mod settings;
 mod suspended;
@@ -27,6 +28,7 @@ use self::settings::{applications, check_choices, limits};
 use self::suspended::Suspended;
 use crate::args::{Common, Protect};
 use crate::cause::{self, Lapse};
+use crate::failure;
 use crate::failure::Failure;
 use crate::live::{self, Live, Refused};
 use crate::output::note;
@@ -35,19 +37,15 @@ use crate::rate::{Limited, Rate};
 use crate::source::{self, OpenSource};
 use crate::stop::Stop;
 use crate::store::{self, Location};
-use crate::{failure, moment};
 
-/// Points closer together than this would be all that the machine is busy with.
-const LEAST: Duration = Duration::from_secs(1);
 /// A disk in use that must be compared as a whole is left alone for so many times as long as that took.
 const SPARED: u32 = 9;
 
 pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
-    let every = moment::duration(&args.every)?;
-    let every = Duration::try_from(every).unwrap_or_default();
-    if every < LEAST {
-        return Err(Failure::usage(format!("--every {} is too short; give at least 1s", args.every)));
+    if let Some(spec) = outside::spec(args)? {
+        return outside::run(common, args, &spec);
     }
+    let every = settings::every(args)?;
     let machine = match &args.machine {
         Some(name) => name.clone(),
         None => host_name()?,

@@ -16,18 +16,48 @@ use crate::failure::Failure;
 use crate::moment;
 use crate::source::OpenSource;
 
+/// Points closer together than this would be all that the machine is busy with.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// How often a point is wanted.
+pub(super) fn every(args: &Protect) -> Result<Duration, Failure> {
+    let every = Duration::try_from(moment::duration(&args.every)?).unwrap_or_default();
+    match every < LEAST {
+        true => Err(Failure::usage(format!("--every {} is too short; give at least 1s", args.every))),
+        false => Ok(every),
+    }
+}
+
 pub(super) fn limits(max_freeze: &str) -> Result<Limits, Failure> {
-    let frozen = Duration::try_from(moment::duration(max_freeze)?).unwrap_or_default();
-    let limits = Limits::new(frozen, Duration::from_secs(2));
-    limits.ok_or_else(|| Failure::usage(format!("--max-freeze {max_freeze}: give at most 5s, and more than nothing")))
+    let limits = Limits::new(frozen(max_freeze)?, Duration::from_secs(2));
+    limits.ok_or_else(|| out_of_bounds(max_freeze))
+}
+
+fn frozen(max_freeze: &str) -> Result<Duration, Failure> {
+    Ok(Duration::try_from(moment::duration(max_freeze)?).unwrap_or_default())
+}
+
+fn out_of_bounds(max_freeze: &str) -> Failure {
+    Failure::usage(format!("--max-freeze {max_freeze}: give at most 5s, and more than nothing"))
+}
+
+/// How long a guest agent may take to hold a guest still, and how long that may last.
+pub(super) fn guest_limits(args: &Protect) -> Result<(Duration, Duration), Failure> {
+    limits(&args.max_freeze)?;
+    Ok((hook_limit(args)?, frozen(&args.max_freeze)?))
+}
+
+fn hook_limit(args: &Protect) -> Result<Duration, Failure> {
+    let limit = Duration::try_from(moment::duration(&args.hook_limit)?).unwrap_or_default();
+    match limit.is_zero() {
+        true => Err(Failure::usage(format!("--hook-limit {} leaves no time", args.hook_limit))),
+        false => Ok(limit),
+    }
 }
 
 /// What is told of each freeze.
 pub(super) fn applications(args: &Protect) -> Result<Vec<Box<dyn Application>>, Failure> {
-    let limit = Duration::try_from(moment::duration(&args.hook_limit)?).unwrap_or_default();
-    if limit.is_zero() {
-        return Err(Failure::usage(format!("--hook-limit {} leaves no time", args.hook_limit)));
-    }
+    let limit = hook_limit(args)?;
     let mut all: Vec<Box<dyn Application>> = Vec::new();
     if args.before.is_some() || args.after.is_some() {
         let run = |text: &Option<String>| text.as_ref().map(|text| Invocation::shell(text, limit));

@@ -1,0 +1,117 @@
+//! Our side of a watchdog.
+//!
+//! Never knows: how it does what it is told.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use super::{Answer, Charge, Order, TRY};
+use crate::agent::Way;
+
+/// A watchdog at work. When it is dropped it takes away what its charge holds, unless it was dismissed.
+pub struct Watchdog {
+    child: Child,
+    /// Closed, it tells the watchdog that we are gone.
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    agent: Option<Way>,
+}
+
+/// A guest that is held still, for a while.
+pub struct Frozen<'w> {
+    watchdog: &'w mut Watchdog,
+    /// How many file systems.
+    pub count: u64,
+}
+
+impl Watchdog {
+    /// Starts a program that calls [`super::serve`].
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(mut command: Command, charge: &Charge) -> io::Result<Watchdog> {
+        // An interrupt from the terminal is not for it.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let (orders, answers) = (child.stdin.take(), child.stdout.take());
+        let Some(answers) = answers else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let agent = charge.agent.clone();
+        let mut watchdog = Watchdog { child, orders, answers: BufReader::new(answers), agent };
+        watchdog.send(&serde_json::to_string(charge)?)?;
+        Ok(watchdog)
+    }
+
+    /// Whether it is still there.
+    pub fn is_fit(&mut self) -> bool {
+        self.orders.is_some() && matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Holds the guest still, for `hold` at most.
+    ///
+    /// # Errors
+    /// Why it is not still, in words.
+    pub fn freeze(&mut self, within: Duration, hold: Duration) -> Result<Frozen<'_>, String> {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        match self.ask(Order::Freeze { within_ms: ms(within), hold_ms: ms(hold) }) {
+            Ok(Answer::Frozen(count)) => Ok(Frozen { watchdog: self, count }),
+            Ok(Answer::Failed(why)) => Err(why),
+            Ok(_) => Err("the watchdog answers something else".into()),
+            Err(error) => {
+                self.thaw_alone();
+                Err(format!("the watchdog died: {error}"))
+            }
+        }
+    }
+
+    /// All is in order: it ends.
+    pub fn dismiss(mut self) {
+        drop(self.order(Order::Bye));
+        drop(self.orders.take());
+        drop(self.child.wait());
+    }
+
+    fn ask(&mut self, order: Order) -> io::Result<Answer> {
+        self.order(order)?;
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn order(&mut self, order: Order) -> io::Result<()> {
+        self.send(&serde_json::to_string(&order)?)
+    }
+
+    fn send(&mut self, line: &str) -> io::Result<()> {
+        let orders = self.orders.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        orders.write_all(line.as_bytes())?;
+        orders.write_all(b"\n")
+    }
+
+    /// The watchdog is dead, so that the agent answers us; nothing may be held still, or everything.
+    fn thaw_alone(&mut self) {
+        drop(self.orders.take());
+        let agent = self.agent.as_ref().and_then(|way| way.agent().ok());
+        drop(agent.map(|mut agent| agent.thaw(TRY)));
+    }
+}
+
+impl Frozen<'_> {
+    /// Lets the guest go.
+    ///
+    /// # Errors
+    /// Why it was not still all the time, in words.
+    pub fn thaw(self) -> Result<(), String> {
+        match self.watchdog.ask(Order::Thaw) {
+            Ok(Answer::Thawed) => Ok(()),
+            Ok(_) => Err("the time was over before all disks were held".into()),
+            Err(error) => {
+                self.watchdog.thaw_alone();
+                Err(format!("the watchdog died: {error}"))
+            }
+        }
+    }
+}
