@@ -104,12 +104,12 @@ impl Machine {
         self.doubts.clear();
     }
 
-    /// Holds a listing of points against what is known. `fits(number, shot)` tells whether a point that nobody was told of is
-    /// that of a capture in doubt.
+    /// Holds a listing of points against what is known. `fits(number, shot)` tells whether a point that nobody was told of may be
+    /// that of a capture in doubt, and how many pages speak against it: where little can be read, it may be that of several.
     pub(crate) fn hold_against(
         &mut self,
         listed: &BTreeSet<u64>,
-        mut fits: impl FnMut(u64, &Shot) -> bool,
+        mut fits: impl FnMut(u64, &Shot) -> Option<usize>,
     ) -> Result<(), Violation> {
         let name = &self.name;
         if let Some((number, _)) = self.points.iter().find(|(n, known)| known.must && !listed.contains(n)) {
@@ -117,13 +117,14 @@ impl Machine {
         }
         for number in listed {
             match self.points.get(number) {
-                Some(known) if known.acknowledged || fits(*number, &known.shot) => continue,
+                Some(known) if known.acknowledged || fits(*number, &known.shot).is_some() => continue,
                 None if self.gone.contains(number) => {
                     return Err(Violation(format!("machine {name}: point {number} was dropped and is there again")));
                 }
                 _ => {}
             }
-            let doubt = self.doubts.iter().find(|shot| fits(*number, shot));
+            let fitting = self.doubts.iter().filter_map(|shot| Some((fits(*number, shot)?, shot)));
+            let doubt = fitting.min_by_key(|(against, _)| *against).map(|(_, shot)| shot);
             let doubt =
                 doubt.ok_or_else(|| Violation(format!("machine {name}: nobody captured point {number} as it is")))?;
             self.points.insert(*number, Known { shot: doubt.clone(), must: false, acknowledged: false });

@@ -135,8 +135,12 @@ impl Look<'_> {
         let by_number: BTreeMap<u64, &Point> = points.iter().map(|p| (p.number.0, p)).collect();
         let (strict, tally) = (self.harm.is_none(), &mut Tally::default());
         machine.hold_against(&listed, |number, shot| {
-            let (Some(it), Some(point)) = (it, by_number.get(&number)) else { return false };
-            matches!(compare(vault, it, point, shot, strict, tally), Ok(Some(_)) | Err(Failure::Unopened(_)))
+            let (it, point) = (it?, by_number.get(&number)?);
+            match compare(vault, it, point, shot, strict, tally) {
+                Ok(named) => Some(named.map_or(0, |named| named.len())),
+                Err(Failure::Unopened(_)) => Some(0),
+                Err(Failure::Wrong(_)) => None,
+            }
         })?;
         if self.settled {
             machine.settle_doubts(&listed);
