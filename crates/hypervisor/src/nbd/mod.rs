@@ -5,6 +5,7 @@
 
 mod client;
 mod dirty;
+pub mod fuzz;
 mod handshake;
 mod volume;
 mod wire;
