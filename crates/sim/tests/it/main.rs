@@ -139,7 +139,7 @@ fn packs_with_the_content_of_others_are_caught() {
 #[test]
 fn building_on_what_may_be_taken_back_is_caught() {
     // It takes a kill, two processes and a power loss at the right moments: one seed in some thousand.
-    is_caught_in(Bug::SettlesNothing, 1790..5000);
+    is_caught_in(Bug::SettlesNothing, 7500..11_000);
 }
 
 #[test]
