@@ -9,6 +9,7 @@ use backstay_vault::protect::Boundary;
 use super::Sources;
 use super::disks::LiveDisk;
 use super::memory::Memory;
+use crate::output::note;
 
 /// Disks whose marks tell all that changed since a boundary.
 pub(super) struct Kept {
@@ -36,6 +37,9 @@ impl Kept {
             let disk = stamp.and_then(|stamp| Some((LiveDisk::go_on(tracker, path, name)?, stamp)));
             let Some((mut disk, stamp)) = disk else { continue };
             let trusted = tracker.check(disk.marks.number(), &stamp);
+            if let Ok(Err(distrust)) = &trusted {
+                note!("note: changes may have been missed: {name}: {distrust}; it is compared with the last point");
+            }
             if matches!(trusted, Ok(Ok(()))) && at.size == disk.size() {
                 disk.learn();
                 ordered.push(at.clone());
