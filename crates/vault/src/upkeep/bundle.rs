@@ -63,9 +63,18 @@ impl Vault {
             return Ok(());
         }
         let mut bodies = Vec::with_capacity(packs.len());
+        // Objects that the packs leave behind: with nothing else in them, or perhaps with others.
+        let (mut empty, mut shared) = (BTreeSet::new(), BTreeSet::new());
         for (_, row) in &packs {
-            match self.read_pack_bytes(row) {
-                Ok(body) => bodies.push(body),
+            match self.read_pack_in(row) {
+                Ok((body, alone)) => {
+                    bodies.push(body);
+                    if alone {
+                        empty.insert(row.object)
+                    } else {
+                        shared.insert(row.object)
+                    };
+                }
                 // Moved or deleted meanwhile: another time.
                 Err(VaultError::Home(ObjectError::NotFound(_) | ObjectError::Short(_))) => return Ok(()),
                 Err(error) => return Err(error),
@@ -89,16 +98,19 @@ impl Vault {
             }
             Ok(changes)
         });
-        let left: BTreeSet<ObjectId> = match outcome.map_err(VaultError::from) {
+        match outcome.map_err(VaultError::from) {
             Ok(view) => {
                 self.saw_commit(view.seq());
-                packs.iter().map(|(_, row)| row.object).collect()
+                // To ask all rows would cost the more the longer the timeline is.
+                for object in &empty {
+                    self.seams.home.delete(&key(&names::pack_object(&self.name, *object)))?;
+                }
+                self.delete_unnamed(&shared)
             }
             // Nothing names it.
-            Err(VaultError::Overtaken) => BTreeSet::from([object]),
-            Err(error) => return Err(error),
-        };
-        self.delete_unnamed(&left)
+            Err(VaultError::Overtaken) => self.delete_unnamed(&BTreeSet::from([object])),
+            Err(error) => Err(error),
+        }
     }
 
     /// A commit of ours that changed no chunk's place.
@@ -107,10 +119,15 @@ impl Vault {
     }
 
     pub(crate) fn read_pack_bytes(&self, row: &PackRow) -> Result<Vec<u8>, VaultError> {
+        self.read_pack_in(row).map(|(body, _)| body)
+    }
+
+    /// A pack's bytes, and whether its object holds nothing else.
+    fn read_pack_in(&self, row: &PackRow) -> Result<(Vec<u8>, bool), VaultError> {
         let object = self.seams.home.open(&key(&names::pack_object(&self.name, row.object)))?;
         let mut body = vec![0; usize::try_from(row.len).unwrap_or(usize::MAX)];
         object.read_at(row.offset, &mut body)?;
-        Ok(body)
+        Ok((body, row.offset == 0 && object.size() == row.len))
     }
 
     /// Deletes those of some objects of this process, or once committed ones, that no row names any more.
