@@ -12,7 +12,7 @@ use crate::progress::Meter;
 use crate::stop::Stop;
 
 /// How often the meter and the wish to stop are looked at.
-const GLANCE: Duration = Duration::from_millis(200);
+const GLANCE: Duration = Duration::from_millis(20);
 /// How often the store is asked whether the machine was suspended.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
 
