@@ -321,7 +321,7 @@ fn a_directory_that_is_not_empty_is_refused() {
     let path = dir.path().display();
     assert_eq!(refused.to_string(), format!("{path} is not an empty directory: mounting needs one"));
     assert!(matches!(start(&dir.path().join("precious")), Err(MountError::NotEmpty(_))));
-    assert!(matches!(start(&dir.path().join("missing")), Err(MountError::NotEmpty(_))));
+    assert!(matches!(start(&dir.path().join("missing")), Err(MountError::Missing(_))));
     let twice = vec![disk("d", vec![0_u8; 512], vec![]), disk("d", vec![0_u8; 512], vec![])];
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).expect("mkdir");
