@@ -3,6 +3,7 @@
 //!
 //! Never knows: what the bytes mean.
 
+pub mod link;
 pub mod objects;
 pub mod random;
 pub mod real;

@@ -12,5 +12,6 @@ pub mod pack;
 pub mod rows;
 pub mod twin;
 pub mod units;
+pub mod wire;
 
 pub use codec::DecodeError;

@@ -68,6 +68,21 @@ pub fn decompress(bytes: &[u8], plain: usize) -> Result<Vec<u8>, OpenError> {
     DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(bytes, plain))
 }
 
+/// As [`decompress`], of what somebody else compressed: only what [`Compressor::compress`] could have made is taken, so that every
+/// reader of the format can read it.
+///
+/// # Errors
+/// [`OpenError::Compression`].
+pub fn decompress_own(bytes: &[u8], plain: usize) -> Result<Vec<u8>, OpenError> {
+    // RFC 8878, 3.1.1: the magic number; a descriptor without length, checksum or dictionary; the exponent of the window.
+    let plainly = matches!(bytes, [0x28, 0xb5, 0x2f, 0xfd, 0, window, ..] if window >> 3 <= WINDOW);
+    let alone = zstd::zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len());
+    if plainly && alone { decompress(bytes, plain) } else { Err(OpenError::Compression) }
+}
+
+/// Windows up to 2^(10 + this) bytes: 8 MiB, the most that RFC 8878 asks of a decoder.
+const WINDOW: u8 = 13;
+
 #[cfg(test)]
 mod tests {
     use super::*;

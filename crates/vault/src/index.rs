@@ -1,7 +1,8 @@
 //! The dedup index of a vault, opened when first needed and brought up to what is committed.
 //!
 //! The index may be wrong in one harmless way: it does not know a chunk. Whatever it answers is checked against the ledger:
-//! the pack must be committed and as long as it was when the index covered it.
+//! the pack must be committed and as long as it was when the index covered it, or be about to be committed by who asks.
+//! Many captures of one process use it at the same time, a look at a time.
 //! Never knows: who asks.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -31,8 +32,10 @@ pub(crate) struct LazyIndex {
     store: StoreId,
     prefix: String,
     open: Option<Index>,
-    /// Packs that may be referred to, and their lengths: those committed, and those this process is about to commit.
+    /// Packs that are committed, and their lengths.
     usable: HashMap<PackId, u64>,
+    /// Packs that captures of this process are about to commit. Only the capture that made one may refer to it.
+    coming: HashMap<PackId, PackRow>,
     /// The ledger's entry that `usable` is of.
     seen: Option<u64>,
     unwritten: usize,
@@ -49,6 +52,7 @@ impl LazyIndex {
             prefix: names::index(vault),
             open: None,
             usable: HashMap::new(),
+            coming: HashMap::new(),
             seen: None,
             unwritten: 0,
             small: BTreeSet::new(),
@@ -77,7 +81,9 @@ impl LazyIndex {
             self.open = Some(opened.map_err(index_error)?);
         }
         let Some(index) = &mut self.open else { return Ok(()) };
-        let stale: HashSet<Writing> = index.packs().filter(|w| self.usable.get(&w.pack) != Some(&w.stamp)).collect();
+        let (usable, coming) = (&self.usable, &self.coming);
+        let is_stale = |w: &Writing| usable.get(&w.pack) != Some(&w.stamp) && !coming.contains_key(&w.pack);
+        let stale: HashSet<Writing> = index.packs().filter(is_stale).collect();
         index.forget(&stale);
         let writing = |(pack, len): (&PackId, &u64)| Writing { pack: *pack, stamp: *len };
         let mut missing: Vec<Writing> = self.usable.iter().map(writing).filter(|w| !index.covers(w)).collect();
@@ -92,30 +98,40 @@ impl LazyIndex {
         Ok(())
     }
 
-    /// What was added is committed, by entry `seq`: if nobody else committed meanwhile, this is up to date.
-    pub(crate) fn committed(&mut self, seq: u64) {
-        let next = self.seen.is_some_and(|seen| seen + 1 == seq);
-        self.seen = next.then_some(seq);
+    /// Packs that were added are committed, by entry `seq`: if nobody else committed meanwhile, this is up to date.
+    pub(crate) fn committed(&mut self, packs: impl IntoIterator<Item = PackId>, seq: u64) {
+        for pack in packs {
+            let Some(row) = self.coming.remove(&pack) else { continue };
+            self.usable.insert(pack, row.len);
+            if is_small(&row) {
+                self.small.insert(pack);
+            }
+        }
+        self.seen = self.seen.filter(|seen| *seen + 1 >= seq).map(|seen| seen.max(seq));
     }
 
-    /// What was added may never be committed: look at the ledger again before the next use.
-    pub(crate) fn distrust(&mut self) {
+    /// Packs that were added may never be committed: look at the ledger again before the next use.
+    pub(crate) fn distrust(&mut self, packs: impl IntoIterator<Item = PackId>) {
+        self.coming.retain({
+            let packs: HashSet<PackId> = packs.into_iter().collect();
+            move |pack, _| !packs.contains(pack)
+        });
         self.seen = None;
     }
 
-    /// Where a chunk is that may be referred to, and how long its pack is.
-    pub(crate) fn lookup(&self, id: &ChunkId) -> Option<(ChunkAt, u64)> {
+    /// Where a chunk is that may be referred to. `own`: whether a pack that is not committed is of who asks.
+    pub(crate) fn lookup(&self, id: &ChunkId, own: impl Fn(PackId) -> bool) -> Option<Known> {
         let place = self.open.as_ref()?.lookup(id)?;
-        let len = self.usable.get(&place.pack)?;
-        Some((ChunkAt { pack: place.pack, chunk: place.chunk }, *len))
+        let at = ChunkAt { pack: place.pack, chunk: place.chunk };
+        match self.usable.get(&place.pack) {
+            Some(len) => Some(Known { at, committed: Some(*len) }),
+            None => own(place.pack).then_some(Known { at, committed: None }),
+        }
     }
 
     /// Adds a pack of this process that is durable and will be committed with whatever refers to it.
     pub(crate) fn add(&mut self, pack: &NewPack) -> Result<(), VaultError> {
-        self.usable.insert(pack.id, pack.row.len);
-        if is_small(&pack.row) {
-            self.small.insert(pack.id);
-        }
+        self.coming.insert(pack.id, pack.row);
         let Some(index) = &mut self.open else { return Ok(()) };
         let writing = Writing { pack: pack.id, stamp: pack.row.len };
         let mut number = 0;
@@ -138,6 +154,13 @@ impl LazyIndex {
         while may_be_damaged(index.merge_step())? {}
         Ok(())
     }
+}
+
+/// A chunk that may be referred to.
+pub(crate) struct Known {
+    pub(crate) at: ChunkAt,
+    /// The length of its pack, if that is committed.
+    pub(crate) committed: Option<u64>,
 }
 
 /// Lengths of the packs that are committed, and the small ones among them.

@@ -2,7 +2,7 @@
 //!
 //! Never knows: where passphrases come from.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backstay_env::objects::{Key, ObjectError, Objects};
 use backstay_env::random::Random;
@@ -207,9 +207,20 @@ impl Vault {
         self.id
     }
 
+    /// The keys that machines elsewhere need to cut and to name what they show, in this order: with them and nothing else one can
+    /// tell whether a chunk that one has is one that one knows.
+    pub fn keys_for_agents(&self) -> (&Secret, &Secret) {
+        (&self.keys.cut, &self.keys.chunk)
+    }
+
     /// The vault's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The dedup index, for a look or a change: never held while anything is waited for.
+    pub(crate) fn lock_index(&self) -> MutexGuard<'_, LazyIndex> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what seems to be damaged may only be what others moved or reclaimed since `view`: then it is time to look again.

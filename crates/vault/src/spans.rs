@@ -6,6 +6,7 @@ use backstay_format::keys::{DataKeyRow, TableKey};
 use backstay_format::ledger::Change;
 use backstay_format::rows::{RowKey, SpanId, SpanRow};
 use backstay_format::units::PackId;
+use backstay_scan::Cutting;
 use backstay_store::ingest::{Ingest, NewPack, Tuning};
 use backstay_store::ledger::View;
 use backstay_timeline::run::RunBuilder;
@@ -47,6 +48,11 @@ pub(crate) fn put_run(ingest: &mut Ingest, run: RunBuilder, level: u32) -> PutRu
 }
 
 impl Vault {
+    /// Cuts and names the chunks of this vault.
+    pub(crate) fn cutting(&self) -> Cutting {
+        Cutting::new(&self.keys.cut, &self.keys.chunk)
+    }
+
     pub(crate) fn new_ingest(&self) -> Ingest {
         self.ingest_with(self.tuning)
     }

@@ -5,6 +5,8 @@
 pub mod cache;
 pub mod disk;
 pub mod folder;
+#[cfg(feature = "link")]
+pub mod link;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod system;

@@ -3,6 +3,7 @@
 //! Never knows: the real halves, real time, real randomness, or what is stored.
 
 pub mod clock;
+pub mod link;
 pub mod objects;
 pub mod random;
 pub mod volume;

@@ -11,7 +11,6 @@
 //!
 //! Never knows: what segments are of, which chunks others committed (it asks), or what becomes of the packs.
 
-mod buffers;
 mod pool;
 mod session;
 
@@ -19,12 +18,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use backstay_env::objects::ObjectError;
+use backstay_env::real::disk::Buffer;
 use backstay_format::pack::Table;
 use backstay_format::rows::PackRow;
 use backstay_format::units::{ChunkId, ChunkNo, PackId, Tag};
 use backstay_seal::Secret;
 
-pub use buffers::{Buffer, Buffers};
 pub use session::{Ingest, Tuning};
 
 /// A place of a chunk.
@@ -49,10 +48,24 @@ pub struct Placed {
 pub struct Scanned<N> {
     /// What the segment's chunks are cut from.
     pub buffer: Arc<Buffer>,
-    /// Its chunks: ids, and ranges of the buffer in whole pages.
+    /// Its chunks: ids, and ranges of the buffer in whole pages. An empty range: whoever scanned says that the sink knows the chunk.
     pub chunks: Vec<(ChunkId, Range<usize>)>,
+    /// Frames made of these chunks already, in order.
+    pub packed: Vec<Packed>,
     /// Handed to the sink, with the places of the chunks.
     pub note: N,
+}
+
+/// A frame that somebody else made: it is stored as it is if none of its chunks is known.
+///
+/// Whoever scanned has made sure that it is what this program's own compressor could have made, and that the chunks are in it.
+pub struct Packed {
+    /// Which of the segment's chunks are in it, in order, and nothing else.
+    pub chunks: Vec<usize>,
+    /// Their plaintext one after the other, compressed or as it is.
+    pub bytes: Vec<u8>,
+    /// Whether it is compressed.
+    pub compressed: bool,
 }
 
 /// Scans segments, on any thread.
@@ -111,4 +124,6 @@ pub enum IngestError<E> {
     Caller(E),
     /// A pack could not be written.
     Home(ObjectError),
+    /// A chunk that the sink was said to know is not known to it any more.
+    Gone,
 }

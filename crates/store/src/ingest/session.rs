@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use backstay_env::objects::{Key, ObjectError, Objects};
 use backstay_env::random::Random;
+use backstay_env::real::disk::Buffer;
 use backstay_env::time::Clock;
 use backstay_format::names;
 use backstay_format::rows::PackRow;
@@ -17,7 +18,7 @@ use backstay_seal::compress::Compressor;
 use backstay_seal::frame::FrameKey;
 
 use super::pool::{Pool, Urgency, Workers};
-use super::{Buffer, ChunkAt, IngestError, NewPack, Placed, Scanned, Scanner, Sink};
+use super::{ChunkAt, IngestError, NewPack, Packed, Placed, Scanned, Scanner, Sink};
 use crate::pack::{BlobPlace, FinishedPack, OpenPack, SealedFrame, aged_id};
 
 /// Sizes and numbers that decide speed and space, not correctness.
@@ -68,6 +69,7 @@ struct Pending {
 enum Job {
     Scan(usize),
     Seal { pack: usize, frame: FrameNo, key: Arc<FrameKey>, chunks: Vec<Pending> },
+    SealPacked { pack: usize, frame: FrameNo, key: Arc<FrameKey>, bytes: Vec<u8>, compressed: bool },
     Put { pack: Box<FinishedPack>, object: ObjectId },
 }
 
@@ -105,7 +107,7 @@ impl Ingest {
     ///
     /// # Errors
     /// [`IngestError`]; packs reported as durable stay written, others may be too.
-    pub fn run<S: Scanner>(
+    pub fn run<S: Scanner + ?Sized>(
         &mut self,
         scanner: &S,
         count: usize,
@@ -116,6 +118,9 @@ impl Ingest {
         let work = |compressor: &mut Compressor, job: Job| match job {
             Job::Scan(number) => Done::Scanned(number, scanner.scan(number)),
             Job::Seal { pack, frame, key, chunks } => Done::Sealed(pack, seal(frame, &key, &chunks, compressor)),
+            Job::SealPacked { pack, frame, key, bytes, compressed } => {
+                Done::Sealed(pack, SealedFrame::seal_packed(frame, (bytes, compressed), &key))
+            }
             Job::Put { pack, object } => {
                 let outcome = put(&*home, &vault, &pack, object);
                 Done::Put(pack, object, outcome)
@@ -229,6 +234,21 @@ impl Ingest {
         Some(Job::Seal { pack: number, frame, key: pack.key(), chunks })
     }
 
+    /// Gives the chunks of a frame that is made already their places, and the job that seals it.
+    fn place_packed(&mut self, chunks: &[(ChunkId, Range<usize>)], packed: Packed) -> Job {
+        assert!(self.pending.is_empty(), "a frame amid the chunks of another");
+        let number = self.open_pack();
+        let pack = self.packs.get_mut(&number).expect("just opened");
+        let first = pack.next_chunk().0;
+        let Packed { chunks: inside, bytes, compressed } = packed;
+        let inside = inside.into_iter().map(|index| &chunks[index]);
+        let ids: Vec<_> = inside.map(|(id, range)| (*id, (range.len() / PAGE_SIZE) as u32)).collect();
+        let frame = pack.add_frame(&ids);
+        let at = |number| ChunkAt { pack: pack.id(), chunk: ChunkNo(number) };
+        self.own.extend(ids.iter().zip(first..).map(|((id, _), number)| (*id, at(number))));
+        Job::SealPacked { pack: number, frame, key: pack.key(), bytes, compressed }
+    }
+
     /// Packs that are full and sealed, ready to be written.
     fn take_full(&mut self) -> Vec<OpenPack> {
         let most = self.tuning.pack_plain;
@@ -327,19 +347,49 @@ impl<N, E> Run<'_, N, E> {
     }
 
     fn take(&mut self, scanned: Scanned<N>, sink: &mut impl Sink<N, E>) -> Result<(), IngestError<E>> {
-        let mut places = Vec::with_capacity(scanned.chunks.len());
-        for (id, range) in scanned.chunks {
-            let known = match self.ingest.own.get(&id) {
-                Some(at) => Some(*at),
-                None => sink.known(&id).map_err(IngestError::Caller)?,
-            };
-            let at = match known {
+        let Scanned { buffer, chunks, packed, note } = scanned;
+        let mut places: Vec<ChunkAt> = Vec::with_capacity(chunks.len());
+        let mut packed = packed.into_iter().peekable();
+        while places.len() < chunks.len() {
+            let next = places.len();
+            if let Some(frame) = packed.next_if(|frame| frame.chunks[0] <= next) {
+                if self.are_new(frame.chunks.iter().map(|index| &chunks[*index].0), sink)? {
+                    self.close_frame();
+                    let job = self.ingest.place_packed(&chunks, frame);
+                    self.submit(Urgency::Second, job);
+                }
+                continue;
+            }
+            let (id, range) = &chunks[next];
+            places.push(match self.known(id, sink)? {
                 Some(at) => at,
-                None => self.place(id, &scanned.buffer, range),
-            };
-            places.push(Placed { at, tag: id.tag() });
+                None if range.is_empty() => return Err(IngestError::Gone),
+                None => self.place(*id, &buffer, range.clone()),
+            });
         }
-        sink.placed(scanned.note, places).map_err(IngestError::Caller)
+        let places = places.into_iter().zip(&chunks).map(|(at, (id, _))| Placed { at, tag: id.tag() });
+        sink.placed(note, places.collect()).map_err(IngestError::Caller)
+    }
+
+    fn known(&self, id: &ChunkId, sink: &mut impl Sink<N, E>) -> Result<Option<ChunkAt>, IngestError<E>> {
+        match self.ingest.own.get(id) {
+            Some(at) => Ok(Some(*at)),
+            None => sink.known(id).map_err(IngestError::Caller),
+        }
+    }
+
+    /// Whether none of some chunks is known.
+    fn are_new<'i>(
+        &self,
+        chunks: impl Iterator<Item = &'i ChunkId>,
+        sink: &mut impl Sink<N, E>,
+    ) -> Result<bool, IngestError<E>> {
+        for id in chunks {
+            if self.known(id, sink)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn place(&mut self, id: ChunkId, buffer: &Arc<Buffer>, range: Range<usize>) -> ChunkAt {

@@ -30,6 +30,11 @@ impl SealedFrame {
             bytes.clear();
             bytes.extend_from_slice(plain);
         }
+        Self::seal_packed(frame, (bytes, compressed), key)
+    }
+
+    /// Seals what is compressed already, or would not get smaller.
+    pub fn seal_packed(frame: FrameNo, (mut bytes, compressed): (Vec<u8>, bool), key: &FrameKey) -> Self {
         key.seal(frame, &mut bytes);
         bytes.shrink_to_fit();
         SealedFrame { frame, compressed, bytes }

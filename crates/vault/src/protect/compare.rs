@@ -6,33 +6,22 @@
 
 use std::ops::Range;
 
-use backstay_format::units::PAGE_SIZE;
+use backstay_format::units::{ChunkId, PAGE_SIZE};
+use backstay_scan::Page;
 use backstay_store::ingest::ChunkAt;
 use backstay_store::packs::Packs;
 use backstay_timeline::extent::{Content, Extent};
 
 use crate::VaultError;
 
-/// What a page of the source is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Page {
-    Absent,
-    Zero,
-    Data,
-    Unreadable,
-    Excluded,
-}
-
-impl Page {
-    /// The content it gets when it needs no chunk.
-    fn content(self) -> Option<Content> {
-        match self {
-            Page::Absent => Some(Content::Absent),
-            Page::Zero => Some(Content::Zero),
-            Page::Unreadable => Some(Content::Unreadable),
-            Page::Excluded => Some(Content::Excluded),
-            Page::Data => None,
-        }
+/// The content that a page gets when it needs no chunk.
+fn content_of(page: Page) -> Option<Content> {
+    match page {
+        Page::Absent => Some(Content::Absent),
+        Page::Zero => Some(Content::Zero),
+        Page::Unreadable => Some(Content::Unreadable),
+        Page::Excluded => Some(Content::Excluded),
+        Page::Data => None,
     }
 }
 
@@ -52,23 +41,16 @@ impl Compare<'_> {
         buffer: &[u8],
         state: &[Page],
     ) -> Result<Vec<Change>, VaultError> {
-        let mut same = vec![false; state.len()];
-        let mut at = 0;
-        for extent in base {
+        let mut same = mark_contents(base, start, state);
+        for extent in base.iter().filter(|extent| matches!(extent.content, Content::Data { .. })) {
             let range = (extent.page.0 - start) as usize..(extent.end().0 - start) as usize;
-            // What no extent mentions is zeros.
-            mark_same(&mut same, state, at..range.start, |s| s == Page::Zero);
-            at = range.end;
-            match extent.content {
-                Content::Data { .. } => self.compare_data(extent, range, buffer, state, &mut same)?,
-                content => mark_same(&mut same, state, range, |s| s.content() == Some(content)),
-            }
+            self.compare_data(extent, range, buffer, state, &mut same)?;
         }
-        mark_same(&mut same, state, at..state.len(), |s| s == Page::Zero);
         Ok(runs(state, &same))
     }
 
-    fn compare_data(
+    /// Finds out which pages of an extent are as it says.
+    pub(super) fn compare_data(
         &self,
         extent: &Extent,
         range: Range<usize>,
@@ -103,14 +85,39 @@ impl Compare<'_> {
 
     /// Whether `now` is the chunk's plaintext, by its id alone.
     fn is_chunk(&self, at: ChunkAt, now: &[u8]) -> Result<bool, VaultError> {
+        self.is_named_when(at, now.len() / PAGE_SIZE, || self.packs.namer().name(now))
+    }
+
+    /// Whether the chunk has this id and so many pages.
+    pub(super) fn is_named(&self, at: ChunkAt, (id, pages): (&ChunkId, usize)) -> Result<bool, VaultError> {
+        self.is_named_when(at, pages, || *id)
+    }
+
+    fn is_named_when(&self, at: ChunkAt, pages: usize, id: impl FnOnce() -> ChunkId) -> Result<bool, VaultError> {
         let chunk = match self.packs.reader(at.pack).and_then(|reader| Ok(reader.locate(at.chunk)?.2)) {
             Ok(chunk) => chunk,
             Err(error) if error.is_damage() => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        let as_long = chunk.pages as usize * PAGE_SIZE == now.len();
-        Ok(as_long && self.packs.namer().name(now) == chunk.id)
+        Ok(chunk.pages as usize == pages && id() == chunk.id)
     }
+}
+
+/// Which pages are as the map says because they hold nothing, as before. `base`: extents of the segment, which starts at page `start`.
+pub(super) fn mark_contents(base: &[Extent], start: u64, state: &[Page]) -> Vec<bool> {
+    let mut same = vec![false; state.len()];
+    let mut at = 0;
+    for extent in base {
+        let range = (extent.page.0 - start) as usize..(extent.end().0 - start) as usize;
+        // What no extent mentions is zeros.
+        mark_same(&mut same, state, at..range.start, |s| s == Page::Zero);
+        at = range.end;
+        if !matches!(extent.content, Content::Data { .. }) {
+            mark_same(&mut same, state, range, |s| content_of(s) == Some(extent.content));
+        }
+    }
+    mark_same(&mut same, state, at..state.len(), |s| s == Page::Zero);
+    same
 }
 
 fn mark_same(same: &mut [bool], state: &[Page], range: Range<usize>, is_same: impl Fn(Page) -> bool) {
@@ -127,8 +134,8 @@ pub(super) fn runs(state: &[Page], same: &[bool]) -> Vec<Change> {
             continue;
         }
         match runs.last_mut() {
-            Some((range, content)) if range.end == index && *content == page.content() => range.end += 1,
-            _ => runs.push((index..index + 1, page.content())),
+            Some((range, content)) if range.end == index && *content == content_of(*page) => range.end += 1,
+            _ => runs.push((index..index + 1, content_of(*page))),
         }
     }
     runs

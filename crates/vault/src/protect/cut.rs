@@ -1,21 +1,17 @@
-//! Cutting changed pages into chunks and naming them.
+//! What a scan finds: contents that need no chunk, and chunks.
 //!
 //! Never knows: which chunks are known already.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use backstay_env::real::disk::Buffer;
 use backstay_format::units::{ChunkId, DiskNo, PAGE_SIZE, PageNo};
-use backstay_seal::chunk::{ChunkNamer, CutSize, Cutter};
-use backstay_store::ingest::{Buffer, Scanned};
+use backstay_scan::Cutting;
+use backstay_store::ingest::Scanned;
 use backstay_timeline::extent::Content;
 
 use super::compare::Change;
-use crate::Vault;
-
-/// How chunks are cut: about 40 KiB on average. Frames of many chunks are compressed together, so that short chunks, which
-/// deduplicate better, do not compress worse.
-const CUT: CutSize = CutSize { least: 2, bits: 3, most: 64 };
 
 /// Something to say about a run of pages: a content that needs no chunk, or `None` for the next chunk.
 pub(super) struct Found {
@@ -36,36 +32,35 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// All there is to say of a segment.
-    pub(super) fn of(self, buffer: Buffer) -> Scanned<Note> {
-        Scanned { buffer: Arc::new(buffer), chunks: self.chunks, note: self.note }
-    }
-}
-
-pub(super) struct Cutting {
-    cutter: Cutter,
-    namer: ChunkNamer,
-}
-
-impl Cutting {
-    pub(super) fn new(vault: &Vault) -> Self {
-        Cutting { cutter: Cutter::new(&vault.keys.cut, CUT), namer: ChunkNamer::new(&vault.keys.chunk) }
-    }
-
     /// Says of a run of pages, which lies at a place of a disk, what it holds now; data is cut and named.
-    pub(super) fn say(&self, out: &mut Findings, (disk, page): (DiskNo, PageNo), buffer: &[u8], change: Change) {
+    pub(super) fn say(&mut self, cutting: &Cutting, (disk, mut page): (DiskNo, PageNo), buffer: &[u8], change: Change) {
         let (run, what) = change;
         if what.is_some() {
-            out.note.push(Found { disk, page, pages: run.len() as u64, what });
+            self.note.push(Found { disk, page, pages: run.len() as u64, what });
             return;
         }
-        let (mut page, mut at) = (page, run.start * PAGE_SIZE);
-        for pages in self.cutter.cut(&buffer[at..run.end * PAGE_SIZE]) {
-            let range = at..at + pages * PAGE_SIZE;
-            at = range.end;
-            out.chunks.push((self.namer.name(&buffer[range.clone()]), range));
-            out.note.push(Found { disk, page, pages: pages as u64, what });
-            page.0 += pages as u64;
+        for (id, range) in cutting.chunks(buffer, run) {
+            let pages = (range.len() / PAGE_SIZE) as u64;
+            self.chunks.push((id, range));
+            self.note.push(Found { disk, page, pages, what });
+            page.0 += pages;
         }
+    }
+
+    /// Says that a chunk lies at a place of a disk, and where its bytes are in the buffer. Says which of the chunks found it is.
+    pub(super) fn chunk(
+        &mut self,
+        (disk, page): (DiskNo, PageNo),
+        (id, pages): (ChunkId, usize),
+        bytes: Range<usize>,
+    ) -> usize {
+        self.chunks.push((id, bytes));
+        self.note.push(Found { disk, page, pages: pages as u64, what: None });
+        self.chunks.len() - 1
+    }
+
+    /// All there is to say of a segment.
+    pub(super) fn of(self, buffer: Buffer) -> Scanned<Note> {
+        Scanned { buffer: Arc::new(buffer), chunks: self.chunks, packed: Vec::new(), note: self.note }
     }
 }

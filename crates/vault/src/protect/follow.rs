@@ -9,19 +9,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use backstay_env::real::disk::Buffers;
 use backstay_env::volume::Volume;
 use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
 use backstay_format::units::{DiskNo, PAGE_SIZE, PackId, PageNo, Timestamp};
-use backstay_store::ingest::{Buffers, Scanned, Scanner};
+use backstay_scan::{Cutting, Page, SEGMENT, Segment, View};
+use backstay_store::ingest::{Scanned, Scanner};
 use backstay_timeline::extent::{Content, Extent, overlay};
 use backstay_timeline::run::RunBuilder;
 
 use super::base::Base;
-use super::compare::{Page, runs};
-use super::cut::{Cutting, Findings, Note};
+use super::compare::runs;
+use super::cut::{Findings, Note};
+use super::far::{Far, FarScanner, FarSegment, Shown};
 use super::making::{Making, Published};
-use super::scan::SEGMENT;
-use super::segment::{Segment, View};
 use super::{Boundary, Counters, InMaking, Made, Progress};
 use crate::disk::PointDisk;
 use crate::gap::Promise;
@@ -41,6 +42,14 @@ pub struct Changed<'a> {
     pub pages: Vec<Range<u64>>,
     /// Byte ranges, in order, that are left out by choice.
     pub excluded: Vec<Range<u64>>,
+}
+
+/// As [`Changed`], of a disk that somebody else reads.
+pub struct FarChanged {
+    /// Which disk, as an index of [`Boundary::disks`].
+    pub disk: usize,
+    /// The pages, in order, not touching.
+    pub pages: Vec<Range<u64>>,
 }
 
 /// What a point is to say of itself.
@@ -134,16 +143,43 @@ impl Following<'_> {
             disks: &self.disks,
             segments: &segments,
             cancel,
-            cutting: Cutting::new(self.making.vault),
+            cutting: self.making.vault.cutting(),
             buffers: Buffers::new(segments.iter().map(PassSegment::bytes).max().unwrap_or(0)),
             progress: &self.progress,
         };
         let mut found = Vec::new();
         let mut out = |extent| backstay_timeline::extent::push(&mut found, extent);
         self.making.pass(&scanner, segments.len(), &self.progress, &mut out)?;
+        self.lay_over(found);
+        Ok(())
+    }
+
+    /// As [`Following::pass`], of disks that somebody else reads.
+    ///
+    /// # Errors
+    /// As [`Following::pass`]; [`VaultError::Source`] also if whoever reads them does not answer, or not as it should.
+    pub fn pass_far(
+        &mut self,
+        changed: &[FarChanged],
+        (far, shown): (&dyn Far, &Shown),
+        cancel: &AtomicBool,
+    ) -> Result<(), VaultError> {
+        let mut order: Vec<&FarChanged> = changed.iter().collect();
+        order.sort_by_key(|c| self.disks[c.disk].disk);
+        let segments = order.iter().flat_map(|c| segments(c.disk, &c.pages));
+        let segments: Vec<_> = segments.map(|s| FarSegment { disk: s.changed, pieces: s.pieces }).collect();
+        let disks = self.disks.iter().map(|disk| (disk.name.clone(), disk.disk)).collect();
+        let scanner = FarScanner::of_pass(self.making.vault, (far, shown), (disks, segments), (cancel, &self.progress));
+        let mut found = Vec::new();
+        let mut out = |extent| backstay_timeline::extent::push(&mut found, extent);
+        self.making.pass(&scanner, scanner.segments.len(), &self.progress, &mut out)?;
+        self.lay_over(found);
+        Ok(())
+    }
+
+    fn lay_over(&mut self, found: Vec<Extent>) {
         self.making.cover(covered(&self.extents, &found));
         self.extents = overlay(&found, &self.extents);
-        Ok(())
     }
 
     /// The disks as they are by what passes found so far: nothing changes them, and no point has them yet. All that was found is
@@ -344,7 +380,7 @@ impl PassScanner<'_> {
         let nothing = vec![false; state.len()];
         for (run, content) in runs(state, &nothing) {
             let page = PageNo(first + run.start as u64);
-            self.cutting.say(found, (disk, page), bytes, (at + run.start..at + run.end, content));
+            found.say(&self.cutting, (disk, page), bytes, (at + run.start..at + run.end, content));
         }
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Never knows: which pages a pass looks at, or why.
 
-use std::sync::PoisonError;
-
 use backstay_format::rows::{PointRow, RowKey, SpanId};
 use backstay_format::units::{DiskNo, PackId, PointNo};
 use backstay_store::ingest::{Ingest, IngestError, NewPack, Scanner};
@@ -47,19 +45,19 @@ impl<'v> Making<'v> {
     /// What is durable was committed if possible, for another capture to find; this one cannot go on.
     pub(super) fn pass(
         &mut self,
-        scanner: &impl Scanner<Note = Note, Error = VaultError>,
+        scanner: &dyn Scanner<Note = Note, Error = VaultError>,
         segments: usize,
         progress: &Progress,
         out: &mut dyn FnMut(Extent),
     ) -> Result<(), VaultError> {
         let vault = self.vault;
-        let mut index = vault.index.lock().unwrap_or_else(PoisonError::into_inner);
-        index.update(&vault.ledger.view(), &vault.packs)?;
+        vault.lock_index().update(&vault.ledger.view(), &vault.packs)?;
         let draft = self.base.draft(&self.name);
-        let mut sink = ProtectSink { vault, index: &mut index, progress, draft, gathered: &mut self.gathered, out };
+        let mut sink = ProtectSink { vault, progress, draft, gathered: &mut self.gathered, out };
         let outcome = self.ingest.run(scanner, segments, &mut sink).map_err(|e| match e {
             IngestError::Caller(error) => error,
             IngestError::Home(error) => error.into(),
+            IngestError::Gone => VaultError::Overtaken,
         });
         if outcome.is_err() {
             sink.give_up();
@@ -73,11 +71,10 @@ impl<'v> Making<'v> {
     /// As [`Making::pass`].
     pub(super) fn flush(&mut self, progress: &Progress) -> Result<(), VaultError> {
         let vault = self.vault;
-        let mut index = vault.index.lock().unwrap_or_else(PoisonError::into_inner);
-        index.update(&vault.ledger.view(), &vault.packs)?;
+        vault.lock_index().update(&vault.ledger.view(), &vault.packs)?;
         let draft = self.base.draft(&self.name);
         let (gathered, out) = (&mut self.gathered, &mut |_| {});
-        let mut sink = ProtectSink { vault, index: &mut index, progress, draft, gathered, out };
+        let mut sink = ProtectSink { vault, progress, draft, gathered, out };
         let written = self.ingest.finish().map_err(VaultError::from);
         let outcome = written.and_then(|packs| sink.commit_all(packs));
         if outcome.is_err() {
@@ -111,13 +108,16 @@ impl<'v> Making<'v> {
         self.gathered.packs.extend(last);
         let row = row(progress.counters().stored);
         let committed = keyed.and_then(|()| self.commit(&run, row, promise));
-        let mut index = self.vault.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let packs = || self.gathered.packs.iter().map(|pack| pack.id);
+        let mut index = self.vault.lock_index();
         if committed.is_err() {
-            index.distrust();
+            index.distrust(packs());
         }
         let (published, row, seq) = committed?;
         self.gathered.packs.iter().try_for_each(|pack: &NewPack| index.add(pack))?;
-        index.committed(seq);
+        index.committed(packs(), seq);
+        drop(index);
+        self.gathered.packs.clear();
         Ok((published, row))
     }
 
@@ -155,5 +155,13 @@ impl<'v> Making<'v> {
         })?;
         let published = published.expect("a commit that succeeded was decided on");
         Ok((published, row, view.seq()))
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if !self.gathered.packs.is_empty() {
+            self.vault.lock_index().distrust(self.gathered.packs.iter().map(|pack| pack.id));
+        }
     }
 }

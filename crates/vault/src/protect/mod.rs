@@ -9,32 +9,36 @@
 mod base;
 mod compare;
 mod cut;
+mod far;
 mod follow;
 mod making;
 mod progress;
 mod recount;
 mod scan;
-mod segment;
 mod sink;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_env::volume::Volume;
 use backstay_format::names::is_machine_name;
 use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
-use backstay_format::units::{DiskNo, PointNo, Timestamp, pages_in};
+use backstay_format::units::{DiskNo, PointNo, Timestamp};
 use backstay_timeline::run::RunBuilder;
 
 use crate::gap::Promise;
+use crate::map::Map;
 use crate::rows::{Machine, Point};
 use crate::{Vault, VaultError};
 
 use base::Base;
-pub use follow::{Changed, Following, Told};
+use far::FarScanner;
+pub use far::{Far, FarFrame, FarSegment, Offer, Shown};
+pub use follow::{Changed, FarChanged, Following, Told};
 use making::{Making, Published};
 pub use progress::{Counters, Progress};
-use scan::{Plan, RescanScanner};
+use scan::{Plan, RescanScanner, Rescanner};
 
 /// A disk to capture.
 pub struct Source<'a> {
@@ -79,6 +83,45 @@ pub struct Capture<'a> {
     pub promise: Promise,
 }
 
+/// A disk, but for who reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskFacts {
+    /// Its name in the machine; the same name continues the same disk.
+    pub name: String,
+    /// Where it is read from, for people.
+    pub origin: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes of a sector.
+    pub sector: u32,
+    /// Bytes in use, as far as is known before it is read.
+    pub used: u64,
+    /// The choices by which some of it is left out.
+    pub exclusions: Vec<Exclusion>,
+}
+
+/// A capture of disks that somebody else reads.
+pub struct FarCapture<'a> {
+    /// The machine's name; made if there is none.
+    pub machine: &'a str,
+    /// Its disks: all of them.
+    pub disks: Vec<DiskFacts>,
+    /// Reads them.
+    pub far: &'a dyn Far,
+    /// What the machine has shown already.
+    pub shown: &'a Shown,
+    /// For people.
+    pub note: String,
+    /// Asked after everything was read.
+    pub verdict: &'a dyn Fn() -> Result<Verdict, VaultError>,
+    /// Set from outside to stop.
+    pub cancel: &'a AtomicBool,
+    /// Told how far it is.
+    pub progress: &'a Progress,
+    /// When the next point will be, and what kept this one from being made earlier.
+    pub promise: Promise,
+}
+
 /// A point that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
@@ -101,10 +144,8 @@ impl Vault {
     /// found by the next capture, or reclaimed; no point appears. Pages that cannot be read are no error: the point says so.
     /// Nor is it one if the map of the newest point is damaged: the capture starts over from the sources.
     pub fn protect(&self, capture: &Capture<'_>) -> Result<Made, VaultError> {
-        let verdict = || (capture.verdict)();
-        let (boundary, point, started_over) = self.rescan(capture, Some(&verdict))?;
-        let point = point.expect("a verdict makes a point");
-        Ok(Made { machine: boundary.machine, point, started_over })
+        let verdict = || Ok((capture.verdict)());
+        self.rescan(capture, Some(&verdict)).map(Rescanned::made)
     }
 
     /// As [`Vault::protect`], but makes no point: afterwards the timeline has what the disks hold, as far as they held still, for
@@ -113,59 +154,148 @@ impl Vault {
     /// # Errors
     /// As [`Vault::protect`].
     pub fn catch_up(&self, capture: &Capture<'_>) -> Result<Boundary, VaultError> {
-        Ok(self.rescan(capture, None)?.0)
+        Ok(self.rescan(capture, None)?.boundary)
     }
 
-    fn rescan(&self, capture: &Capture<'_>, verdict: Asked<'_>) -> Result<Rescanned, VaultError> {
-        check_names(capture)?;
+    /// As [`Vault::protect`], of disks that somebody else reads.
+    ///
+    /// # Errors
+    /// As [`Vault::protect`]; [`VaultError::Source`] also if whoever reads them does not answer, or not as it should.
+    pub fn protect_far(&self, capture: &FarCapture<'_>) -> Result<Made, VaultError> {
+        self.rescan(capture, Some(capture.verdict)).map(Rescanned::made)
+    }
+
+    /// As [`Vault::catch_up`], of disks that somebody else reads.
+    ///
+    /// # Errors
+    /// As [`Vault::protect_far`].
+    pub fn catch_up_far(&self, capture: &FarCapture<'_>) -> Result<Boundary, VaultError> {
+        Ok(self.rescan(capture, None)?.boundary)
+    }
+
+    fn rescan(&self, what: &dyn Rescan, verdict: Asked<'_>) -> Result<Rescanned, VaultError> {
+        let task = what.task();
+        check_names(&task)?;
         let mut start_over = false;
         for _ in 0..ATTEMPTS {
             let view = self.ledger.refresh()?;
-            match self.attempt(capture, start_over, verdict) {
+            match self.attempt((what, &task), start_over, verdict) {
                 Err(VaultError::Overtaken) => {}
                 // Others moved or reclaimed what the newest point refers to while it was compared with.
                 Err(error) if self.is_outdated(&view, &error)? => {}
                 Err(error) if error.is_damage() && !start_over => start_over = true,
                 outcome => return outcome,
             }
-            capture.progress.restart();
+            task.progress.restart();
         }
         Err(VaultError::Overtaken)
     }
 
-    fn attempt(&self, capture: &Capture<'_>, start_over: bool, verdict: Asked<'_>) -> Result<Rescanned, VaultError> {
+    fn attempt(
+        &self,
+        (what, task): (&dyn Rescan, &Task<'_>),
+        start_over: bool,
+        verdict: Asked<'_>,
+    ) -> Result<Rescanned, VaultError> {
         let started = self.seams.clock.now();
         let view = self.ledger.refresh()?;
         self.table.refresh()?;
-        let base = Base::find(self, &view, capture.machine, start_over)?;
-        let names: Vec<&str> = capture.sources.iter().map(|s| s.name.as_str()).collect();
+        let base = Base::find(self, &view, task.machine, start_over)?;
+        let names: Vec<&str> = task.disks.iter().map(|disk| disk.name.as_str()).collect();
         let disks = base.number_disks(&names);
-        let plan = Plan::new(&capture.sources, &disks);
-        let progress = capture.progress;
+        let plan = Plan::new(&task.disks, &disks);
+        let progress = task.progress;
         progress.begin(plan.bytes());
         let (map, started_over) = (base.map.clone(), base.from < base.boundary);
-        let mut making = Making::new(self, capture.machine, (base, disks.clone()), self.new_ingest());
-        let scanner = RescanScanner::new(self, capture, &plan, map.as_ref());
+        let mut making = Making::new(self, task.machine, (base, disks.clone()), self.new_ingest());
+        let scanner = what.scanner(self, &plan, map.as_ref());
         let mut run = RunBuilder::default();
-        making.pass(&scanner, plan.segments(), progress, &mut |extent| run.push(extent))?;
-        let at = disks_at(capture, &disks, &scanner);
+        making.pass(&*scanner, plan.segments(), progress, &mut |extent| run.push(extent))?;
+        let at = disks_at(task, &disks, &*scanner);
+        let verdict = verdict.map(|ask| ask()).transpose()?;
         let row = |_| {
-            verdict.map(|ask| {
+            verdict.map(|verdict| {
                 let time = self.seams.clock.now();
-                point_row(capture, (started, time), ask(), at.clone(), progress.counters())
+                point_row(task, (started, time), verdict, at.clone(), progress.counters())
             })
         };
-        let (published, row) = making.publish(run, progress, (row, &capture.promise))?;
+        let (published, row) = making.publish(run, progress, (row, task.promise))?;
         let Published { machine, number } = published;
         let point = row.map(|row| Point { number, row });
         let begun = point.as_ref().map(|_| started);
-        Ok((Boundary { machine, number, begun, disks: at }, point, started_over))
+        Ok(Rescanned { boundary: Boundary { machine, number, begun, disks: at }, point, started_over })
     }
 }
 
 /// Asked for a verdict once everything was read, if there is to be a point.
-type Asked<'a> = Option<&'a dyn Fn() -> Verdict>;
-type Rescanned = (Boundary, Option<Point>, bool);
+type Asked<'a> = Option<&'a dyn Fn() -> Result<Verdict, VaultError>>;
+
+/// What became of a rescan.
+struct Rescanned {
+    boundary: Boundary,
+    /// If there was a verdict.
+    point: Option<Point>,
+    started_over: bool,
+}
+
+impl Rescanned {
+    fn made(self) -> Made {
+        let point = self.point.expect("a verdict makes a point");
+        Made { machine: self.boundary.machine, point, started_over: self.started_over }
+    }
+}
+
+/// A rescan, whoever reads the disks.
+trait Rescan {
+    fn task(&self) -> Task<'_>;
+
+    /// What scans the segments of a plan and compares them with a map.
+    fn scanner<'p>(&'p self, vault: &'p Vault, plan: &'p Plan, map: Option<&'p Arc<Map>>) -> Box<dyn Rescanner + 'p>;
+}
+
+impl Rescan for Capture<'_> {
+    fn task(&self) -> Task<'_> {
+        let disks = self.sources.iter().map(DiskFacts::of).collect();
+        Task { machine: self.machine, disks, note: &self.note, progress: self.progress, promise: &self.promise }
+    }
+
+    fn scanner<'p>(&'p self, vault: &'p Vault, plan: &'p Plan, map: Option<&'p Arc<Map>>) -> Box<dyn Rescanner + 'p> {
+        Box::new(RescanScanner::new(vault, self, plan, map))
+    }
+}
+
+impl Rescan for FarCapture<'_> {
+    fn task(&self) -> Task<'_> {
+        let disks = self.disks.clone();
+        Task { machine: self.machine, disks, note: &self.note, progress: self.progress, promise: &self.promise }
+    }
+
+    fn scanner<'p>(&'p self, vault: &'p Vault, plan: &'p Plan, map: Option<&'p Arc<Map>>) -> Box<dyn Rescanner + 'p> {
+        Box::new(FarScanner::of_rescan(vault, self, plan, map))
+    }
+}
+
+/// What is to be made of a rescan.
+struct Task<'a> {
+    machine: &'a str,
+    disks: Vec<DiskFacts>,
+    note: &'a str,
+    progress: &'a Progress,
+    promise: &'a Promise,
+}
+
+impl DiskFacts {
+    fn of(source: &Source<'_>) -> DiskFacts {
+        DiskFacts {
+            name: source.name.clone(),
+            origin: source.origin.clone(),
+            size: source.volume.size(),
+            sector: source.volume.sector_size(),
+            used: source.used.iter().map(|range| range.end - range.start).sum(),
+            exclusions: source.exclusions.clone(),
+        }
+    }
+}
 
 /// Where a span ends, and the disks as they were there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,16 +329,16 @@ impl Boundary {
     }
 }
 
-fn disks_at(capture: &Capture<'_>, disks: &[DiskNo], scanner: &RescanScanner<'_>) -> Vec<DiskAt> {
-    let sources = capture.sources.iter().zip(disks).enumerate();
-    let at = |(index, (source, disk)): (usize, (&Source<'_>, &DiskNo))| {
+fn disks_at(task: &Task<'_>, disks: &[DiskNo], scanner: &dyn Rescanner) -> Vec<DiskAt> {
+    let sources = task.disks.iter().zip(disks).enumerate();
+    let at = |(index, (source, disk)): (usize, (&DiskFacts, &DiskNo))| {
         let seen = scanner.seen(index);
         DiskAt {
             disk: *disk,
             name: source.name.clone(),
             source: source.origin.clone(),
-            size: source.volume.size(),
-            sector: source.volume.sector_size(),
+            size: source.size,
+            sector: source.sector,
             unreadable: seen.unreadable.load(Ordering::Relaxed),
             absent: seen.absent.load(Ordering::Relaxed),
             excluded: seen.excluded.load(Ordering::Relaxed),
@@ -220,7 +350,7 @@ fn disks_at(capture: &Capture<'_>, disks: &[DiskNo], scanner: &RescanScanner<'_>
 }
 
 fn point_row(
-    capture: &Capture<'_>,
+    task: &Task<'_>,
     (started, time): (Timestamp, Timestamp),
     verdict: Verdict,
     mut disks: Vec<DiskAt>,
@@ -234,7 +364,7 @@ fn point_row(
         started,
         committed: time,
         consistency: verdict.consistency,
-        note: capture.note.clone(),
+        note: task.note.to_owned(),
         disks,
         read: counters.read,
         changed: counters.changed_pages,
@@ -242,15 +372,10 @@ fn point_row(
     }
 }
 
-fn check_names(capture: &Capture<'_>) -> Result<(), VaultError> {
-    let names = capture.sources.iter().map(|s| s.name.as_str()).chain([capture.machine]);
+fn check_names(task: &Task<'_>) -> Result<(), VaultError> {
+    let names = task.disks.iter().map(|disk| disk.name.as_str()).chain([task.machine]);
     match names.into_iter().find(|n| !is_machine_name(n)) {
         Some(bad) => Err(VaultError::BadName(bad.to_owned())),
         None => Ok(()),
     }
-}
-
-/// Pages of a source.
-fn pages_of(source: &Source<'_>) -> u64 {
-    pages_in(source.volume.size())
 }

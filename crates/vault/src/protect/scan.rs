@@ -6,41 +6,55 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backstay_format::units::{DiskNo, PAGE_SIZE, PageNo};
-use backstay_store::ingest::{Buffers, Scanned, Scanner};
+use backstay_env::real::disk::Buffers;
+use backstay_format::units::{DiskNo, PAGE_SIZE, PageNo, pages_in};
+use backstay_scan::{Cutting, Page, SEGMENT, Segment, View};
+use backstay_store::ingest::{Scanned, Scanner};
 
-use super::compare::{Compare, Page};
-use super::cut::{Cutting, Findings, Note};
-use super::segment::{Segment, View};
-use super::{Capture, Source, pages_of};
+use super::compare::Compare;
+use super::cut::{Findings, Note};
+use super::far::FarSegment;
+use super::{Capture, DiskFacts, Source};
 use crate::map::Map;
 use crate::{Vault, VaultError};
-
-/// Pages in a segment: 4 MiB. Chunks do not cross its ends.
-pub(super) const SEGMENT: u64 = 1024;
 
 /// The segments of a capture.
 pub(super) struct Plan {
     segments: Vec<(usize, DiskNo, Range<u64>)>,
+    numbers: Vec<DiskNo>,
     bytes: u64,
 }
 
 impl Plan {
-    pub(super) fn new(sources: &[Source<'_>], disks: &[DiskNo]) -> Self {
-        let mut order: Vec<usize> = (0..sources.len()).collect();
+    pub(super) fn new(facts: &[DiskFacts], disks: &[DiskNo]) -> Self {
+        let mut order: Vec<usize> = (0..facts.len()).collect();
         order.sort_by_key(|i| disks[*i]);
         let mut segments = Vec::new();
         for index in order {
-            let pages = pages_of(&sources[index]);
+            let pages = pages_in(facts[index].size);
             let starts = (0..pages).step_by(SEGMENT as usize);
             segments.extend(starts.map(|s| (index, disks[index], s..(s + SEGMENT).min(pages))));
         }
-        let bytes = sources.iter().flat_map(|s| &s.used).map(|r| r.end - r.start).sum();
-        Plan { segments, bytes }
+        let bytes = facts.iter().map(|disk| disk.used).sum();
+        Plan { segments, numbers: disks.to_vec(), bytes }
     }
 
     pub(super) fn segments(&self) -> usize {
         self.segments.len()
+    }
+
+    /// The numbers of the disks.
+    pub(super) fn numbers(&self) -> &[DiskNo] {
+        &self.numbers
+    }
+
+    /// The segments as whoever reads them elsewhere is asked for them.
+    pub(super) fn far(&self) -> Vec<FarSegment> {
+        let far = |(disk, _, pages): &(usize, DiskNo, Range<u64>)| FarSegment {
+            disk: *disk,
+            pieces: std::iter::once(pages.clone()).collect(),
+        };
+        self.segments.iter().map(far).collect()
     }
 
     /// Bytes that are to be looked at.
@@ -55,6 +69,21 @@ pub(super) struct Seen {
     pub(super) unreadable: AtomicU64,
     pub(super) absent: AtomicU64,
     pub(super) excluded: AtomicU64,
+}
+
+impl Seen {
+    pub(super) fn count(&self, state: &[Page]) {
+        let count = |which: Page| state.iter().filter(|s| **s == which).count() as u64;
+        self.unreadable.fetch_add(count(Page::Unreadable), Ordering::Relaxed);
+        self.absent.fetch_add(count(Page::Absent), Ordering::Relaxed);
+        self.excluded.fetch_add(count(Page::Excluded), Ordering::Relaxed);
+    }
+}
+
+/// Scans whole disks, and counts what it sees of each.
+pub(super) trait Rescanner: Scanner<Note = Note, Error = VaultError> {
+    /// What was seen of a disk so far.
+    fn seen(&self, source: usize) -> &Seen;
 }
 
 /// Scans for a rescan.
@@ -75,14 +104,10 @@ impl<'a> RescanScanner<'a> {
             plan,
             base,
             compare: Compare { packs: &vault.packs },
-            cutting: Cutting::new(vault),
+            cutting: vault.cutting(),
             buffers: Buffers::new(SEGMENT as usize * PAGE_SIZE),
             seen: capture.sources.iter().map(|_| Seen::default()).collect(),
         }
-    }
-
-    pub(super) fn seen(&self, source: usize) -> &Seen {
-        &self.seen[source]
     }
 
     /// Reads the used part of a segment.
@@ -93,12 +118,11 @@ impl<'a> RescanScanner<'a> {
         self.capture.progress.looked_at(counts.used, counts.read);
         Ok(segment)
     }
+}
 
-    fn count(&self, source: usize, state: &[Page]) {
-        let count = |which: Page| state.iter().filter(|s| **s == which).count() as u64;
-        self.seen[source].unreadable.fetch_add(count(Page::Unreadable), Ordering::Relaxed);
-        self.seen[source].absent.fetch_add(count(Page::Absent), Ordering::Relaxed);
-        self.seen[source].excluded.fetch_add(count(Page::Excluded), Ordering::Relaxed);
+impl Rescanner for RescanScanner<'_> {
+    fn seen(&self, source: usize) -> &Seen {
+        &self.seen[source]
     }
 }
 
@@ -113,7 +137,7 @@ impl Scanner for RescanScanner<'_> {
         let (index, disk, pages) = self.plan.segments[number].clone();
         let source = &self.capture.sources[index];
         let Segment { bytes: buffer, state } = self.read(source, &pages)?;
-        self.count(index, &state);
+        self.seen[index].count(&state);
         let base = match self.base {
             Some(map) => map.extents(disk, pages.clone())?,
             None => Vec::new(),
@@ -121,7 +145,7 @@ impl Scanner for RescanScanner<'_> {
         let mut found = Findings::default();
         for (run, content) in self.compare.changes(&base, pages.start, &buffer, &state)? {
             let page = PageNo(pages.start + run.start as u64);
-            self.cutting.say(&mut found, (disk, page), &buffer, (run, content));
+            found.say(&self.cutting, (disk, page), &buffer, (run, content));
         }
         Ok(found.of(buffer))
     }

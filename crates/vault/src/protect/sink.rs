@@ -12,7 +12,7 @@ use backstay_timeline::extent::{Content, Extent};
 
 use super::cut::{Found, Note};
 use super::progress::Progress;
-use crate::index::LazyIndex;
+use crate::index::Known;
 use crate::rows::{pack_row, set};
 use crate::spans::PutRun;
 use crate::{Vault, VaultError};
@@ -61,7 +61,6 @@ impl Gathered {
 /// Takes what one pass over the sources makes.
 pub(super) struct ProtectSink<'a> {
     pub(super) vault: &'a Vault,
-    pub(super) index: &'a mut LazyIndex,
     pub(super) progress: &'a Progress,
     /// What says of packs committed on the way whose they are.
     pub(super) draft: DraftRow,
@@ -77,7 +76,8 @@ impl ProtectSink<'_> {
         if !self.gathered.packs.is_empty() {
             drop(self.commit());
         }
-        self.index.distrust();
+        let left = self.gathered.packs.drain(..).map(|p| p.id);
+        self.vault.lock_index().distrust(left);
     }
 
     /// Whether a pack's table cannot be read any more. Asked once of each pack.
@@ -96,20 +96,21 @@ impl ProtectSink<'_> {
     }
 
     fn commit(&mut self) -> Result<(), VaultError> {
-        let packs = std::mem::take(&mut self.gathered.packs);
-        self.vault.commit_keys("protect", &packs)?;
+        self.vault.commit_keys("protect", &self.gathered.packs)?;
         // Not left to the end: a first capture makes very many.
         self.vault.table.fold_if_due()?;
         let now = self.vault.seams.clock.now();
         let draft = self.draft.encode();
+        let packs = &self.gathered.packs;
         let suspects = |view: &View| {
             // Should this capture never end, reclaim must look at them.
-            let mut changes = Vault::pack_changes(view, &packs)?;
+            let mut changes = Vault::pack_changes(view, packs)?;
             changes.extend(packs.iter().map(|p| set(RowKey::Suspect(p.id), draft.clone())));
             Ok::<_, VaultError>(changes)
         };
         let view = self.vault.ledger.commit(("protect", now), suspects)?;
-        self.index.committed(view.seq());
+        self.vault.lock_index().committed(packs.iter().map(|p| p.id), view.seq());
+        let packs = std::mem::take(&mut self.gathered.packs);
         self.gathered.drafts.extend(packs.iter().map(|p| p.id));
         // Reclaim may take a draft before its capture ends: then the capture must notice.
         self.gathered.referred.0.extend(packs.iter().map(|p| (p.id, p.row.len)));
@@ -119,9 +120,10 @@ impl ProtectSink<'_> {
 
 impl Sink<Note, VaultError> for ProtectSink<'_> {
     fn known(&mut self, id: &ChunkId) -> Result<Option<ChunkAt>, VaultError> {
-        let Some((at, len)) = self.index.lookup(id) else { return Ok(None) };
-        let own = self.gathered.packs.iter().any(|p| p.id == at.pack);
-        if own || self.gathered.referred.0.contains_key(&at.pack) {
+        let own = |pack| self.gathered.packs.iter().any(|p| p.id == pack);
+        let Some(Known { at, committed }) = self.vault.lock_index().lookup(id, own) else { return Ok(None) };
+        let Some(len) = committed else { return Ok(Some(at)) };
+        if self.gathered.referred.0.contains_key(&at.pack) {
             return Ok(Some(at));
         }
         // The index remembers packs that are lost since: what is in them is stored again.
@@ -150,7 +152,7 @@ impl Sink<Note, VaultError> for ProtectSink<'_> {
 
     fn durable(&mut self, pack: NewPack) -> Result<(), VaultError> {
         self.progress.stored(pack.row.len);
-        self.index.add(&pack)?;
+        self.vault.lock_index().add(&pack)?;
         self.gathered.packs.push(pack);
         if self.gathered.packs.len() >= COMMIT_AFTER { self.commit() } else { Ok(()) }
     }

@@ -27,16 +27,16 @@ const MOST: u64 = 32 << 20;
 impl Vault {
     /// Remembers packs that were committed, by entry `seq`.
     pub(crate) fn note_packs(&self, packs: &[NewPack], seq: u64) -> Result<(), VaultError> {
-        let mut index = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut index = self.lock_index();
         packs.iter().try_for_each(|p| index.add(p))?;
-        index.committed(seq);
+        index.committed(packs.iter().map(|p| p.id), seq);
         index.settle()
     }
 
     /// Puts small packs together, if there are enough of them.
     pub(crate) fn bundle_small(&self) -> Result<(), VaultError> {
         let small = {
-            let mut index = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut index = self.lock_index();
             if index.small_packs().len() < ENOUGH {
                 return Ok(());
             }
@@ -115,7 +115,7 @@ impl Vault {
 
     /// A commit of ours that changed no chunk's place.
     fn saw_commit(&self, seq: u64) {
-        self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner).committed(seq);
+        self.lock_index().committed([], seq);
     }
 
     pub(crate) fn read_pack_bytes(&self, row: &PackRow) -> Result<Vec<u8>, VaultError> {

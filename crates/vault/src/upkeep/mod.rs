@@ -17,8 +17,6 @@ pub(crate) use bundle::is_small;
 pub use plan::{Left, ReclaimPlan};
 pub use reclaim::Reclaimed;
 
-use std::sync::PoisonError;
-
 use backstay_format::units::MachineId;
 
 use crate::{Vault, VaultError};
@@ -29,7 +27,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`]; nothing that was committed is in danger.
     pub fn settle(&self, machine: MachineId) -> Result<(), VaultError> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner).settle()?;
+        self.lock_index().settle()?;
         self.table.fold_if_due()?;
         while self.summarise(machine)? {}
         self.bundle_small()?;

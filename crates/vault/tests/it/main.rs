@@ -2,6 +2,7 @@
 
 mod check;
 mod drafts;
+mod far;
 mod follow;
 mod forget;
 mod gap;

@@ -3,6 +3,7 @@
 //! Never knows: what is on them, or why someone wants to know.
 
 mod aligned;
+mod buffers;
 mod device;
 mod file;
 mod mounts;
@@ -17,6 +18,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 pub use self::aligned::AlignedBuf;
+pub use self::buffers::{Buffer, Buffers};
 pub use self::device::BlockDevice;
 pub use self::file::FileVolume;
 pub use self::mounts::mounts;

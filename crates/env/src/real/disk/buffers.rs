@@ -6,7 +6,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backstay_env::real::disk::AlignedBuf;
+use super::aligned::AlignedBuf;
 
 /// Buffers kept for the next who needs one: more than are in flight on most machines.
 const KEPT: usize = 32;

@@ -6,37 +6,51 @@
 use std::io;
 use std::ops::Range;
 
+use backstay_env::real::disk::{Buffer, Buffers};
 use backstay_env::volume::{Content as Known, Piece, Volume};
 use backstay_format::units::PAGE_SIZE;
 use backstay_seal::chunk::is_zero;
-use backstay_store::ingest::{Buffer, Buffers};
 
-use super::compare::Page;
+/// What a page of a disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Nothing uses it.
+    Absent,
+    /// It holds zeros.
+    Zero,
+    /// It holds something else.
+    Data,
+    /// It cannot be read.
+    Unreadable,
+    /// It is left out by choice.
+    Excluded,
+}
 
 /// What is to be read of a disk.
-pub(super) struct View<'a> {
-    pub(super) volume: &'a dyn Volume,
+pub struct View<'a> {
+    /// The disk.
+    pub volume: &'a dyn Volume,
     /// Byte ranges in use, in order; nothing else is read.
-    pub(super) used: &'a [Range<u64>],
+    pub used: &'a [Range<u64>],
     /// Byte ranges inside these that are left out by choice.
-    pub(super) excluded: &'a [Range<u64>],
+    pub excluded: &'a [Range<u64>],
 }
 
 /// A segment that was read: pieces of a disk, one after the other.
-pub(super) struct Segment {
+pub struct Segment {
     /// Of all its pages; nothing if none of them is used.
-    pub(super) bytes: Buffer,
+    pub bytes: Buffer,
     /// What each page is.
-    pub(super) state: Vec<Page>,
+    pub state: Vec<Page>,
 }
 
 /// How much of a segment, in bytes.
 #[derive(Default)]
-pub(super) struct Counts {
+pub struct Counts {
     /// Is in use.
-    pub(super) used: u64,
+    pub used: u64,
     /// Was read: is no hole, either.
-    pub(super) read: u64,
+    pub read: u64,
 }
 
 impl Segment {
@@ -44,7 +58,7 @@ impl Segment {
     ///
     /// # Errors
     /// The source is gone.
-    pub(super) fn read(view: &View<'_>, pieces: &[Range<u64>], buffers: &Buffers) -> io::Result<(Segment, Counts)> {
+    pub fn read(view: &View<'_>, pieces: &[Range<u64>], buffers: &Buffers) -> io::Result<(Segment, Counts)> {
         let pages: u64 = pieces.iter().map(|p| p.end - p.start).sum();
         let mut state = vec![Page::Absent; pages as usize];
         let bytes = |piece: &Range<u64>| piece.start * PAGE_SIZE as u64..piece.end * PAGE_SIZE as u64;

@@ -1,0 +1,345 @@
+//! A session: requests to the server, one at a time, and its questions answered while they are under way.
+//!
+//! Never knows: how changes are noticed, or when points are due.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backstay_env::link::Link;
+use backstay_format::DecodeError;
+use backstay_format::units::StoreId;
+use backstay_format::wire;
+use backstay_format::wire::v1::{BoundaryTold, MadeTold, Pages, Refusal, Task, ToAgent, ToServer, Told};
+use backstay_seal::Secret;
+
+use crate::answer::{Answering, Asked, HELD, Reading};
+use crate::link::{AgentError, Enrolled};
+
+/// What the server told at the beginning.
+pub struct Welcome {
+    /// The machine's name.
+    pub machine: String,
+    /// The store that its points go into.
+    pub store: StoreId,
+    pub(crate) cut: Secret,
+    pub(crate) name: Secret,
+    pub(crate) level: i32,
+    pub(crate) frame_pages: u32,
+}
+
+/// A session with a server.
+pub struct Session {
+    link: Arc<dyn Link>,
+    welcome: Welcome,
+    /// Threads that read and compress.
+    threads: usize,
+}
+
+/// What a point says of itself at the end of a rescan: whether nothing wrote to the disks, and what their files look like.
+pub type Verdict = (bool, Vec<Vec<u8>>);
+
+impl Session {
+    /// Connects, and says who is there.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub fn open(enrolled: &Enrolled, hello: (String, i64), threads: usize) -> Result<Session, AgentError> {
+        Session::over(enrolled.link()?, hello, threads)
+    }
+
+    /// As [`Session::open`], over a link that is there.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub fn over(link: Arc<dyn Link>, (program, now): (String, i64), threads: usize) -> Result<Session, AgentError> {
+        let welcome = match ask(&*link, &ToServer::Hello { program, now })? {
+            ToAgent::Welcome { machine, store, cut, name, level, frame_pages } => Welcome {
+                machine,
+                store: StoreId(store),
+                cut: Secret(cut),
+                name: Secret(name),
+                level: level.clamp(1, 19),
+                frame_pages: frame_pages.clamp(1, 256),
+            },
+            other => return Err(unexpected(other)),
+        };
+        Ok(Session { link, welcome, threads: threads.max(1) })
+    }
+
+    /// What the server told at the beginning.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// Where the machine's timeline ends; `None`: it has no points.
+    ///
+    /// # Errors
+    /// [`AgentError`], as of all requests: after [`AgentError::Lost`] and [`AgentError::Protocol`] the session is of no more use.
+    pub fn boundary(&self) -> Result<Option<BoundaryTold>, AgentError> {
+        match self.ask(&ToServer::Boundary)? {
+            ToAgent::At(boundary) => Ok(boundary),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Why no points are wanted now, if so.
+    ///
+    /// # Errors
+    /// As [`Session::boundary`].
+    pub fn suspended(&self) -> Result<Option<String>, AgentError> {
+        match self.ask(&ToServer::Status)? {
+            ToAgent::Status { suspended } => Ok(suspended),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Takes back the promise of further points.
+    ///
+    /// # Errors
+    /// As [`Session::boundary`].
+    pub fn promise_nothing(&self) -> Result<(), AgentError> {
+        self.ask(&ToServer::PromiseNothing).and_then(done)
+    }
+
+    /// Has disks compared with the timeline and what differs put down, without a point.
+    ///
+    /// # Errors
+    /// As [`Session::boundary`]; [`AgentError::Cancelled`].
+    pub fn catch_up(
+        &self,
+        (task, disks): (Task, &[Reading<'_>]),
+        (cancel, read): (&AtomicBool, &AtomicU64),
+    ) -> Result<BoundaryTold, AgentError> {
+        match self.run(&ToServer::CatchUp(task), (disks, &|| (false, Vec::new())), (cancel, read))? {
+            ToAgent::CaughtUp(boundary) => Ok(boundary),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Has disks compared with the timeline, and a point made.
+    ///
+    /// # Errors
+    /// As [`Session::catch_up`].
+    pub fn protect(
+        &self,
+        (task, disks, verdict): (Task, &[Reading<'_>], &dyn Fn() -> Verdict),
+        (cancel, read): (&AtomicBool, &AtomicU64),
+    ) -> Result<MadeTold, AgentError> {
+        match self.run(&ToServer::Protect(task), (disks, verdict), (cancel, read))? {
+            ToAgent::Made(made) => Ok(made),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Begins a point that goes on from where a span ends. `disks`: their numbers.
+    ///
+    /// # Errors
+    /// As [`Session::boundary`].
+    pub fn follow(&self, number: u64, disks: Vec<u32>) -> Result<Following<'_>, AgentError> {
+        match self.ask(&ToServer::Follow { number, disks })? {
+            ToAgent::Following { next, begun } => Ok(Following { session: self, next, begun, extents: 0, over: false }),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn ask(&self, request: &ToServer) -> Result<ToAgent, AgentError> {
+        ask(&*self.link, request)
+    }
+
+    /// A request during which the server asks for segments.
+    fn run(
+        &self,
+        request: &ToServer,
+        (disks, verdict): (&[Reading<'_>], &dyn Fn() -> Verdict),
+        (cancel, read): (&AtomicBool, &AtomicU64),
+    ) -> Result<ToAgent, AgentError> {
+        let outcome = self.try_run(request, (disks, verdict), (cancel, read));
+        if matches!(outcome, Err(AgentError::Lost(_) | AgentError::Protocol(_) | AgentError::Cancelled)) {
+            // The server cannot go on without answers.
+            self.link.close();
+        }
+        outcome
+    }
+
+    fn try_run(
+        &self,
+        request: &ToServer,
+        (disks, verdict): (&[Reading<'_>], &dyn Fn() -> Verdict),
+        (cancel, read): (&AtomicBool, &AtomicU64),
+    ) -> Result<ToAgent, AgentError> {
+        let answering = Answering::new(disks, (&*self.link, &self.welcome), (cancel, read));
+        self.link.send(&[&wire::encode(request)]).map_err(AgentError::Lost)?;
+        let (asked, to_answer) = sync_channel::<Asked>(2 * HELD);
+        let to_answer = Mutex::new(to_answer);
+        let failed = Mutex::new(None);
+        let outcome = std::thread::scope(|scope| {
+            for _ in 0..self.threads {
+                scope.spawn(|| serve(&answering, &to_answer, &failed, &*self.link));
+            }
+            // Owned here: when this ends, so do the threads.
+            let asked = asked;
+            loop {
+                if cancel.load(Ordering::Relaxed) {
+                    return Err(AgentError::Cancelled);
+                }
+                let next = match receive(&*self.link)? {
+                    ToAgent::Look { segment, disk, pieces } => Asked::Look { segment, disk, pieces },
+                    ToAgent::Fetch { segment, wanted } => Asked::Fetch { segment, wanted },
+                    ToAgent::AskVerdict => {
+                        let (still, stamps) = verdict();
+                        let told = ToServer::Verdict { still, stamps };
+                        self.link.send(&[&wire::encode(&told)]).map_err(AgentError::Lost)?;
+                        continue;
+                    }
+                    reply => return Ok(reply),
+                };
+                if asked.try_send(next).is_err() {
+                    return Err(AgentError::Protocol(DecodeError::Invalid("number of questions")));
+                }
+            }
+        });
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(_) if cancel.load(Ordering::Relaxed) => Err(AgentError::Cancelled),
+            Some(error) => Err(AgentError::Lost(error)),
+            None => outcome,
+        }
+    }
+}
+
+/// Answers until nobody asks any more. After a failure the link is closed, so that nobody waits for what does not come.
+fn serve(
+    answering: &Answering<'_>,
+    asked: &Mutex<Receiver<Asked>>,
+    failed: &Mutex<Option<io::Error>>,
+    link: &dyn Link,
+) {
+    let mut compressor = answering.compressor();
+    loop {
+        let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(next) = next else { return };
+        if let Err(error) = answering.answer(next, &mut compressor) {
+            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            link.close();
+            return;
+        }
+    }
+}
+
+/// A point in the making.
+pub struct Following<'s> {
+    session: &'s Session,
+    next: u64,
+    begun: i64,
+    extents: u64,
+    /// Published, set down, or of no more use.
+    over: bool,
+}
+
+impl Following<'_> {
+    /// The number that the point gets if nobody else is quicker, and when it was begun.
+    pub fn in_making(&self) -> (u64, i64) {
+        (self.next, self.begun)
+    }
+
+    /// How many extents the server holds in memory for it.
+    pub fn extents(&self) -> u64 {
+        self.extents
+    }
+
+    /// Shows pages that may have changed: of some of the disks, by their places in `disks`.
+    ///
+    /// # Errors
+    /// As [`Session::catch_up`]; this point cannot be made any more.
+    pub fn pass(
+        &mut self,
+        (changed, disks): (Vec<(u32, Vec<Pages>)>, &[Reading<'_>]),
+        (cancel, read): (&AtomicBool, &AtomicU64),
+    ) -> Result<(), AgentError> {
+        let verdict = || (false, Vec::new());
+        let reply = self.session.run(&ToServer::Pass { changed }, (disks, &verdict), (cancel, read));
+        match reply {
+            Ok(ToAgent::Passed { extents, .. }) => {
+                self.extents = extents;
+                Ok(())
+            }
+            reply => {
+                self.over = true;
+                Err(reply.map_or_else(|error| error, unexpected))
+            }
+        }
+    }
+
+    /// Makes the point: it is safe on `Ok`.
+    ///
+    /// # Errors
+    /// As [`Session::boundary`]. After [`AgentError::Lost`] it may have been made or not; what it is known by tells.
+    pub fn publish(mut self, told: Told) -> Result<MadeTold, AgentError> {
+        self.over = true;
+        match self.session.ask(&ToServer::Publish(told))? {
+            ToAgent::Made(made) => Ok(made),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Makes no point, but what was shown is kept.
+    ///
+    /// # Errors
+    /// As [`Following::publish`].
+    pub fn set_down(mut self) -> Result<BoundaryTold, AgentError> {
+        self.over = true;
+        match self.session.ask(&ToServer::SetDown)? {
+            ToAgent::CaughtUp(boundary) => Ok(boundary),
+            other => Err(unexpected(other)),
+        }
+    }
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            // If that fails, so will the next request, and the server has given it up.
+            drop(self.session.ask(&ToServer::Abandon));
+        }
+    }
+}
+
+fn ask(link: &dyn Link, request: &ToServer) -> Result<ToAgent, AgentError> {
+    link.send(&[&wire::encode(request)]).map_err(AgentError::Lost)?;
+    match receive(link)? {
+        ToAgent::Refused { kind, why } => Err(AgentError::Refused { kind, why }),
+        other => Ok(other),
+    }
+}
+
+fn receive(link: &dyn Link) -> Result<ToAgent, AgentError> {
+    let message = link.receive().map_err(AgentError::Lost)?;
+    let ended = || AgentError::Lost(io::ErrorKind::UnexpectedEof.into());
+    let message = message.ok_or_else(ended)?;
+    Ok(wire::decode::<ToAgent>(&message).map_err(AgentError::Protocol)?.0)
+}
+
+fn done(reply: ToAgent) -> Result<(), AgentError> {
+    match reply {
+        ToAgent::Done => Ok(()),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn unexpected(reply: ToAgent) -> AgentError {
+    match reply {
+        ToAgent::Refused { kind, why } => AgentError::Refused { kind, why },
+        _ => AgentError::Protocol(DecodeError::Invalid("answer")),
+    }
+}
+
+impl AgentError {
+    /// Whether the session is of no more use.
+    pub fn ends_session(&self) -> bool {
+        match self {
+            AgentError::Refused { kind, .. } => *kind == Refusal::Ending,
+            _ => true,
+        }
+    }
+}
