@@ -22,6 +22,9 @@ use crate::freeze::haste;
 /// How soon to try again what could not be thawed yet: its freeze may still be under way.
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// How often to try to tell the kernel that it need not hurry any more: that harms nothing but its speed.
+const TRIES: u32 = 2000;
+
 /// Runs the watchdog in this process, until the process that started it is gone or lets it go. Call it first thing in
 /// `main` when the hidden argument is there: no threads, no files, and standard input is the socket that
 /// [`Watchdog::start`](super::Watchdog::start) put there.
@@ -89,7 +92,12 @@ impl Watch {
         while !self.expire(true) {
             std::thread::sleep(AGAIN);
         }
-        haste::end_for(&self.shared);
+        for _ in 0..TRIES {
+            if haste::end_for(&self.shared) {
+                return;
+            }
+            std::thread::sleep(AGAIN);
+        }
     }
 
     /// Waits for the next request or the deadline. `false` when the other side is gone.
