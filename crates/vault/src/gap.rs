@@ -158,7 +158,8 @@ fn gap_since(
     (to, mut causes): (Timestamp, Vec<Cause>),
 ) -> Result<Option<GapRow>, VaultError> {
     let from = newest.row.time;
-    let suspension = suspension_in(view, machine)?.filter(|row| row.since < to && from < row.until);
+    // Where the clock was set back, there was no time between.
+    let suspension = suspension_in(view, machine)?.filter(|row| from < to && row.since < to && from < row.until);
     let promised = interval_in(view, machine)?;
     let is_gap = match &promised {
         Some(row) => is_gap(from, to, row.every),

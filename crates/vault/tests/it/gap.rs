@@ -176,6 +176,16 @@ fn a_suspension_is_a_gap_where_nothing_is_promised() {
 }
 
 #[test]
+fn a_suspension_over_a_clock_that_was_set_back_is_no_gap() {
+    let scene = Scene::new();
+    scene.point(0, &[]);
+    scene.pass(-10);
+    scene.vault.suspend("alpha", "tape", MINUTE).unwrap();
+    scene.pass(5).point(0, &[]);
+    assert_eq!(scene.gaps(), [], "the point is older than the one before it");
+}
+
+#[test]
 fn clocks_that_jump_do_not_suspend_for_ever() {
     let scene = Scene::new();
     scene.point(10, &[]);
