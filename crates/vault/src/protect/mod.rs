@@ -1,8 +1,8 @@
 //! Protecting: making a point of a machine by rescan.
 //!
-//! Everything that is in use is read and compared with what the newest point says, and only pages that differ are stored. A first
-//! capture is a rescan against nothing. Packs are committed on the way, so one that is interrupted and started again finds
-//! what it stored; the point appears at the end, whole or not at all.
+//! Everything that is in use is read and compared with what the newest point says, what most likely changed first, and only
+//! pages that differ are stored. A first capture is a rescan against nothing. Packs are committed on the way, so one that is
+//! interrupted and started again finds what it stored; the point appears at the end, whole or not at all.
 //!
 //! Never knows: file systems (it is told what is in use), or whether anything writes to the source (it is told that, too).
 
@@ -11,6 +11,7 @@ mod compare;
 mod cut;
 mod far;
 mod follow;
+mod likely;
 mod making;
 mod progress;
 mod recount;
@@ -25,7 +26,6 @@ use backstay_env::volume::Volume;
 use backstay_format::names::is_machine_name;
 use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
 use backstay_format::units::{DiskNo, PointNo, Timestamp};
-use backstay_timeline::run::RunBuilder;
 
 use crate::gap::Promise;
 use crate::map::Map;
@@ -36,6 +36,7 @@ use base::Base;
 use far::FarScanner;
 pub use far::{Far, FarFrame, FarSegment, Offer, Shown};
 pub use follow::{Changed, FarChanged, Following, Told};
+use likely::Order;
 use making::{Making, Published};
 pub use progress::{Counters, Progress};
 use scan::{Plan, RescanScanner, Rescanner};
@@ -207,10 +208,12 @@ impl Vault {
         let progress = task.progress;
         progress.begin(plan.bytes());
         let (map, started_over) = (base.map.clone(), base.from < base.boundary);
+        let known = base.machine.as_ref().zip(map.as_deref());
+        let known = known.map(|(machine, map)| (&*view, machine.id, base.boundary, map));
+        let order = Order::of(self, task, &plan, known);
         let mut making = Making::new(self, task.machine, (base, disks.clone()), self.new_ingest());
         let scanner = what.scanner(self, &plan, map.as_ref());
-        let mut run = RunBuilder::default();
-        making.pass(&*scanner, plan.segments(), progress, &mut |extent| run.push(extent))?;
+        let run = likely::look(&mut making, &*scanner, &order, progress)?;
         let at = disks_at(task, &disks, &*scanner);
         let verdict = verdict.map(|ask| ask()).transpose()?;
         let row = |_| {
@@ -255,8 +258,10 @@ trait Rescan {
 
 impl Rescan for Capture<'_> {
     fn task(&self) -> Task<'_> {
+        let Capture { machine, note, cancel, progress, promise, .. } = self;
         let disks = self.sources.iter().map(DiskFacts::of).collect();
-        Task { machine: self.machine, disks, note: &self.note, progress: self.progress, promise: &self.promise }
+        let used = self.sources.iter().map(|source| &source.used[..]).collect();
+        Task { machine, disks, used, note, cancel, progress, promise }
     }
 
     fn scanner<'p>(&'p self, vault: &'p Vault, plan: &'p Plan, map: Option<&'p Arc<Map>>) -> Box<dyn Rescanner + 'p> {
@@ -266,8 +271,8 @@ impl Rescan for Capture<'_> {
 
 impl Rescan for FarCapture<'_> {
     fn task(&self) -> Task<'_> {
-        let disks = self.disks.clone();
-        Task { machine: self.machine, disks, note: &self.note, progress: self.progress, promise: &self.promise }
+        let FarCapture { machine, disks, note, cancel, progress, promise, .. } = self;
+        Task { machine, disks: disks.clone(), used: Vec::new(), note, cancel, progress, promise }
     }
 
     fn scanner<'p>(&'p self, vault: &'p Vault, plan: &'p Plan, map: Option<&'p Arc<Map>>) -> Box<dyn Rescanner + 'p> {
@@ -279,7 +284,10 @@ impl Rescan for FarCapture<'_> {
 struct Task<'a> {
     machine: &'a str,
     disks: Vec<DiskFacts>,
+    /// Byte ranges in use, of each disk; of none if only who reads them knows.
+    used: Vec<&'a [Range<u64>]>,
     note: &'a str,
+    cancel: &'a AtomicBool,
     progress: &'a Progress,
     promise: &'a Promise,
 }

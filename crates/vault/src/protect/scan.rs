@@ -57,6 +57,13 @@ impl Plan {
         self.segments.iter().map(far).collect()
     }
 
+    /// The segments that pages of a disk lie in.
+    pub(super) fn touching(&self, disk: DiskNo, pages: &Range<u64>) -> Range<usize> {
+        let first = self.segments.partition_point(|(_, on, of)| (*on, of.end) <= (disk, pages.start));
+        let end = self.segments.partition_point(|(_, on, of)| (*on, of.start) < (disk, pages.end));
+        first..end.max(first)
+    }
+
     /// Bytes that are to be looked at.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

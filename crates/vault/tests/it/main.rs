@@ -6,6 +6,7 @@ mod far;
 mod follow;
 mod forget;
 mod gap;
+mod likely;
 mod protect;
 mod start_over;
 mod world;
