@@ -1,0 +1,190 @@
+//! The log as its owner has it: appends, one at a time or together, and reads.
+//!
+//! ```text
+//! append: wait for the writer ─▶ batch of all who wait ─▶ journal (put-if-absent) ─▶ tiles ─▶ checkpoint ─▶ receipts
+//!                                                          the commit                          the proof
+//! ```
+//!
+//! Never knows: what is worth an event.
+//! Invariant: a record that a checkpoint covers was in the journal, durable, before that checkpoint could be seen. So no crash can
+//! make the log go on otherwise than a checkpoint that anybody may have seen.
+
+mod open;
+mod sweep;
+mod writer;
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backstay_env::objects::Objects;
+use backstay_env::random::Random;
+use backstay_env::time::Clock;
+use backstay_seal::Secret;
+
+use self::writer::Writer;
+use crate::checkpoint::Checkpoint;
+use crate::error::AuditError;
+use crate::event::Event;
+use crate::note::{Algorithm, Note, Signer, VerifierKey};
+use crate::proof_file::ProofFile;
+use crate::reader::{Reader, Shown};
+
+/// The keys of a log.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    signing: Secret,
+    names: Secret,
+}
+
+impl Keys {
+    /// Derives them from one secret, to be kept where only the log's owner reads it.
+    pub fn derive(secret: &Secret) -> Keys {
+        let derive = |context: &str| Secret(blake3::derive_key(context, &secret.0));
+        Keys { signing: derive("backstay 2026-11 audit signing"), names: derive("backstay 2026-11 audit names") }
+    }
+
+    /// The key that opens names and signs nothing: for those who may read them.
+    pub fn names(&self) -> &Secret {
+        &self.names
+    }
+
+    /// The public key, for those who verify. `None`: a log cannot have that origin.
+    pub fn verifier_key(&self, origin: &str) -> Option<VerifierKey> {
+        Some(Signer::new(origin, &self.signing.0)?.verifier_key(Algorithm::Ed25519))
+    }
+}
+
+/// What the log reaches the world through.
+#[derive(Clone)]
+pub struct Seams {
+    /// Where it lies. All of the home is the log's.
+    pub home: Arc<dyn Objects>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// For salts.
+    pub random: Arc<dyn Random>,
+}
+
+/// That an event is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The number of its record; an outcome refers to its intent by it.
+    pub index: u64,
+    /// The size of the log whose checkpoint covers it.
+    pub size: u64,
+}
+
+/// An open log.
+///
+/// Guarantees: when [`Log::append`] says `Ok`, the record survives a power loss, its number is its own for ever, and a signed
+/// checkpoint covers it. No crash, full disk or failing home makes two checkpoints of one log contradict each other. Any number
+/// of threads may append; those who wait are written together.
+///
+/// Non-guarantees: two processes that append to one log at once do no harm to it, but a checkpoint may then be replaced by an
+/// older one of the same log for a moment. Who has the keys and the home can write another history: only a checkpoint kept
+/// elsewhere shows that.
+pub struct Log {
+    home: Arc<dyn Objects>,
+    keys: Keys,
+    key: VerifierKey,
+    waiting: Mutex<Vec<Arc<Ticket>>>,
+    writer: Mutex<Writer>,
+}
+
+/// An event that waits to be written, and what became of it.
+struct Ticket {
+    event: Event,
+    result: Mutex<Option<Result<Receipt, AuditError>>>,
+}
+
+impl Ticket {
+    fn taken(&self) -> Option<Result<Receipt, AuditError>> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Log {
+    /// Opens the log of that origin, or begins it where there is nothing. Carries on what a crash interrupted.
+    ///
+    /// # Errors
+    /// [`AuditError::Damaged`], [`AuditError::Foreign`]: it goes on only from what it signed itself. [`AuditError::Origin`],
+    /// [`AuditError::Home`].
+    pub fn open(seams: &Seams, keys: &Keys, origin: &str) -> Result<Log, AuditError> {
+        let signer = Signer::new(origin, &keys.signing.0).ok_or_else(|| AuditError::Origin(origin.to_owned()))?;
+        let key = signer.verifier_key(Algorithm::Ed25519);
+        let writer = open::open(seams, signer, keys.names.clone())?;
+        let (waiting, writer) = (Mutex::default(), Mutex::new(writer));
+        Ok(Log { home: seams.home.clone(), keys: keys.clone(), key, waiting, writer })
+    }
+
+    /// Appends an event: durable, in its place and under a signed checkpoint when this returns. Blocks for some writes to the home,
+    /// and for those of others before it.
+    ///
+    /// # Errors
+    /// Whoever gets one must not do what was to be logged. The event may be in the log all the same, unless the error is
+    /// [`AuditError::Event`].
+    pub fn append(&self, event: &Event) -> Result<Receipt, AuditError> {
+        event.check()?;
+        let ticket = Arc::new(Ticket { event: event.clone(), result: Mutex::default() });
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(ticket.clone());
+        // Whoever is the writer writes for all who wait; the others find it done when they come to be it.
+        let mut writer = self.writer.lock().map_err(|_| AuditError::Abandoned)?;
+        if let Some(result) = ticket.taken() {
+            return result;
+        }
+        let batch = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let events: Vec<&Event> = batch.iter().map(|ticket| &ticket.event).collect();
+        let results = writer.append(&events);
+        for (ticket, result) in batch.iter().zip(results) {
+            *ticket.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        }
+        ticket.taken().unwrap_or(Err(AuditError::Abandoned))
+    }
+
+    /// The public key, to be given to those who verify.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// The newest checkpoint, signed: to be kept elsewhere.
+    ///
+    /// # Errors
+    /// [`AuditError::Home`].
+    pub fn checkpoint(&self) -> Result<(Checkpoint, Note), AuditError> {
+        let reader = self.reader()?;
+        Ok((reader.checkpoint().clone(), reader.note().clone()))
+    }
+
+    /// Records of a range with their names, as far as there are any.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read(&self, range: Range<u64>) -> Result<Vec<Shown>, AuditError> {
+        self.reader()?.read(range, Some(&self.keys.names))
+    }
+
+    /// A proof that record `index` is in the log, to be given to somebody.
+    ///
+    /// # Errors
+    /// As [`Reader::prove`].
+    pub fn prove(&self, index: u64) -> Result<ProofFile, AuditError> {
+        self.reader()?.prove(index)
+    }
+
+    /// Whether this log begins with the one of an older checkpoint, such as one that its owner kept elsewhere.
+    ///
+    /// # Errors
+    /// As [`Reader::begins_with`].
+    pub fn begins_with(&self, older: &Checkpoint) -> Result<bool, AuditError> {
+        self.reader()?.begins_with(older)
+    }
+
+    /// The log as it is now.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn reader(&self) -> Result<Reader, AuditError> {
+        let missing = || AuditError::Damaged { object: crate::checkpoint::NAME.to_owned(), why: "is missing" };
+        Reader::open(self.home.clone())?.ok_or_else(missing)
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the log from outside.
+
+mod appending;
+mod world;
