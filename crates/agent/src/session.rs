@@ -45,16 +45,16 @@ impl Session {
     ///
     /// # Errors
     /// [`AgentError`].
-    pub fn open(enrolled: &Enrolled, hello: (String, i64), threads: usize) -> Result<Session, AgentError> {
-        Session::over(enrolled.link()?, hello, threads)
+    pub fn open(enrolled: &Enrolled, program: String, threads: usize) -> Result<Session, AgentError> {
+        Session::over(enrolled.link()?, program, threads)
     }
 
     /// As [`Session::open`], over a link that is there.
     ///
     /// # Errors
     /// [`AgentError`].
-    pub fn over(link: Arc<dyn Link>, (program, now): (String, i64), threads: usize) -> Result<Session, AgentError> {
-        let welcome = match ask(&*link, &ToServer::Hello { program, now })? {
+    pub fn over(link: Arc<dyn Link>, program: String, threads: usize) -> Result<Session, AgentError> {
+        let welcome = match ask(&*link, &ToServer::Hello { program })? {
             ToAgent::Welcome { machine, store, cut, name, level, frame_pages } => Welcome {
                 machine,
                 store: StoreId(store),

@@ -213,6 +213,11 @@ impl Vault {
         (&self.keys.cut, &self.keys.chunk)
     }
 
+    /// How frames are made: the level of zstd, and pages of each.
+    pub fn frames(&self) -> (i32, u32) {
+        (self.tuning.level, self.tuning.frame_pages)
+    }
+
     /// The vault's name.
     pub fn name(&self) -> &str {
         &self.name

@@ -80,7 +80,10 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "sim",
-        may: &["format", "seal", "env", "store", "timeline", "vault", "items", "recover", "verify"],
+        may: &[
+            "format", "seal", "env", "scan", "store", "timeline", "vault", "items", "recover", "agent", "intake",
+            "verify",
+        ],
         tests_may: &[],
         why: "sim runs engines in one process from one seed: the command line and the kernel's hooks have no place there",
     },
@@ -109,8 +112,14 @@ const ROOMS: &[Room] = &[
         why: "agent can add points and nothing else: reading, deletion and the kernel's hooks must be out of its reach",
     },
     Room {
+        name: "intake",
+        may: &["format", "seal", "env", "scan", "vault"],
+        tests_may: &["agent", "store", "timeline", "verify"],
+        why: "intake is where hostile agents end: people, HTTP and SQL are out of their reach, and it runs simulated",
+    },
+    Room {
         name: "server",
-        may: &["format", "seal", "env", "scan", "audit", "store", "timeline", "vault", "items", "recover"],
+        may: &["format", "seal", "env", "scan", "intake", "audit", "store", "timeline", "vault", "items", "recover"],
         tests_may: &["agent", "verify"],
         why: "server is for people and agents over the network: HTTP and SQL end here, and it captures nothing itself",
     },
@@ -129,6 +138,7 @@ const ROOMS: &[Room] = &[
             "recover",
             "capture",
             "hypervisor",
+            "intake",
             "agent",
             "server",
         ],

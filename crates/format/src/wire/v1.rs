@@ -40,8 +40,6 @@ pub enum ToServer {
     Hello {
         /// What runs there, for people.
         program: String,
-        /// Its clock.
-        now: i64,
     },
     /// Where does the timeline end?
     Boundary,
@@ -216,6 +214,8 @@ pub struct Task {
     pub disks: Vec<DiskTold>,
     /// For people.
     pub note: String,
+    /// The agent's clock: the server counts its other times from here, so that clocks need not agree.
+    pub now: i64,
     /// Nanoseconds until the next point; 0: nothing is promised.
     pub every: u64,
     /// Why there was no point lately.
@@ -267,6 +267,8 @@ pub enum WhyTold {
 /// What a point is to say of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
+    /// The agent's clock, as in [`Task::now`].
+    pub now: i64,
     /// The moment it shows.
     pub time: i64,
     /// Whether the disks held still at that moment.

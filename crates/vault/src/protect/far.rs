@@ -75,21 +75,21 @@ pub struct FarFrame {
 
 /// Whoever reads the disks. Asked from many threads at once.
 pub trait Far: Sync {
-    /// Reads a segment; what it holds is kept there until it was fetched.
+    /// Reads a segment, which has this number among all that were ever asked for; what it holds is kept there until it was fetched.
     ///
     /// # Errors
     /// The link is lost, or the disk.
-    fn look(&self, number: usize, segment: &FarSegment) -> io::Result<Offer>;
+    fn look(&self, number: u64, segment: &FarSegment) -> io::Result<Offer>;
 
     /// The chunks of an offer that are wanted, in frames; asked once of each segment, also if none are.
     ///
     /// # Errors
     /// As [`Far::look`].
-    fn fetch(&self, number: usize, wanted: &[bool]) -> io::Result<Vec<FarFrame>>;
+    fn fetch(&self, number: u64, wanted: &[bool]) -> io::Result<Vec<FarFrame>>;
 }
 
-/// Chunks that one machine has shown it has, so that it need not show them again: each with the number of the segment that it came
-/// with. A segment may rely on those before it, for these get their places first.
+/// Chunks that one machine has shown it has for one point, so that it need not show them again: each with the number of the segment
+/// that it came with. A segment may rely on those before it, for these get their places first.
 #[derive(Default)]
 pub struct Shown {
     chunks: Mutex<HashMap<[u8; 8], u64>>,
@@ -144,7 +144,7 @@ pub(super) struct FarScanner<'a> {
     pub(super) first: u64,
     /// Of each disk its name and number.
     pub(super) disks: Vec<(String, DiskNo)>,
-    pub(super) segments: Vec<FarSegment>,
+    pub(super) segments: Segments<'a>,
     /// What they are compared with; segments are of one piece then.
     pub(super) base: Option<&'a Arc<Map>>,
     pub(super) compare: Compare<'a>,
@@ -164,10 +164,10 @@ impl Scanner for FarScanner<'_> {
         if self.cancel.load(Ordering::Relaxed) {
             return Err(VaultError::Cancelled);
         }
-        let segment = &self.segments[number];
+        let segment = &self.segments.get(number);
         let (name, disk) = &self.disks[segment.disk];
         let failed = |source| VaultError::Source { name: name.clone(), source };
-        let offer = self.far.look(number, segment).map_err(failed)?;
+        let offer = self.far.look(self.first + number as u64, segment).map_err(failed)?;
         let chunks = placed(segment, &offer).ok_or_else(|| failed(nonsense("what it offered")))?;
         self.count(segment.disk, &offer.state);
         let base = match (self.base, &segment.pieces[..]) {
@@ -179,7 +179,7 @@ impl Scanner for FarScanner<'_> {
             None => vec![false; offer.state.len()],
         };
         let wanted = self.wanted(self.first + number as u64, &chunks, &same);
-        let frames = self.far.fetch(number, &wanted).map_err(failed)?;
+        let frames = self.far.fetch(self.first + number as u64, &wanted).map_err(failed)?;
         let mut buffer = self.buffers.take(if wanted.contains(&true) { offer.state.len() * PAGE_SIZE } else { 0 });
         let frames = self.open(frames, &chunks, &wanted, &mut buffer).map_err(failed)?;
         if wanted.contains(&true) {
@@ -206,7 +206,7 @@ impl<'a> FarScanner<'a> {
             first: shown.number(segments.len()),
             seen: disks.iter().map(|_| Seen::default()).collect(),
             disks,
-            segments,
+            segments: Segments::Listed(segments),
             base: None,
             compare: Compare { packs: &vault.packs },
             cutting: vault.cutting(),
@@ -216,18 +216,18 @@ impl<'a> FarScanner<'a> {
         }
     }
 
-    /// For a rescan.
+    /// For a rescan. What was shown before it may not be stored any more.
     pub(super) fn of_rescan(
         vault: &'a Vault,
         capture: &'a FarCapture<'_>,
-        plan: &Plan,
+        plan: &'a Plan,
         map: Option<&'a Arc<Map>>,
     ) -> Self {
-        let segments = plan.far();
+        capture.shown.clear();
         FarScanner {
             far: capture.far,
             shown: capture.shown,
-            first: capture.shown.number(segments.len()),
+            first: capture.shown.number(plan.segments()),
             disks: capture.disks.iter().map(|disk| disk.name.clone()).zip(plan.numbers().iter().copied()).collect(),
             buffers: Buffers::new(SEGMENT as usize * PAGE_SIZE),
             base: map,
@@ -236,7 +236,34 @@ impl<'a> FarScanner<'a> {
             cancel: capture.cancel,
             progress: capture.progress,
             seen: capture.disks.iter().map(|_| Seen::default()).collect(),
-            segments,
+            segments: Segments::Planned(plan),
+        }
+    }
+}
+
+/// The segments to be scanned.
+pub(super) enum Segments<'a> {
+    /// Of whole disks.
+    Planned(&'a Plan),
+    /// Of what changed.
+    Listed(Vec<FarSegment>),
+}
+
+impl Segments<'_> {
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Segments::Planned(plan) => plan.segments(),
+            Segments::Listed(segments) => segments.len(),
+        }
+    }
+
+    fn get(&self, number: usize) -> FarSegment {
+        match self {
+            Segments::Planned(plan) => {
+                let (disk, _, pages) = plan.segment(number);
+                FarSegment { disk, pieces: std::iter::once(pages).collect() }
+            }
+            Segments::Listed(segments) => segments[number].clone(),
         }
     }
 }

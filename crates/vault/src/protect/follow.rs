@@ -172,7 +172,7 @@ impl Following<'_> {
         let scanner = FarScanner::of_pass(self.making.vault, (far, shown), (disks, segments), (cancel, &self.progress));
         let mut found = Vec::new();
         let mut out = |extent| backstay_timeline::extent::push(&mut found, extent);
-        self.making.pass(&scanner, scanner.segments.len(), &self.progress, &mut out)?;
+        self.making.pass(&scanner, scanner.segments.count(), &self.progress, &mut out)?;
         self.lay_over(found);
         Ok(())
     }

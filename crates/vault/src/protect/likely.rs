@@ -36,11 +36,11 @@ const MANY: usize = 256;
 /// Pages of a disk whose map is asked for at once.
 const STRIDE: u64 = 1 << 16;
 
-/// Numbers of segments, each in exactly one list, both in the order of the disk.
+/// Numbers of segments: those that are looked at first, and so many others; both in the order of the disk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Order {
     first: Vec<usize>,
-    rest: Vec<usize>,
+    others: usize,
 }
 
 /// Segments that were chosen so far.
@@ -70,8 +70,8 @@ impl Choice<'_> {
     }
 
     fn order(self) -> Order {
-        let rest = (0..self.plan.segments()).filter(|segment| !self.chosen.contains(segment)).collect();
-        Order { first: self.chosen.into_iter().collect(), rest }
+        let others = self.plan.segments() - self.chosen.len();
+        Order { first: self.chosen.into_iter().collect(), others }
     }
 }
 
@@ -90,6 +90,18 @@ impl Order {
             drop(recent(vault, (view, machine, number), &mut choice));
         }
         choice.order()
+    }
+}
+
+impl Order {
+    /// The number of one of the others. Counted, not listed: a disk may be said to be very large.
+    fn other(&self, index: usize) -> usize {
+        let mut before = (0, self.first.len());
+        while before.0 < before.1 {
+            let middle = before.0.midpoint(before.1);
+            before = if self.first[middle] - middle <= index { (middle + 1, before.1) } else { (before.0, middle) };
+        }
+        index + before.0
     }
 }
 
@@ -143,17 +155,18 @@ fn recent(
 }
 
 /// Scans some segments of a rescan.
-struct Chosen<'a> {
+struct Chosen<'a, N> {
     scanner: &'a dyn Rescanner,
-    segments: &'a [usize],
+    /// The number of each.
+    segment: N,
 }
 
-impl Scanner for Chosen<'_> {
+impl<N: Fn(usize) -> usize + Sync> Scanner for Chosen<'_, N> {
     type Note = Note;
     type Error = VaultError;
 
     fn scan(&self, number: usize) -> Result<Scanned<Note>, VaultError> {
-        self.scanner.scan(self.segments[number])
+        self.scanner.scan((self.segment)(number))
     }
 }
 
@@ -165,17 +178,16 @@ pub(super) fn look(
     progress: &Progress,
 ) -> Result<RunBuilder, VaultError> {
     let mut early = Vec::new();
-    let pass = |segments: &[usize], making: &mut Making<'_>, out: &mut dyn FnMut(Extent)| {
-        making.pass(&Chosen { scanner, segments }, segments.len(), progress, out)
-    };
     if !order.first.is_empty() {
-        pass(&order.first, making, &mut |extent| push(&mut early, extent))?;
-        if !early.is_empty() && order.rest.len() >= MANY {
+        let first = Chosen { scanner, segment: |index: usize| order.first[index] };
+        making.pass(&first, order.first.len(), progress, &mut |extent| push(&mut early, extent))?;
+        if !early.is_empty() && order.others >= MANY {
             making.flush(progress)?;
         }
     }
     let mut merging = Merging { early: early.into_iter().peekable(), run: RunBuilder::default() };
-    pass(&order.rest, making, &mut |extent| merging.push(extent))?;
+    let others = Chosen { scanner, segment: |index| order.other(index) };
+    making.pass(&others, order.others, progress, &mut |extent| merging.push(extent))?;
     Ok(merging.finish())
 }
 
@@ -236,10 +248,10 @@ mod tests {
                     }
                 }
             }
-            let Order { first, rest } = choice.order();
-            prop_assert!(first.iter().eq(&expected));
+            let order = choice.order();
+            prop_assert!(order.first.iter().eq(&expected));
             let others = (0..plan.segments()).filter(|segment| !expected.contains(segment));
-            prop_assert!(others.eq(rest));
+            prop_assert!(others.eq((0..order.others).map(|index| order.other(index))));
         }
     }
 }

@@ -13,15 +13,16 @@ use backstay_store::ingest::{Scanned, Scanner};
 
 use super::compare::Compare;
 use super::cut::{Findings, Note};
-use super::far::FarSegment;
 use super::{Capture, DiskFacts, Source};
 use crate::map::Map;
 use crate::{Vault, VaultError};
 
-/// The segments of a capture.
+/// The segments of a capture. Counted, not listed: a disk may be said to be very large.
 pub(super) struct Plan {
-    segments: Vec<(usize, DiskNo, Range<u64>)>,
+    /// In the order in which they are read: the source, its number, its pages, and the number of its first segment.
+    disks: Vec<(usize, DiskNo, u64, usize)>,
     numbers: Vec<DiskNo>,
+    segments: usize,
     bytes: u64,
 }
 
@@ -29,18 +30,26 @@ impl Plan {
     pub(super) fn new(facts: &[DiskFacts], disks: &[DiskNo]) -> Self {
         let mut order: Vec<usize> = (0..facts.len()).collect();
         order.sort_by_key(|i| disks[*i]);
-        let mut segments = Vec::new();
+        let (mut placed, mut segments) = (Vec::new(), 0);
         for index in order {
             let pages = pages_in(facts[index].size);
-            let starts = (0..pages).step_by(SEGMENT as usize);
-            segments.extend(starts.map(|s| (index, disks[index], s..(s + SEGMENT).min(pages))));
+            placed.push((index, disks[index], pages, segments));
+            segments += pages.div_ceil(SEGMENT) as usize;
         }
         let bytes = facts.iter().map(|disk| disk.used).sum();
-        Plan { segments, numbers: disks.to_vec(), bytes }
+        Plan { disks: placed, numbers: disks.to_vec(), segments, bytes }
     }
 
     pub(super) fn segments(&self) -> usize {
-        self.segments.len()
+        self.segments
+    }
+
+    /// A segment: its source, the number of that disk, and its pages.
+    pub(super) fn segment(&self, number: usize) -> (usize, DiskNo, Range<u64>) {
+        let disk = self.disks.partition_point(|(.., first)| *first <= number) - 1;
+        let (source, disk, pages, first) = self.disks[disk];
+        let start = (number - first) as u64 * SEGMENT;
+        (source, disk, start..(start + SEGMENT).min(pages))
     }
 
     /// The numbers of the disks.
@@ -48,20 +57,15 @@ impl Plan {
         &self.numbers
     }
 
-    /// The segments as whoever reads them elsewhere is asked for them.
-    pub(super) fn far(&self) -> Vec<FarSegment> {
-        let far = |(disk, _, pages): &(usize, DiskNo, Range<u64>)| FarSegment {
-            disk: *disk,
-            pieces: std::iter::once(pages.clone()).collect(),
-        };
-        self.segments.iter().map(far).collect()
-    }
-
     /// The segments that pages of a disk lie in.
     pub(super) fn touching(&self, disk: DiskNo, pages: &Range<u64>) -> Range<usize> {
-        let first = self.segments.partition_point(|(_, on, of)| (*on, of.end) <= (disk, pages.start));
-        let end = self.segments.partition_point(|(_, on, of)| (*on, of.start) < (disk, pages.end));
-        first..end.max(first)
+        let found = self.disks.iter().find(|(_, number, _, _)| *number == disk);
+        let Some((_, _, most, first)) = found else { return 0..0 };
+        let pages = pages.start..pages.end.min(*most);
+        if pages.is_empty() {
+            return 0..0;
+        }
+        first + (pages.start / SEGMENT) as usize..first + pages.end.div_ceil(SEGMENT) as usize
     }
 
     /// Bytes that are to be looked at.
@@ -141,7 +145,7 @@ impl Scanner for RescanScanner<'_> {
         if self.capture.cancel.load(Ordering::Relaxed) {
             return Err(VaultError::Cancelled);
         }
-        let (index, disk, pages) = self.plan.segments[number].clone();
+        let (index, disk, pages) = self.plan.segment(number);
         let source = &self.capture.sources[index];
         let Segment { bytes: buffer, state } = self.read(source, &pages)?;
         self.seen[index].count(&state);

@@ -43,7 +43,7 @@ struct Somebody<'d> {
     disk: &'d Vec<u8>,
     keys: (Secret, Secret),
     lie: Lie,
-    held: Mutex<BTreeMap<usize, Held>>,
+    held: Mutex<BTreeMap<u64, Held>>,
     sent: AtomicU64,
 }
 
@@ -58,7 +58,7 @@ impl<'d> Somebody<'d> {
 }
 
 impl Far for Somebody<'_> {
-    fn look(&self, number: usize, segment: &FarSegment) -> io::Result<Offer> {
+    fn look(&self, number: u64, segment: &FarSegment) -> io::Result<Offer> {
         let used = [0..self.disk.len() as u64];
         let view = View { volume: self.disk, used: &used, excluded: &[] };
         let buffers = Buffers::new(SEGMENT as usize * PAGE);
@@ -85,7 +85,7 @@ impl Far for Somebody<'_> {
         Ok(Offer { state, chunks: named })
     }
 
-    fn fetch(&self, number: usize, wanted: &[bool]) -> io::Result<Vec<FarFrame>> {
+    fn fetch(&self, number: u64, wanted: &[bool]) -> io::Result<Vec<FarFrame>> {
         let (mut bytes, ranges) = self.held.lock().unwrap().remove(&number).unwrap();
         let ranges: Vec<_> = ranges.into_iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(r, _)| r).collect();
         if let (Lie::Bytes, Some(range)) = (self.lie, ranges.first()) {

@@ -1,0 +1,189 @@
+//! The desk: questions go out over the link, answers come back in any order, each to whoever asked.
+//!
+//! There is no thread for the link: of those who wait, one receives for all. So it runs with one thread as with many.
+//!
+//! Never knows: what is done with the answers.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use backstay_env::link::Link;
+use backstay_format::units::ChunkId;
+use backstay_format::wire;
+use backstay_format::wire::v1::{PageKind, ToAgent, ToServer};
+use backstay_scan::Page;
+use backstay_vault::protect::{Far, FarFrame, FarSegment, Offer};
+
+use crate::limits::PAGES;
+
+/// An agent at the other end of a link.
+pub(crate) struct Desk<'a> {
+    link: &'a dyn Link,
+    state: Mutex<State>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Answers that nobody took yet, by segment.
+    answers: HashMap<u64, Answer>,
+    /// Somebody is receiving.
+    receiving: bool,
+    /// Why nothing will come any more.
+    over: Option<String>,
+    /// What the agent says of the point, when asked.
+    verdict: Option<(bool, Vec<Vec<u8>>)>,
+}
+
+enum Answer {
+    Offer(Offer),
+    Frames(Vec<FarFrame>),
+    Failed(String),
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) fn new(link: &'a dyn Link) -> Self {
+        Desk { link, state: Mutex::default(), came: Condvar::new() }
+    }
+
+    pub(crate) fn say(&self, told: &ToAgent) -> io::Result<()> {
+        self.link.send(&[&wire::encode(told)])
+    }
+
+    /// The next request; `None`: the agent has ended the session. To be asked only while no answers are due.
+    pub(crate) fn request(&self) -> io::Result<Option<ToServer>> {
+        let Some(message) = self.link.receive()? else { return Ok(None) };
+        wire::decode::<ToServer>(&message).map(|(request, _)| Some(request)).map_err(|_| nonsense())
+    }
+
+    /// What the agent says of the point.
+    pub(crate) fn verdict(&self) -> io::Result<(bool, Vec<Vec<u8>>)> {
+        self.say(&ToAgent::AskVerdict)?;
+        self.wait(|state| state.verdict.take())
+    }
+
+    /// Waits until there is what is looked for, receiving if nobody else does.
+    fn wait<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> io::Result<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(found) = look(&mut state) {
+                return Ok(found);
+            }
+            if let Some(why) = &state.over {
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why.clone()));
+            }
+            if state.receiving {
+                state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state.receiving = true;
+            drop(state);
+            let received = self.link.receive();
+            state = self.lock();
+            state.receiving = false;
+            match received {
+                Ok(Some(message)) => match read(&message) {
+                    Ok(told) => state.take(told),
+                    Err(error) => state.over = Some(error.to_string()),
+                },
+                Ok(None) => state.over = Some("the agent has ended the connection".into()),
+                Err(error) => state.over = Some(error.to_string()),
+            }
+            self.came.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came during a request.
+enum Came {
+    Answer(u64, Answer),
+    Verdict(bool, Vec<Vec<u8>>),
+}
+
+impl State {
+    fn take(&mut self, came: Came) {
+        match came {
+            // What nobody asked for is kept until the session ends: no more than was asked for is taken.
+            Came::Answer(segment, answer) if self.answers.len() < 4 * crate::limits::SEGMENTS => {
+                self.answers.insert(segment, answer);
+            }
+            Came::Verdict(still, stamps) => self.verdict = Some((still, stamps)),
+            Came::Answer(..) => self.over = Some("more answers than questions".into()),
+        }
+    }
+}
+
+fn read(message: &[u8]) -> io::Result<Came> {
+    let (told, body) = wire::decode::<ToServer>(message).map_err(|_| nonsense())?;
+    match told {
+        ToServer::Offer { segment, state, chunks } => {
+            let pages: usize = state.iter().map(|(_, run)| usize::from(*run)).sum();
+            if pages > PAGES || chunks.len() > PAGES {
+                return Err(nonsense());
+            }
+            let state = state.iter().flat_map(|(kind, run)| std::iter::repeat_n(page(*kind), usize::from(*run)));
+            let chunks = chunks.into_iter().map(|(id, pages)| (ChunkId(id), usize::from(pages)));
+            Ok(Came::Answer(segment, Answer::Offer(Offer { state: state.collect(), chunks: chunks.collect() })))
+        }
+        ToServer::Failed { segment, why } => Ok(Came::Answer(segment, Answer::Failed(why))),
+        ToServer::Frames { segment, frames } => {
+            let mut rest = body;
+            let mut out = Vec::with_capacity(frames.len().min(PAGES));
+            for (chunks, length, compressed) in frames {
+                let (bytes, more) = rest.split_at_checked(length as usize).ok_or_else(nonsense)?;
+                rest = more;
+                out.push(FarFrame { chunks: usize::from(chunks), bytes: bytes.to_vec(), compressed });
+            }
+            if rest.is_empty() { Ok(Came::Answer(segment, Answer::Frames(out))) } else { Err(nonsense()) }
+        }
+        ToServer::Verdict { still, stamps } => Ok(Came::Verdict(still, stamps)),
+        _ => Err(nonsense()),
+    }
+}
+
+fn page(kind: PageKind) -> Page {
+    match kind {
+        PageKind::Absent => Page::Absent,
+        PageKind::Zero => Page::Zero,
+        PageKind::Data => Page::Data,
+        PageKind::Unreadable => Page::Unreadable,
+        PageKind::Excluded => Page::Excluded,
+    }
+}
+
+impl Desk<'_> {
+    fn answer(&self, segment: u64) -> io::Result<Answer> {
+        match self.wait(|state| state.answers.remove(&segment))? {
+            Answer::Failed(why) => Err(io::Error::other(why)),
+            answer => Ok(answer),
+        }
+    }
+}
+
+impl Far for Desk<'_> {
+    fn look(&self, segment: u64, asked: &FarSegment) -> io::Result<Offer> {
+        let pieces = asked.pieces.iter().map(|piece| (piece.start, piece.end)).collect();
+        self.say(&ToAgent::Look { segment, disk: asked.disk as u32, pieces })?;
+        match self.answer(segment)? {
+            Answer::Offer(offer) => Ok(offer),
+            _ => Err(nonsense()),
+        }
+    }
+
+    fn fetch(&self, segment: u64, wanted: &[bool]) -> io::Result<Vec<FarFrame>> {
+        self.say(&ToAgent::Fetch { segment, wanted: wanted.to_vec() })?;
+        match self.answer(segment)? {
+            Answer::Frames(frames) => Ok(frames),
+            _ => Err(nonsense()),
+        }
+    }
+}
+
+pub(crate) fn nonsense() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the agent does not keep to the protocol")
+}

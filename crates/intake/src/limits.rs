@@ -1,0 +1,77 @@
+//! How much an agent may say.
+//!
+//! Never knows: what comes of it.
+
+use std::ops::Range;
+
+use backstay_format::units::PAGE_SIZE;
+use backstay_format::wire::v1::{CauseTold, DiskTold, Pages};
+use backstay_scan::SEGMENT;
+
+/// Disks of a machine.
+const DISKS: usize = 64;
+/// Bytes of a disk: 8 PiB.
+const SIZE: u64 = 1 << 53;
+/// Bytes of a text for people.
+const TEXT: usize = 4096;
+/// Bytes that the program that makes points may keep of a disk.
+const STAMP: usize = 4096;
+/// Choices that leave something out of a disk, and causes of a gap.
+const FEW: usize = 1024;
+/// Ranges of pages in one pass.
+const RANGES: usize = 1 << 20;
+/// Extents of a point that is held in memory.
+pub(crate) const EXTENTS: usize = 4 << 20;
+
+/// Whether disks are such as there can be.
+pub(crate) fn disks(disks: &[DiskTold]) -> bool {
+    let sound = |disk: &DiskTold| {
+        let choices = disk.exclusions.len() <= FEW && disk.exclusions.iter().all(|(rule, _)| rule.len() <= TEXT);
+        disk.size <= SIZE && matches!(disk.sector, 512 | 4096) && disk.origin.len() <= TEXT && choices
+    };
+    disks.len() <= DISKS && disks.iter().all(sound)
+}
+
+/// Whether what a point says of itself is no more than it may be.
+pub(crate) fn words(note: &str, causes: &[CauseTold], stamps: &[Vec<u8>]) -> bool {
+    let short = causes.iter().all(|cause| cause.text.len() <= TEXT);
+    let stamps = stamps.len() <= DISKS && stamps.iter().all(|stamp| stamp.len() <= STAMP);
+    note.len() <= TEXT && causes.len() <= FEW && short && stamps
+}
+
+/// Ranges of pages of a disk of `size` bytes: in order, and not touching after they were put together. `None`: they are not on it.
+pub(crate) fn pages(told: &[Pages], size: u64) -> Option<Vec<Range<u64>>> {
+    let end = size.div_ceil(PAGE_SIZE as u64);
+    let mut out: Vec<Range<u64>> = Vec::with_capacity(told.len().min(RANGES));
+    for (from, to) in told {
+        if from >= to || *to > end || out.len() >= RANGES {
+            return None;
+        }
+        match out.last_mut() {
+            Some(last) if last.end > *from => return None,
+            Some(last) if last.end == *from => last.end = *to,
+            _ => out.push(*from..*to),
+        }
+    }
+    Some(out)
+}
+
+/// Segments that are under way at once, on a server with many cores.
+pub(crate) const SEGMENTS: usize = 64;
+
+/// Pages of a segment.
+pub(crate) const PAGES: usize = SEGMENT as usize;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_lie_on_the_disk_in_order() {
+        assert_eq!(pages(&[(0, 2), (2, 3), (5, 6)], 6 * 4096), Some(vec![0..3, 5..6]));
+        assert_eq!(pages(&[(0, 1)], 1), Some(vec![0..1]));
+        for wrong in [&[(2, 2)][..], &[(3, 2)], &[(0, 7)], &[(3, 5), (4, 6)], &[(3, 4), (0, 1)]] {
+            assert_eq!(pages(wrong, 6 * 4096), None, "{wrong:?}");
+        }
+    }
+}

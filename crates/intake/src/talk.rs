@@ -1,0 +1,233 @@
+//! One session, from the first word to the last.
+//!
+//! Never knows: how many sessions there are.
+
+use std::io;
+
+use backstay_env::link::Link;
+use backstay_format::units::Timestamp;
+use backstay_format::wire::v1::{Pages, Task, ToAgent, ToServer, Told};
+use backstay_vault::protect::{
+    Boundary, DiskFacts, FarCapture, FarChanged, Following, Made, Progress, Shown, Told as PointTold, Verdict,
+};
+use backstay_vault::{Vault, VaultError};
+
+use crate::clock::Shift;
+use crate::desk::{Desk, nonsense};
+use crate::sessions::{Intake, Watch};
+use crate::{limits, told};
+
+/// Pages of a pass from which on it is like comparing a whole disk: 256 MiB.
+const MANY: u64 = 1 << 16;
+/// Bytes of the name of an agent's program.
+const PROGRAM: usize = 256;
+
+struct Talk<'a> {
+    intake: &'a Intake,
+    desk: Desk<'a>,
+    machine: &'a str,
+    vault: &'a Vault,
+    watch: &'a dyn Watch,
+    shown: Shown,
+}
+
+/// Talks with an agent until it has no more to say.
+pub(crate) fn talk(
+    intake: &Intake,
+    link: &dyn Link,
+    (machine, vault): (&str, &Vault),
+    watch: &dyn Watch,
+) -> io::Result<()> {
+    let desk = Desk::new(link);
+    match desk.request()? {
+        Some(ToServer::Hello { program }) if program.len() <= PROGRAM => watch.came(machine, &program),
+        None => return Ok(()),
+        Some(_) => return Err(nonsense()),
+    }
+    let (cut, name) = vault.keys_for_agents();
+    let (level, frame_pages) = vault.frames();
+    let store = vault.store_id().0;
+    desk.say(&ToAgent::Welcome { machine: machine.to_owned(), store, cut: cut.0, name: name.0, level, frame_pages })?;
+    let talk = Talk { intake, desk, machine, vault, watch, shown: Shown::default() };
+    while let Some(request) = talk.desk.request()? {
+        talk.answer(request)?;
+    }
+    Ok(())
+}
+
+impl Talk<'_> {
+    fn answer(&self, request: ToServer) -> io::Result<()> {
+        match request {
+            ToServer::Boundary => {
+                let at = self.vault.boundary(self.machine);
+                self.reply(at, |at| ToAgent::At(at.as_ref().map(told::boundary)))
+            }
+            ToServer::Status => {
+                let suspension = match self.vault.suspension(self.machine) {
+                    Err(VaultError::NoMachine(_)) => Ok(None),
+                    other => other,
+                };
+                self.reply(suspension, |now| ToAgent::Status { suspended: now.map(|now| now.reason) })
+            }
+            ToServer::PromiseNothing => {
+                let done = match self.vault.promise_nothing(self.machine) {
+                    Err(VaultError::NoMachine(_)) => Ok(()),
+                    other => other,
+                };
+                self.reply(done, |()| ToAgent::Done)
+            }
+            ToServer::CatchUp(task) => {
+                let at = self.rescan(task, |capture| self.vault.catch_up_far(capture))?;
+                self.reply(at, |at| ToAgent::CaughtUp(told::boundary(&at)))
+            }
+            ToServer::Protect(task) => {
+                let made = self.rescan(task, |capture| self.vault.protect_far(capture))?;
+                self.made(made)
+            }
+            ToServer::Follow { number, disks } => self.follow(number, &disks),
+            // A point that failed is abandoned already.
+            ToServer::Abandon => self.desk.say(&ToAgent::Done),
+            _ => Err(nonsense()),
+        }
+    }
+
+    fn reply<T>(&self, outcome: Result<T, VaultError>, told: impl FnOnce(T) -> ToAgent) -> io::Result<()> {
+        match outcome {
+            Ok(done) => self.desk.say(&told(done)),
+            Err(error) => {
+                self.watch.failed(self.machine, &error);
+                self.desk.say(&told::refusal(&error))
+            }
+        }
+    }
+
+    /// A point: the agent hears of it first; upkeep comes after.
+    fn made(&self, made: Result<Made, VaultError>) -> io::Result<()> {
+        let machine = made.as_ref().map(|made| made.machine.id).ok();
+        if let Ok(made) = &made {
+            self.watch.made(made);
+        }
+        self.reply(made, |made| ToAgent::Made(told::made(&made)))?;
+        if let Some(Err(error)) = machine.map(|machine| self.vault.settle(machine)) {
+            self.watch.failed(self.machine, &error);
+        }
+        Ok(())
+    }
+
+    fn rescan<T>(
+        &self,
+        task: Task,
+        run: impl FnOnce(&FarCapture<'_>) -> Result<T, VaultError>,
+    ) -> io::Result<Result<T, VaultError>> {
+        if !limits::disks(&task.disks) || !limits::words(&task.note, &task.causes, &[]) {
+            return Err(nonsense());
+        }
+        let _room = self.intake.enter();
+        let shift = self.shift(task.now);
+        let disks: Vec<DiskFacts> = task.disks.into_iter().map(told::facts).collect();
+        let verdict = || {
+            let failed = |source| VaultError::Source { name: self.machine.to_owned(), source };
+            let (still, stamps) = self.desk.verdict().map_err(failed)?;
+            let sound = limits::words("", &[], &stamps);
+            let verdict = Verdict { consistency: told::consistency(still), stamps };
+            if sound { Ok(verdict) } else { Err(failed(nonsense())) }
+        };
+        Ok(run(&FarCapture {
+            machine: self.machine,
+            disks,
+            far: &self.desk,
+            shown: &self.shown,
+            note: task.note,
+            verdict: &verdict,
+            cancel: self.intake.stopping(),
+            progress: &Progress::default(),
+            promise: told::promise(task.every, task.causes, shift),
+        }))
+    }
+
+    fn shift(&self, there: i64) -> Shift {
+        Shift::new(self.intake.clock().now(), there)
+    }
+
+    fn follow(&self, number: u64, disks: &[u32]) -> io::Result<()> {
+        let begun = self.begin(number, disks);
+        let (mut following, sizes) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return self.reply(Err(error), |()| ToAgent::Done),
+        };
+        let in_making = following.in_making();
+        let (next, begun) = in_making.map_or((0, 0), |made| (made.number.0, made.begun.0));
+        self.desk.say(&ToAgent::Following { next, begun })?;
+        loop {
+            match self.desk.request()? {
+                Some(ToServer::Pass { changed }) => {
+                    if let Err(error) = self.pass(&mut following, changed, &sizes)? {
+                        return self.reply(Err(error), |()| ToAgent::Done);
+                    }
+                    let counters = following.counters();
+                    let extents = following.extents() as u64;
+                    let (changed, stored) = (counters.changed_pages, counters.stored);
+                    self.desk.say(&ToAgent::Passed { extents, changed, stored })?;
+                }
+                Some(ToServer::Publish(told)) => return self.publish(following, told),
+                Some(ToServer::SetDown) => {
+                    let at = following.set_down();
+                    return self.reply(at, |at| ToAgent::CaughtUp(told::boundary(&at)));
+                }
+                Some(ToServer::Abandon) => return self.desk.say(&ToAgent::Done),
+                None => return Ok(()),
+                Some(_) => return Err(nonsense()),
+            }
+        }
+    }
+
+    fn begin(&self, number: u64, disks: &[u32]) -> Result<(Following<'_>, Vec<u64>), VaultError> {
+        let at = self.vault.boundary(self.machine)?.filter(|at| at.number.0 == number);
+        let ordered = at.and_then(|at| Some(Boundary { disks: told::ordered(&at.disks, disks)?, ..at }));
+        let from = ordered.ok_or(VaultError::Overtaken)?;
+        let sizes = from.disks.iter().map(|disk| disk.size).collect();
+        // What was shown for other points may not be stored any more.
+        self.shown.clear();
+        Ok((self.vault.follow(&from)?, sizes))
+    }
+
+    /// Outside: the agent broke the protocol.
+    fn pass(
+        &self,
+        following: &mut Following<'_>,
+        changed: Vec<(u32, Vec<Pages>)>,
+        sizes: &[u64],
+    ) -> io::Result<Result<(), VaultError>> {
+        let mut seen = vec![false; sizes.len()];
+        let mut checked = Vec::with_capacity(changed.len().min(sizes.len()));
+        for (disk, told) in changed {
+            let disk = disk as usize;
+            let fresh = seen.get_mut(disk).is_some_and(|seen| !std::mem::replace(seen, true));
+            let pages = sizes.get(disk).and_then(|size| limits::pages(&told, *size)).filter(|_| fresh);
+            checked.push(FarChanged { disk, pages: pages.ok_or_else(nonsense)? });
+        }
+        if following.extents() > limits::EXTENTS {
+            return Err(nonsense());
+        }
+        let pages: u64 = checked.iter().flat_map(|c| &c.pages).map(|range| range.end - range.start).sum();
+        let _room = (pages >= MANY).then(|| self.intake.enter());
+        Ok(following.pass_far(&checked, (&self.desk, &self.shown), self.intake.stopping()))
+    }
+
+    fn publish(&self, mut following: Following<'_>, told: Told) -> io::Result<()> {
+        if !limits::words(&told.note, &told.causes, &told.stamps) {
+            return Err(nonsense());
+        }
+        let shift = self.shift(told.now);
+        following.stamp(told.stamps);
+        let time: Timestamp = shift.moment(told.time);
+        let made = following.publish(PointTold {
+            time,
+            consistency: told::consistency(told.still),
+            note: told.note,
+            exclusions: Vec::new(),
+            promise: told::promise(told.every, told.causes, shift),
+        });
+        self.made(made)
+    }
+}

@@ -1,0 +1,5 @@
+//! Agents and the intake, over links in memory.
+
+mod lies;
+mod points;
+mod world;
