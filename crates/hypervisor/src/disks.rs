@@ -2,7 +2,7 @@
 //!
 //! Never knows: what is on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -40,14 +40,19 @@ pub struct Found {
     pub skipped: Vec<String>,
 }
 
-/// Asks for the disks of a machine: those named, by device or node, or all that are writable and fixed.
+/// Asks for the disks of a machine: those named, by device or node, or all that are writable and fixed. `targets`: what devices are
+/// called by whoever manages the machine.
 ///
 /// # Errors
 /// [`AskError`].
-pub fn find(channel: &mut dyn Channel, named: &[String]) -> Result<Found, AskError> {
+pub fn find(
+    channel: &mut dyn Channel,
+    named: &[String],
+    targets: &BTreeMap<String, String>,
+) -> Result<Found, AskError> {
     let devices = channel.ask("query-block", json!({}))?;
     let nodes = channel.ask("query-named-block-nodes", json!({ "flat": true }))?;
-    let mut found = sort_out(&devices, &nodes, named).map_err(|why| nonsense("query-block", why))?;
+    let mut found = sort_out(&devices, &nodes, (named, targets)).map_err(|why| nonsense("query-block", why))?;
     for (disk, path) in found.disks.iter_mut().zip(&found.paths) {
         let asked = json!({ "path": path, "property": "logical_block_size" });
         let told = path.as_ref().and_then(|_| channel.ask("qom-get", asked).ok()).and_then(|v| v.as_u64());
@@ -64,24 +69,28 @@ struct Sorted {
     skipped: Vec<String>,
 }
 
-fn sort_out(devices: &Value, nodes: &Value, named: &[String]) -> Result<Sorted, String> {
+fn sort_out(
+    devices: &Value,
+    nodes: &Value,
+    (named, targets): (&[String], &BTreeMap<String, String>),
+) -> Result<Sorted, String> {
     let (Some(devices), Some(nodes)) = (devices.as_array(), nodes.as_array()) else { return Err("no lists".into()) };
     if devices.len() > MOST {
         return Err("there are too many disks".into());
     }
     let mut sorted = Sorted::default();
     for device in devices {
-        let names = names_of(device);
+        let names = names_of(device, targets);
         let name = names.first().cloned().unwrap_or_else(|| "disk".to_owned());
         let is_wanted = |wanted: &String| names.contains(wanted);
-        match unfit(device) {
+        match unfit(device, &names) {
             _ if !named.is_empty() && !named.iter().any(is_wanted) => {}
             Some(why) => sorted.skipped.push(format!("{name} {why}")),
             None => sorted.add(name, &device["inserted"], text(&device["qdev"]).map(str::to_owned))?,
         }
     }
     for wanted in named {
-        let is_known = devices.iter().any(|device| names_of(device).contains(wanted));
+        let is_known = devices.iter().any(|device| names_of(device, targets).contains(wanted));
         if let Some(node) = nodes.iter().find(|node| !is_known && text(&node["node-name"]) == Some(wanted)) {
             sorted.add(wanted.clone(), node, None)?;
         } else if !is_known {
@@ -113,9 +122,9 @@ impl Sorted {
 }
 
 /// Why a device is no disk to be captured.
-fn unfit(device: &Value) -> Option<&'static str> {
+fn unfit(device: &Value, names: &[String]) -> Option<&'static str> {
     let inserted = &device["inserted"];
-    let is_flash = names_of(device).iter().any(|name| name.starts_with("pflash"))
+    let is_flash = names.iter().any(|name| name.starts_with("pflash"))
         || text(&device["qdev"]).is_some_and(|path| path.contains("flash"));
     match () {
         () if inserted.is_null() => Some("is empty"),
@@ -126,14 +135,15 @@ fn unfit(device: &Value) -> Option<&'static str> {
     }
 }
 
-/// The names of a device: its own, that of the device in the guest, that of its node.
-fn names_of(device: &Value) -> Vec<String> {
+/// The names of a device: as it is managed, its own, that of the device in the guest, that of its node.
+fn names_of(device: &Value, targets: &BTreeMap<String, String>) -> Vec<String> {
     let own = text(&device["device"]);
     let path = text(&device["qdev"]).map(|path| path.trim_end_matches("/virtio-backend"));
     let guest = path.and_then(|path| path.rsplit('/').next()).filter(|name| !name.starts_with("device["));
     let node = text(&device["inserted"]["node-name"]).filter(|name| !name.starts_with('#'));
     let anonymous = path.and_then(|path| path.rsplit('/').next());
-    let names = [own, guest, node, anonymous].into_iter().flatten().filter(|name| !name.is_empty());
+    let target = guest.and_then(|guest| targets.get(guest)).map(String::as_str);
+    let names = [target, own, guest, node, anonymous].into_iter().flatten().filter(|name| !name.is_empty());
     names.map(str::to_owned).collect()
 }
 
@@ -165,20 +175,25 @@ mod tests {
             device("sdb", "sdb", true, false),
             { "device": "floppy0", "removable": true },
         ]);
-        let all = sort_out(&devices, &json!([]), &[]).unwrap();
+        let nobody = BTreeMap::new();
+        let all = sort_out(&devices, &json!([]), (&[], &nobody)).unwrap();
         assert_eq!(all.disks.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["vda"]);
         assert!(all.disks[0].keeps_bitmaps);
         assert_eq!(all.skipped.len(), 4, "{:?}", all.skipped);
-        let named = sort_out(&devices, &json!([]), &["vda".into(), "nix".into()]).unwrap();
+        let named = sort_out(&devices, &json!([]), (&["vda".into(), "nix".into()], &nobody)).unwrap();
         assert_eq!((named.disks.len(), named.skipped), (1, vec!["nix is not there".to_owned()]));
+        let managed = [("vda".to_owned(), "root".to_owned())].into();
+        let named = sort_out(&devices, &json!([]), (&["root".into()], &managed)).unwrap();
+        assert_eq!(named.disks[0].name, "root");
     }
 
     #[test]
     fn odd_answers_are_refused() {
-        assert!(sort_out(&json!({}), &json!([]), &[]).is_err());
+        let all = (&[][..], &BTreeMap::new());
+        assert!(sort_out(&json!({}), &json!([]), all).is_err());
         let mut twice = device("a", "a", false, false);
-        assert!(sort_out(&json!([twice, twice]), &json!([]), &[]).is_err());
+        assert!(sort_out(&json!([twice, twice]), &json!([]), all).is_err());
         twice["inserted"]["image"] = json!(3);
-        assert!(sort_out(&json!([twice]), &json!([]), &[]).is_err());
+        assert!(sort_out(&json!([twice]), &json!([]), all).is_err());
     }
 }

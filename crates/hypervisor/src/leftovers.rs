@@ -59,6 +59,14 @@ pub fn clean(channel: &mut dyn Channel, prefix: &str, folder: &Path) -> Result<(
     Ok(())
 }
 
+/// Whether any nodes are there whose names begin so: somebody was killed in the middle of a point.
+///
+/// # Errors
+/// [`AskError`].
+pub fn are_there(channel: &mut dyn Channel, prefix: &str) -> Result<bool, AskError> {
+    Ok(!named(channel, "query-named-block-nodes", "node-name", prefix)?.is_empty())
+}
+
 fn end_jobs(channel: &mut dyn Channel, jobs: &[String]) -> Result<(), AskError> {
     for id in jobs {
         declined(channel.ask("job-cancel", json!({ "id": id })))?;

@@ -13,6 +13,7 @@
 
 pub mod agent;
 pub mod bitmaps;
+pub mod claim;
 pub mod disks;
 pub mod held;
 pub mod leftovers;

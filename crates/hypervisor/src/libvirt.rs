@@ -3,6 +3,7 @@
 //! libvirt keeps monitor and agent for itself; both are asked through `virsh`.
 //! Never knows: what is asked.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,18 +27,28 @@ pub enum DomainError {
     Said(String),
 }
 
-/// Finds a running domain; the way to its guest agent, if one answers in it.
+/// A running domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Domain {
+    /// The way to its guest agent, if one answers in it.
+    pub agent: Option<Way>,
+    /// What libvirt calls disks, such as `vda`, by what it has QEMU call their devices.
+    pub targets: BTreeMap<String, String>,
+}
+
+/// Finds a running domain.
 ///
 /// # Errors
 /// [`DomainError`].
-pub fn find(domain: &str) -> Result<Option<Way>, DomainError> {
+pub fn find(domain: &str) -> Result<Domain, DomainError> {
     let state = virsh(&["domstate", "--domain", domain])?;
     let state = state.trim();
     if state != "running" && state != "paused" {
         return Err(DomainError::Off(domain.to_owned(), state.to_owned()));
     }
     let described = virsh(&["dumpxml", "--domain", domain])?;
-    Ok(has_agent(&described).then(|| Way::Domain(domain.to_owned())))
+    let agent = has_agent(&described).then(|| Way::Domain(domain.to_owned()));
+    Ok(Domain { agent, targets: targets(&described) })
 }
 
 fn virsh(arguments: &[&str]) -> Result<String, DomainError> {
@@ -54,6 +65,24 @@ fn virsh(arguments: &[&str]) -> Result<String, DomainError> {
 fn has_agent(described: &str) -> bool {
     let is_agent = |tag: &str| tag.contains("org.qemu.guest_agent.0") && tag.contains("state='connected'");
     described.split('<').any(|tag| tag.starts_with("target ") && is_agent(tag))
+}
+
+/// The names of disks in a domain's description.
+fn targets(described: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    // Only what stands in a disk; a disk's own source may have aliases before.
+    for disk in described.split("<disk ").skip(1) {
+        let disk = disk.split("</disk>").next().unwrap_or_default();
+        let attribute = |tag: &str, name: &str| {
+            let tags = disk.split('<').filter(|text| text.starts_with(tag));
+            let value = tags.filter_map(|text| text.split_once(&format!(" {name}='"))).next_back();
+            value.and_then(|(_, rest)| rest.split('\'').next()).map(str::to_owned)
+        };
+        if let (Some(alias), Some(target)) = (attribute("alias ", "name"), attribute("target ", "dev")) {
+            found.insert(alias, target);
+        }
+    }
+    found
 }
 
 /// The folder of a machine's monitor: there a hypervisor may make sockets, whatever it is kept from else.
@@ -89,6 +118,16 @@ mod tests {
         assert!(has_agent(&channel("connected")));
         assert!(!has_agent(&channel("disconnected")));
         assert!(!has_agent("<domain><name>org.qemu.guest_agent.0 state='connected'</name></domain>"));
+    }
+
+    #[test]
+    fn disks_have_names_in_descriptions() {
+        let described = "<domain><devices>\n<disk type='file' device='disk'>\n<source file='/a'/>\n\
+            <target dev='vda' bus='virtio'/>\n<alias name='virtio-disk0'/>\n</disk>\n<disk type='file' device='cdrom'>\n\
+            <target dev='sda' bus='sata'/>\n</disk>\n<interface><target dev='tap0'/><alias name='net0'/></interface></devices>";
+        let expected = [("virtio-disk0".to_owned(), "vda".to_owned())].into();
+        assert_eq!(targets(described), expected);
+        assert_eq!(targets("<disk <target dev='"), BTreeMap::new());
     }
 
     #[test]

@@ -27,6 +27,16 @@ impl Names {
         format!("bs-{}-{}-", self.tag, self.session)
     }
 
+    /// Before the names of the claims of this store and machine.
+    pub fn claims(&self) -> String {
+        format!("{}claim-", self.all())
+    }
+
+    /// The name of this process's claim; it lasts longer than what is held for a point.
+    pub fn claim(&self) -> String {
+        format!("{}{}", self.claims(), self.session)
+    }
+
     /// The name of a part of what is held of a disk.
     pub fn part(&self, what: Part, disk: usize) -> String {
         let letter = match what {
@@ -82,6 +92,7 @@ mod tests {
         let other = Names::new([1; 4], [3; 4]);
         let job = one.part(Part::Job, 12);
         assert!(job.starts_with(&other.all()) && !job.starts_with(&other.own()) && job.len() <= 31);
+        assert!(one.claim().starts_with(&other.claims()) && !one.claim().starts_with(&one.own()));
         let bitmap = one.bitmap([9; 16]);
         assert!(other.is_bitmap(&bitmap) && !bitmap.starts_with(&one.own()));
         assert!(!other.is_bitmap(&job) && !Names::new([7; 4], [2; 4]).is_bitmap(&bitmap));

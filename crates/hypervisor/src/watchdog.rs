@@ -2,21 +2,28 @@
 //! whatever becomes of the process that asked for it.
 //!
 //! ```text
-//!   charge ─▶ Idle ──freeze──▶ Frozen ──thaw, time is over, or the other process is gone──▶ Idle ──bye──▶ end
-//!                 └────────── the other process is gone: clean up, end
+//!   charge ─▶ Free ──freeze──▶ Still ──thaw, time is over, or the other process is gone──▶ Free ──bye──▶ end
+//!              │  └ no answer ─▶ Unsure ──it says that it was let go──▶ Free
+//!              └────────── the other process is gone: clean up, end
 //! ```
 //!
+//! A second one watches the first, which may be killed together with the process that it watches.
 //! Never knows: what the stillness is used for.
 
 mod client;
+mod hand;
+mod second;
 mod serve;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use client::{Frozen, Watchdog};
+pub use second::serve_second;
 pub use serve::serve;
 
 use crate::agent::Way;
@@ -30,6 +37,8 @@ pub struct Charge {
     pub agent: Option<Way>,
     /// Before the names of what this process holds.
     pub prefix: String,
+    /// Before the names of claims to the machine.
+    pub claims: String,
     /// Where its sockets are.
     pub folder: PathBuf,
 }
@@ -60,10 +69,20 @@ enum Order {
 enum Answer {
     /// So many file systems are held still.
     Frozen(u64),
-    /// They were until now.
-    Thawed,
+    /// So many were until now.
+    Thawed(u64),
     /// They had been let go before; or nothing was held.
     Late,
-    /// It did not work, and nothing is held still.
+    /// It did not work. If anything is held still all the same, it will be let go.
     Failed(String),
+}
+
+/// Makes this process outlive signals and shortages that are meant for others: it ends with the process that it watches.
+fn harden() {
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
+        drop(signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))));
+    }
+    // Not everybody may. The name keeps whoever kills all processes of our program's name from killing this one with them.
+    drop(std::fs::write("/proc/self/oom_score_adj", "-1000"));
+    drop(std::fs::write("/proc/self/comm", "bs-watchdog"));
 }

@@ -13,7 +13,9 @@ mod spec;
 mod trust;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -30,9 +32,24 @@ use crate::rate::Rate;
 /// The hidden first argument that makes this program a watchdog over a virtual machine.
 pub(crate) const WATCHDOG: &str = "machine-watchdog";
 
+/// After [`WATCHDOG`]: one that watches over a watchdog.
+const SECOND: &str = "second";
+
 /// Watches over another process of this program that holds disks of a virtual machine.
 pub(crate) fn watch() -> Result<(), Failure> {
-    watchdog::serve().map_err(|e| Failure::usage(sentence(&e)))
+    let served = match std::env::args_os().nth(2) {
+        Some(word) if word == SECOND => watchdog::serve_second(),
+        _ => ourselves().and_then(|mut second| {
+            second.args([WATCHDOG, SECOND]);
+            watchdog::serve(second)
+        }),
+    };
+    served.map_err(|e| Failure::usage(sentence(&e)))
+}
+
+/// This program, to be run once more.
+fn ourselves() -> io::Result<Command> {
+    std::env::current_exe().map(Command::new)
 }
 
 /// What is captured.

@@ -2,29 +2,39 @@
 //!
 //! Never knows: points.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use backstay_env::random::Random as _;
 use backstay_env::real::system::SystemRandom;
 use backstay_hypervisor::agent::Way;
 use backstay_hypervisor::bitmaps;
+use backstay_hypervisor::claim::{Claim, ClaimError};
 use backstay_hypervisor::held::Place;
 use backstay_hypervisor::leftovers;
-use backstay_hypervisor::libvirt;
+use backstay_hypervisor::libvirt::{self, Domain};
 use backstay_hypervisor::names::Names;
 use backstay_hypervisor::qmp::{AskError, Channel};
 use backstay_hypervisor::watchdog::{Charge, Watchdog};
 
-use super::{Outside, WATCHDOG, What};
+use super::{Outside, WATCHDOG, What, ourselves};
 use crate::failure::{Failure, sentence};
 use crate::live::Missed;
+use crate::output::note;
+
+/// How long a guest's agent may take to let it go.
+const THAWING: Duration = Duration::from_secs(30);
 
 /// A machine that was found.
 pub(super) struct Open {
     channel: Mutex<Box<dyn Channel>>,
     watchdog: Watchdog,
+    /// Nobody else captures the machine meanwhile.
+    claim: Claim,
+    /// What the disks' devices are called by whoever manages the machine.
+    pub(super) targets: BTreeMap<String, String>,
     /// A guest agent that answers, or answered once.
     pub(super) has_agent: bool,
     pub(super) place: Place,
@@ -49,7 +59,9 @@ impl Open {
 
     /// Leaves the machine; nothing is held of it.
     pub(super) fn close(self) {
-        drop(self.channel);
+        let mut channel = self.channel.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.claim.release(channel.as_mut());
+        drop(channel);
         self.watchdog.dismiss();
     }
 }
@@ -88,11 +100,11 @@ fn failed(missed: Missed) -> Failure {
 }
 
 fn open(what: &What<'_>) -> Result<Open, Missed> {
-    let mut agent = what.agent.clone();
-    if let Way::Domain(domain) = &what.spec.way {
-        let found = libvirt::find(domain).map_err(|e| Missed::Final(Failure::refused(sentence(&e))))?;
-        agent = agent.or(found);
-    }
+    let found = match &what.spec.way {
+        Way::Domain(domain) => libvirt::find(domain).map_err(|e| Missed::Final(Failure::refused(sentence(&e))))?,
+        Way::Socket(_) => Domain::default(),
+    };
+    let agent = what.agent.clone().or(found.agent);
     let mut channel = what.spec.way.monitor().map_err(|e| refused(&what.spec.way, e))?;
     let asked = |e: AskError| Missed::later(sentence(&e));
     let sockets = match what.spec.folder() {
@@ -100,16 +112,40 @@ fn open(what: &What<'_>) -> Result<Open, Missed> {
         None => libvirt::folder(channel.as_mut()).map_err(asked)?,
     };
     let names = names(what);
-    // What is there of this store and machine is of a process that is gone: the monitor talks to one at a time.
-    leftovers::clean(channel.as_mut(), &names.all(), &sockets).map_err(asked)?;
-    let charge =
-        Charge { monitor: what.spec.way.clone(), agent: agent.clone(), prefix: names.own(), folder: sockets.clone() };
-    let program = std::env::current_exe().map_err(|e| Missed::later(format!("this program cannot be found: {e}")))?;
-    let mut command = Command::new(program);
+    let claim = Claim::take(channel.as_mut(), &names, &sockets).map_err(|e| unclaimed(&what.spec.way, &e))?;
+    // What is there of this store and machine is of a process that is gone.
+    take_over(channel.as_mut(), &names, &sockets, agent.as_ref()).map_err(asked)?;
+    let charge = Charge {
+        monitor: what.spec.way.clone(),
+        agent: agent.clone(),
+        prefix: names.own(),
+        claims: names.claims(),
+        folder: sockets.clone(),
+    };
+    let mut command = ourselves().map_err(|e| Missed::later(format!("this program cannot be found: {e}")))?;
     command.arg(WATCHDOG);
     let watchdog = Watchdog::start(command, &charge).map_err(|e| Missed::later(sentence(&e)))?;
     let place = Place { names, sockets, fleece: what.scratch.clone() };
-    Ok(Open { channel: Mutex::new(channel), watchdog, has_agent: agent.is_some(), place })
+    Ok(Open {
+        channel: Mutex::new(channel),
+        watchdog,
+        claim,
+        targets: found.targets,
+        has_agent: agent.is_some(),
+        place,
+    })
+}
+
+/// Takes away what a process left that was killed in the middle of a point together with its watchdogs. The guest may be still.
+fn take_over(channel: &mut dyn Channel, names: &Names, sockets: &Path, agent: Option<&Way>) -> Result<(), AskError> {
+    if let Some(way) = agent
+        && leftovers::are_there(channel, &names.all())?
+        && let Err(error) = way.agent().and_then(|mut agent| agent.thaw(THAWING))
+    {
+        let why = sentence(&error);
+        note!("note: a point was broken off, and whether the guest is still held by its agent is not known: {why}");
+    }
+    leftovers::clean(channel, &names.all(), sockets)
 }
 
 /// The hypervisor has a current folder of its own.
@@ -135,11 +171,22 @@ pub(super) fn unique() -> [u8; 16] {
     bytes
 }
 
-fn refused(way: &Way, error: AskError) -> Missed {
-    let name = match way {
+fn name(way: &Way) -> String {
+    match way {
         Way::Socket(path) => path.display().to_string(),
         Way::Domain(name) => name.clone(),
-    };
+    }
+}
+
+fn unclaimed(way: &Way, error: &ClaimError) -> Missed {
+    match error {
+        ClaimError::Taken => Missed::Final(Failure::refused(format!("{}: {}", name(way), sentence(error)))),
+        ClaimError::Ask(_) | ClaimError::Socket { .. } => Missed::later(sentence(error)),
+    }
+}
+
+fn refused(way: &Way, error: AskError) -> Missed {
+    let name = name(way);
     match error {
         AskError::Late(_) => Missed::later(format!(
             "{name}: the monitor does not greet; it talks to one program at a time, so another may hold it: give the machine a \

@@ -61,7 +61,8 @@ impl Outside<'_> {
 
     /// The machine's disks.
     fn disks(&mut self, open: &Open) -> Result<Vec<Disk>, Missed> {
-        let found = disks::find(open.channel().as_mut(), &self.what.spec.disks).map_err(|e| asked(&e))?;
+        let found =
+            disks::find(open.channel().as_mut(), &self.what.spec.disks, &open.targets).map_err(|e| asked(&e))?;
         let unmet = !self.what.spec.disks.is_empty() && !found.skipped.is_empty();
         if unmet || found.disks.is_empty() {
             let why = if found.skipped.is_empty() { "there is none".to_owned() } else { found.skipped.join(", ") };

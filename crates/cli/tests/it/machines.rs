@@ -1,122 +1,20 @@
 //! Virtual machines captured from outside. QEMU's storage daemon stands in for a machine: it has the same disks, monitor and
 //! bitmaps, and files in a folder (FUSE) stand in for the disks as the guest writes them.
 
+mod agent;
+mod daemon;
+mod trouble;
+
 use std::fs;
-use std::os::unix::fs::FileExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::tools::{Numbers, is_mounted, output, patiently, run, sparse, text};
+use self::agent::{Agent, Slow};
+use self::daemon::{Machine, SIZE};
+use crate::tools::{Numbers, patiently, run, text};
 use crate::world::{Running, World};
-
-const SIZE: u64 = 64 << 20;
-
-/// A daemon with a qcow2 disk `sys` and a raw disk `data`. Killed when dropped.
-struct Machine {
-    folder: PathBuf,
-    child: Child,
-}
-
-impl Machine {
-    fn new(world: &World) -> Machine {
-        let folder = world.path("vm");
-        fs::create_dir_all(&folder).unwrap();
-        run("qemu-img", ["create", "-q", "-f", "qcow2", text(&folder.join("sys.qcow2")), &SIZE.to_string()]);
-        sparse(&folder.join("data.raw"), SIZE);
-        Machine { child: Machine::start(&folder), folder }
-    }
-
-    fn start(folder: &Path) -> Child {
-        for disk in ["sys", "data"] {
-            fs::write(folder.join(disk), "").unwrap();
-        }
-        let path = |name: &str| text(&folder.join(name)).to_owned();
-        let blockdevs = [
-            format!("driver=file,node-name=f,filename={}", path("sys.qcow2")),
-            "driver=qcow2,node-name=sys,file=f".to_owned(),
-            format!("driver=file,node-name=data,filename={}", path("data.raw")),
-        ];
-        let export = |disk: &str| format!("type=fuse,id={disk},node-name={disk},mountpoint={},writable=on", path(disk));
-        let mut command = Command::new("qemu-storage-daemon");
-        command.args(blockdevs.iter().flat_map(|blockdev| ["--blockdev", blockdev]));
-        command.args([
-            "--chardev",
-            &format!("socket,path={},server=on,wait=off,id=c", path("qmp")),
-            "--monitor",
-            "chardev=c",
-        ]);
-        command.args(["--export", &export("sys"), "--export", &export("data")]).stdin(Stdio::null());
-        let child = command.spawn().unwrap();
-        let ready = || ["sys", "data"].iter().all(|disk| is_mounted(&folder.join(disk)));
-        assert!(patiently(ready), "the daemon has no disks");
-        child
-    }
-
-    fn source(&self) -> String {
-        format!("qemu:{}#sys,data", text(&self.folder.join("qmp")))
-    }
-
-    fn write(&self, disk: &str, offset: u64, bytes: &[u8]) {
-        let file = fs::File::options().write(true).open(self.folder.join(disk)).unwrap();
-        file.write_all_at(bytes, offset).unwrap();
-    }
-
-    fn bytes(&self, disk: &str) -> Vec<u8> {
-        fs::read(self.folder.join(disk)).unwrap()
-    }
-
-    fn ask(&self, command: &str) -> Value {
-        use std::io::{BufRead as _, BufReader, Write as _};
-        let mut stream = UnixStream::connect(self.folder.join("qmp")).unwrap();
-        let asked = format!("{{\"execute\":\"qmp_capabilities\"}}{{\"execute\":\"{command}\",\"id\":1}}");
-        stream.write_all(asked.as_bytes()).unwrap();
-        let lines = BufReader::new(stream).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-        lines.filter(|said| said["id"] == 1).map(|mut said| said["return"].take()).next().unwrap()
-    }
-
-    /// Names of bitmaps; a point leaves one on each disk.
-    fn bitmaps(&self) -> Vec<String> {
-        let nodes = self.ask("query-named-block-nodes");
-        let bitmaps = nodes.as_array().unwrap().iter().flat_map(|n| n["dirty-bitmaps"].as_array().cloned());
-        bitmaps.flatten().map(|b| b["name"].as_str().unwrap().to_owned()).collect()
-    }
-
-    /// Nothing of ours is there but bitmaps that record.
-    fn assert_tidy(&self, bitmaps: usize) {
-        assert_eq!(self.bitmaps().len(), bitmaps);
-        assert_eq!(self.ask("query-jobs"), serde_json::json!([]));
-        assert_eq!(self.ask("query-block-exports").as_array().unwrap().len(), 2, "the two that it has itself");
-        assert_eq!(self.ask("query-named-block-nodes").as_array().unwrap().len(), 3);
-        let names = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().file_name());
-        let left: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("bs-")).collect();
-        assert!(left.is_empty(), "{left:?}");
-    }
-
-    fn end(&mut self, signal: &str) {
-        run("kill", ["-s", signal, &self.child.id().to_string()]);
-        self.child.wait().unwrap();
-        for disk in ["sys", "data"] {
-            // After a kill the mounts are still there, and dead.
-            drop(output("umount", ["--lazy", text(&self.folder.join(disk))]));
-        }
-    }
-
-    fn restart(&mut self, signal: &str) {
-        self.end(signal);
-        self.child = Machine::start(&self.folder);
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.end("TERM");
-    }
-}
 
 fn once(world: &World, machine: &Machine) -> Value {
     world.json(&["protect", &machine.source(), "--machine", "m", "--once"])
@@ -262,56 +160,6 @@ fn all_disks_are_of_one_instant() {
     }
 }
 
-/// Plays a guest agent: says what it was asked, in order, and is slow to freeze if told to.
-struct Agent {
-    socket: PathBuf,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Agent {
-    fn new(world: &World, slow: Duration) -> Agent {
-        let socket = world.path("agent");
-        drop(fs::remove_file(&socket));
-        let listener = UnixListener::bind(&socket).unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let heard = asked.clone();
-        // Ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                serve(&stream.unwrap(), &heard, slow);
-            }
-        });
-        Agent { socket, asked }
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-
-    fn is_frozen(&self) -> bool {
-        self.asked().last().is_some_and(|last| last.contains("freeze-freeze"))
-    }
-}
-
-fn serve(stream: &UnixStream, heard: &Mutex<Vec<String>>, slow: Duration) {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    let mut out = stream;
-    for line in BufReader::new(stream).lines() {
-        let Ok(line) = line else { return };
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let command = said["execute"].as_str().unwrap().to_owned();
-        let answer = match command.as_str() {
-            "guest-sync" => said["arguments"]["id"].clone(),
-            _ => 3.into(),
-        };
-        if command == "guest-fsfreeze-freeze" {
-            std::thread::sleep(slow);
-        }
-        heard.lock().unwrap().push(command);
-        drop(writeln!(out, "{}", serde_json::json!({ "return": answer })));
-    }
-}
-
 fn with_agent<'a>(machine: &'a str, agent: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["protect", machine, "--machine", "m", "--guest-agent", agent], more].concat()
 }
@@ -322,12 +170,12 @@ fn the_guest_is_held_still_and_always_let_go() {
     let machine = Machine::new(&world);
     let source = machine.source();
     let note = || world.json(&["points", "m"]).as_array().unwrap().last().unwrap()["note"].as_str().unwrap().to_owned();
-    let still = Agent::new(&world, Duration::ZERO);
+    let still = Agent::new(&world, Slow::default());
     world.ok(&with_agent(&source, text(&still.socket), &["--once"]));
     assert_eq!(note(), "held still by the guest agent: 3 file systems");
     assert_eq!(still.asked(), ["guest-sync", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
     // One that does not answer in time is told to thaw all the same, and the point says what it is.
-    let slow = Agent::new(&world, Duration::from_secs(2));
+    let slow = Agent::new(&world, Slow { to_freeze: Duration::from_secs(2), ..Slow::default() });
     world.ok(&with_agent(&source, text(&slow.socket), &["--once", "--hook-limit", "1s"]));
     assert!(note().starts_with("crash-consistent: no answer"), "{}", note());
     assert!(!slow.is_frozen(), "{:?}", slow.asked());
@@ -343,7 +191,7 @@ fn a_guest_is_let_go_when_its_holder_is_killed_or_stopped() {
     let world = World::new();
     let machine = Machine::new(&world);
     let source = machine.source();
-    let agent = Agent::new(&world, Duration::from_millis(30));
+    let agent = Agent::new(&world, Slow { to_freeze: Duration::from_millis(30), ..Slow::default() });
     for signal in ["KILL", "STOP"] {
         for round in 0..4 {
             let before = agent.asked().len();

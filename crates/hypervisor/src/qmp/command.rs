@@ -108,5 +108,6 @@ fn all(from: Option<impl io::Read>) -> Vec<u8> {
 fn words(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let lines: Vec<&str> = text.lines().map(|line| line.trim().trim_start_matches("error: ")).collect();
-    lines.join(" ").trim().chars().filter(|c| !c.is_control()).take(400).collect()
+    let lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+    lines.join(": ").chars().filter(|c| !c.is_control()).take(400).collect()
 }

@@ -5,10 +5,15 @@
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Answer, Charge, Order, TRY};
 use crate::agent::Way;
+
+/// How long one that was dismissed may take to end.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A watchdog at work. When it is dropped it takes away what its charge holds, unless it was dismissed.
 pub struct Watchdog {
@@ -65,11 +70,14 @@ impl Watchdog {
         }
     }
 
-    /// All is in order: it ends.
+    /// All is in order: it ends. One that must still see a guest go on does that alone.
     pub fn dismiss(mut self) {
         drop(self.order(Order::Bye));
         drop(self.orders.take());
-        drop(self.child.wait());
+        let end = Instant::now() + FAREWELL;
+        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(LOOK);
+        }
     }
 
     fn ask(&mut self, order: Order) -> io::Result<Answer> {
@@ -106,7 +114,11 @@ impl Frozen<'_> {
     /// Why it was not still all the time, in words.
     pub fn thaw(self) -> Result<(), String> {
         match self.watchdog.ask(Order::Thaw) {
-            Ok(Answer::Thawed) => Ok(()),
+            Ok(Answer::Thawed(0)) if self.count > 0 => {
+                Err("somebody else let the guest go before all disks were held".into())
+            }
+            Ok(Answer::Thawed(_)) => Ok(()),
+            Ok(Answer::Failed(why)) => Err(why),
             Ok(_) => Err("the time was over before all disks were held".into()),
             Err(error) => {
                 self.watchdog.thaw_alone();

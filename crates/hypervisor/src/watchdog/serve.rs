@@ -3,132 +3,140 @@
 //! Never knows: who started it.
 
 use std::io::{self, BufRead as _, Write as _};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::{Answer, Charge, Order, PERSISTENCE, TRY};
-use crate::agent::Agent;
-use crate::leftovers;
+use super::hand::{Hand, PAUSE};
+use super::second::{Second, Word};
+use super::{Answer, Order, harden};
 
-/// How long the monitor may be held by the process that is gone.
-const TAKING_OVER: Duration = Duration::from_secs(60);
-/// Between two tries.
-const PAUSE: Duration = Duration::from_millis(200);
-
-/// Serves as a watchdog on standard input and output, until told to end or left alone.
+/// Serves as a watchdog on standard input and output, until told to end or left alone. `second`: what calls
+/// [`super::serve_second`].
 ///
 /// # Errors
 /// It was not told what it is in charge of.
-pub fn serve() -> io::Result<()> {
+pub fn serve(second: Command) -> io::Result<()> {
+    harden();
     let mut first = String::new();
     io::stdin().read_line(&mut first)?;
-    let charge: Charge = serde_json::from_str(&first)?;
+    let hand = Hand::new(serde_json::from_str(&first)?);
     let orders = listen();
-    let mut watch = Watch { charge, agent: None, until: None };
+    let mut watch = Watch { second: Second::new(second, &hand.charge), hand, guest: Guest::Free };
     loop {
         match watch.wait(&orders) {
-            Some(Order::Bye) => return Ok(()),
+            // If nobody hears the answer, the next thing that is heard is the end.
             Some(Order::Freeze { within_ms, hold_ms }) => {
-                let answer = watch.freeze(Duration::from_millis(within_ms), Duration::from_millis(hold_ms));
-                // If nobody hears, the next thing that is heard is the end.
-                drop(say(&answer));
+                drop(say(&watch.freeze(Duration::from_millis(within_ms), Duration::from_millis(hold_ms))));
             }
-            Some(Order::Thaw) => {
-                let was_held = watch.until.take().is_some();
-                if was_held {
-                    watch.thaw();
-                }
-                drop(say(if was_held { &Answer::Thawed } else { &Answer::Late }));
-            }
+            Some(Order::Thaw) => drop(say(&watch.thaw())),
+            Some(Order::Bye) => break,
             None => {
-                if watch.until.take().is_some() {
-                    watch.thaw();
-                }
-                watch.clean();
-                return Ok(());
+                watch.abandoned();
+                break;
             }
         }
     }
+    watch.let_go_at_last();
+    watch.second.tell(Word::Bye);
+    Ok(())
+}
+
+/// What is known of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guest {
+    /// Nothing of ours holds it.
+    Free,
+    /// It is held, no longer than this.
+    Still(Instant),
+    /// It may be held, now or later, and has not said yet that it was let go.
+    Unsure,
 }
 
 struct Watch {
-    charge: Charge,
-    agent: Option<Agent>,
-    /// The guest is held still no longer than this.
-    until: Option<Instant>,
+    hand: Hand,
+    second: Second,
+    guest: Guest,
 }
 
 impl Watch {
-    /// The next order; `None` when there will be no more. Lets the guest go meanwhile, if its time is over.
+    /// The next order; `None` when there will be no more. Meanwhile a guest whose time is over is let go.
     fn wait(&mut self, orders: &Receiver<Order>) -> Option<Order> {
-        if let Some(until) = self.until {
-            match orders.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Err(RecvTimeoutError::Timeout) => {
-                    self.until = None;
-                    self.thaw();
-                }
+        loop {
+            let patience = match self.guest {
+                Guest::Free => return orders.recv().ok(),
+                Guest::Still(until) => until.saturating_duration_since(Instant::now()),
+                Guest::Unsure => PAUSE,
+            };
+            match orders.recv_timeout(patience) {
+                Err(RecvTimeoutError::Timeout) => drop(self.let_go()),
                 order => return order.ok(),
             }
         }
-        orders.recv().ok()
     }
 
     fn freeze(&mut self, within: Duration, hold: Duration) -> Answer {
-        match self.try_freeze(within) {
-            Ok(count) => {
-                self.until = Some(Instant::now() + hold);
-                Answer::Frozen(count)
-            }
+        match self.try_freeze(within, hold) {
+            Ok(count) => Answer::Frozen(count),
             Err(why) => Answer::Failed(why),
         }
     }
 
-    fn try_freeze(&mut self, within: Duration) -> Result<u64, String> {
-        let Some(way) = &self.charge.agent else { return Err("there is no guest agent".into()) };
-        if self.agent.is_none() {
-            self.agent = Some(way.agent().map_err(|e| format!("the guest agent does not answer: {e}"))?);
+    fn try_freeze(&mut self, within: Duration, hold: Duration) -> Result<u64, String> {
+        if self.guest != Guest::Free {
+            self.let_go()?;
         }
-        let Some(agent) = &mut self.agent else { return Err("there is no guest agent".into()) };
-        match agent.freeze(within) {
-            Ok(count) => Ok(count),
-            Err(why) => {
-                // It may come about later; the thaw waits its turn behind it.
-                self.thaw();
-                Err(why.to_string())
+        self.hand.agent()?;
+        self.second.tell(Word::Still);
+        // What is not answered may come about later; then letting go waits its turn behind it.
+        self.guest = Guest::Unsure;
+        match self.hand.agent()?.freeze(within) {
+            Ok(count) => {
+                self.guest = Guest::Still(Instant::now() + hold);
+                Ok(count)
             }
-        }
-    }
-
-    /// Lets the guest go, and does not give up soon.
-    fn thaw(&mut self) {
-        let end = Instant::now() + PERSISTENCE;
-        while Instant::now() < end {
-            if self.agent.is_none() {
-                self.agent = self.charge.agent.as_ref().and_then(|way| way.agent().ok());
-            }
-            match self.agent.as_mut().map(|agent| agent.thaw(TRY)) {
-                Some(Ok(_)) => return,
-                // It was heard to say no: another try is for another error.
-                Some(Err(error)) if error.is_refusal() => std::thread::sleep(PAUSE),
-                _ => {
-                    self.agent = None;
-                    std::thread::sleep(PAUSE);
+            Err(error) => {
+                if !error.is_refusal() {
+                    self.hand.forget_agent();
                 }
+                Err(error.to_string())
             }
         }
     }
 
-    /// Takes away what the process that is gone held.
-    fn clean(&self) {
-        let end = Instant::now() + TAKING_OVER;
-        while Instant::now() < end {
-            let monitor = self.charge.monitor.monitor();
-            if monitor.is_ok_and(|mut m| leftovers::clean(m.as_mut(), &self.charge.prefix, &self.charge.folder).is_ok())
-            {
-                return;
-            }
-            std::thread::sleep(PAUSE);
+    fn thaw(&mut self) -> Answer {
+        match self.guest {
+            Guest::Still(_) => self.let_go().map_or_else(Answer::Failed, Answer::Thawed),
+            Guest::Free | Guest::Unsure => Answer::Late,
         }
+    }
+
+    /// Tries once.
+    fn let_go(&mut self) -> Result<u64, String> {
+        self.guest = Guest::Unsure;
+        let count = self.hand.let_go()?;
+        self.is_free();
+        Ok(count)
+    }
+
+    /// The process that is watched is gone.
+    fn abandoned(&mut self) {
+        if self.guest != Guest::Free {
+            drop(self.let_go()); // and again after what does not wait for an agent
+        }
+        self.hand.clean();
+    }
+
+    fn let_go_at_last(&mut self) {
+        if self.guest != Guest::Free {
+            self.hand.let_go_at_last();
+            self.is_free();
+        }
+    }
+
+    fn is_free(&mut self) {
+        self.guest = Guest::Free;
+        self.second.tell(Word::Free);
     }
 }
 
