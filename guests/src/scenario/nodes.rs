@@ -73,7 +73,7 @@ fn judge(guest: &mut Guest<'_>, time: &str) -> Result<()> {
         cmp --ignore-initial=$((at * 512)) /dev/vde /dev/vdf
         mdadm --assemble --run /dev/md1 /dev/vde /dev/vdf
         mdadm --readwrite /dev/md1 || true
-        timeout 100 mdadm --wait /dev/md1 || true
+        timeout 100 mdadm --wait /dev/md1 || [ $? -eq 1 ]
         e2fsck -f -p /dev/md1 || [ $? -eq 1 ]
         e2fsck -f -n /dev/md1
         mount /dev/md1 /mnt/look; rm -f /mnt/look/new; judge.sh /mnt/look; umount /mnt/look
