@@ -1,4 +1,5 @@
 //! Tests of the log from outside.
 
 mod appending;
+mod power;
 mod world;
