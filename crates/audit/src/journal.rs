@@ -36,13 +36,12 @@ impl Batch {
 
     /// The object that holds the batch that begins with record `start`.
     pub fn key(start: u64) -> Key {
-        Key::new(format!("{FOLDER}/{start:016x}")).expect("a number makes a name")
+        numbered(FOLDER, start)
     }
 
     /// Which batch the object of that name holds.
     pub fn start_of(key: &Key) -> Option<u64> {
-        let digits = key.as_str().strip_prefix(FOLDER)?.strip_prefix('/')?;
-        u64::from_str_radix(digits, 16).ok().filter(|start| Batch::key(*start) == *key)
+        number_in(FOLDER, key)
     }
 
     /// Its bytes.
@@ -85,9 +84,17 @@ pub struct SealedNames {
 }
 
 impl SealedNames {
+    /// The folder of all of them.
+    pub(crate) const FOLDER: &str = "names";
+
     /// The object that holds the names of sheet `number`.
     pub fn key(number: u64) -> Key {
-        Key::new(format!("names/{number:016x}")).expect("a number makes a name")
+        numbered(SealedNames::FOLDER, number)
+    }
+
+    /// Which sheet's names the object of that name holds.
+    pub fn number_of(key: &Key) -> Option<u64> {
+        number_in(SealedNames::FOLDER, key)
     }
 
     /// Its bytes.
@@ -109,6 +116,15 @@ impl SealedNames {
         input.end()?;
         if count == WIDTH { Ok(SealedNames { number, names }) } else { Err(DecodeError::Invalid("number of names")) }
     }
+}
+
+fn numbered(folder: &str, number: u64) -> Key {
+    Key::new(format!("{folder}/{number:016x}")).expect("a number makes a name")
+}
+
+fn number_in(folder: &str, key: &Key) -> Option<u64> {
+    let digits = key.as_str().strip_prefix(folder)?.strip_prefix('/')?;
+    u64::from_str_radix(digits, 16).ok().filter(|number| numbered(folder, *number) == *key)
 }
 
 fn header(magic: [u8; 8], number: u64) -> Vec<u8> {

@@ -9,6 +9,7 @@
 //! Invariant: a record that a checkpoint covers was in the journal, durable, before that checkpoint could be seen. So no crash can
 //! make the log go on otherwise than a checkpoint that anybody may have seen.
 
+mod expire;
 mod open;
 mod sweep;
 mod writer;

@@ -11,7 +11,7 @@ use backstay_seal::Secret;
 use super::Seams;
 use super::writer::{Sheet, Writer, sheet_of};
 use crate::error::AuditError;
-use crate::journal::FOLDER;
+use crate::journal::{FOLDER, SealedNames};
 use crate::note::{Algorithm, Signer};
 use crate::reader::Reader;
 use crate::record::Record;
@@ -54,7 +54,7 @@ pub(super) fn open(seams: &Seams, signer: Signer, names: Secret) -> Result<Write
 
 /// Puts the first checkpoint, of no records. It comes before all else: where anything else is, it was taken away.
 fn begin(writer: &Writer, key: &str) -> Result<(), AuditError> {
-    for folder in [FOLDER, "tile", "names"] {
+    for folder in [FOLDER, "tile", SealedNames::FOLDER] {
         if !writer.home.list(&Key::new(folder).expect("it is a name"))?.is_empty() {
             let object = crate::checkpoint::NAME.to_owned();
             return Err(AuditError::Damaged { object, why: "is missing, and the log is not empty" });
