@@ -191,7 +191,7 @@ impl Subtrees for Reader {
 
 /// The first of them, as many as the name says.
 fn cut<T>(mut items: Vec<T>, name: TileName) -> Result<Vec<T>, AuditError> {
-    if items.len() < name.width.into() {
+    if items.len() < usize::from(name.width) {
         return Err(AuditError::damaged(&name.key(), "is too short"));
     }
     items.truncate(name.width.into());

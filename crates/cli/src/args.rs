@@ -149,6 +149,12 @@ of a week, one a day of a year: backstay forget web --keep-all 24h --keep-hourly
         #[command(subcommand)]
         command: Marks,
     },
+    /// The tamper-evident log of a server: what was done with it, and whether that is the whole truth.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// Print a shell's completions.
     Completions {
         /// The shell.
@@ -372,4 +378,44 @@ pub(crate) enum Key {
     },
     /// Print the keys, to be kept on paper: whoever has them needs no passphrase.
     Paper,
+}
+
+/// `audit`. Neither needs a store, a passphrase or a server: a copy of the log's folder will do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Check that a log is whole, signed, goes on from what was seen before, and makes sense.
+    #[command(
+        after_help = "Keep the file `checkpoint` of the log's folder somewhere else each time, and give it to --since the next time:
+only that shows a log that was cut, put back or rewritten by somebody who has its key."
+    )]
+    Verify {
+        /// The log's folder, or a copy of it.
+        dir: PathBuf,
+        /// The log's public key, from elsewhere than that folder: NAME+ID+KEY.
+        #[arg(long, value_name = "VKEY")]
+        key: Option<String>,
+        /// A checkpoint of this log, kept from before.
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
+        /// A file with the key that opens names, to check them too.
+        #[arg(long, value_name = "FILE")]
+        names_key: Option<PathBuf>,
+        /// Also fail for what may have harmless reasons, such as a time without records.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print what a log says. It is not checked.
+    Show {
+        /// The log's folder, or a copy of it.
+        dir: PathBuf,
+        /// A file with the key that opens names; without it there are none.
+        #[arg(long, value_name = "FILE")]
+        names_key: Option<PathBuf>,
+        /// Begin with the record of this number.
+        #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+        from: u64,
+        /// Leave out heartbeats.
+        #[arg(long)]
+        no_heartbeats: bool,
+    },
 }

@@ -158,7 +158,7 @@ impl Pass<'_> {
             return Ok(None);
         };
         match decode_sheet(&bytes) {
-            Ok(mut records) if records.len() == name.width.into() || records.len() == WIDTH => {
+            Ok(mut records) if records.len() == usize::from(name.width) || records.len() == WIDTH => {
                 records.truncate(name.width.into());
                 Ok(Some(records))
             }

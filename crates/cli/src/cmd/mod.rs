@@ -2,6 +2,7 @@
 //!
 //! Never knows: rooms' insides.
 
+mod audit;
 mod files;
 mod forget;
 mod gaps;
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key { command } => key::run(common, &command),
         Command::Marks { command: Marks::Save } => live::save(),
         Command::Marks { command: Marks::Load } => live::load(),
+        Command::Audit { command } => audit::run(common, &command),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir),
     }

@@ -1,5 +1,6 @@
 //! The program as people use it: on real disks, file systems and stores, judged by programs that nobody here wrote.
 
+mod audit;
 mod excluded;
 mod files;
 mod full;
