@@ -17,6 +17,7 @@ use backstay_vault::{Vault, VaultError};
 use crate::disk::{Ready, Shot};
 use crate::follow::{Turn, follow};
 use crate::model::Effect;
+use crate::pauses::Moment;
 
 /// A machine ready to be captured.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Prepared {
     pub(crate) machine: String,
     pub(crate) disks: Vec<Ready>,
     pub(crate) shot: Arc<Shot>,
+    /// Nanoseconds until the next point, as it says; 0: it does not.
+    pub(crate) every: u64,
 }
 
 /// Something to do.
@@ -39,6 +42,9 @@ pub(crate) enum Act {
     Consolidate(String),
     Reclaim,
     Check,
+    /// No points are wanted for so many nanoseconds.
+    Suspend(String, u64),
+    Resume(String),
     /// A point of what changed since a boundary; `shot` is what the disks hold.
     Follow {
         machine: String,
@@ -75,6 +81,12 @@ pub(crate) struct Done {
     pub(crate) followed: Option<(Arc<Shot>, Outcome)>,
     /// The number that a point would have got.
     pub(crate) next: Option<InMaking>,
+    /// Of the point that was made, if one was.
+    pub(crate) moment: Option<Moment>,
+    /// Images of the point in the making that were as they must be.
+    pub(crate) images: u64,
+    /// An image could not be read.
+    pub(crate) is_image_lost: bool,
 }
 
 impl Done {
@@ -84,8 +96,19 @@ impl Done {
     }
 
     fn new(what: String, machine: Option<String>) -> Done {
-        let found = Vec::new();
-        Done { what, machine, effect: None, error: None, reclaimed: None, found, followed: None, next: None }
+        Done {
+            what,
+            machine,
+            effect: None,
+            error: None,
+            reclaimed: None,
+            found: Vec::new(),
+            followed: None,
+            next: None,
+            moment: None,
+            images: 0,
+            is_image_lost: false,
+        }
     }
 
     fn of(act: &Act) -> Done {
@@ -98,6 +121,8 @@ impl Done {
             Act::Consolidate(machine) => ("consolidate".to_owned(), Some(machine.clone())),
             Act::Reclaim => ("reclaim".to_owned(), None),
             Act::Check => ("check".to_owned(), None),
+            Act::Suspend(machine, _) => ("suspend".to_owned(), Some(machine.clone())),
+            Act::Resume(machine) => ("resume".to_owned(), Some(machine.clone())),
             Act::Follow { machine, .. } => ("follow".to_owned(), Some(machine.clone())),
         };
         Done::new(what, machine)
@@ -136,6 +161,10 @@ pub(crate) fn perform(vault: &Vault, act: &Act) -> Done {
             done.found = findings.defects;
             done.found.extend(findings.losses.iter().map(|loss| format!("{loss:?}")));
         }),
+        Act::Suspend(machine, length) => vault.suspend(machine, "simulated", *length).map(|row| {
+            done.effect = Some(Effect::Suspended(row));
+        }),
+        Act::Resume(machine) => vault.resume(machine).map(|row| done.effect = Some(Effect::Resumed(row))),
         Act::Follow { from, turns, shot, .. } => {
             let mut turns = turns.iter().cloned();
             let outcome = follow(vault, from, &mut || turns.next().unwrap_or(Turn::Abandon), &mut done);
@@ -143,7 +172,8 @@ pub(crate) fn perform(vault: &Vault, act: &Act) -> Done {
             Ok(())
         }
     };
-    done.error = outcome.err();
+    // Machines that have no point yet are none.
+    done.error = outcome.err().filter(|e| !matches!(e, VaultError::NoMachine(_)));
     done
 }
 
@@ -189,8 +219,9 @@ fn protect(vault: &Vault, prepared: &Prepared, cancelled: bool, done: &mut Done)
         verdict: &verdict,
         cancel: &AtomicBool::new(cancelled),
         progress: &Progress::default(),
-        promise: Promise::default(),
+        promise: Promise { every: prepared.every, causes: Vec::new() },
     })?;
+    done.moment = Some(Moment { time: made.point.row.time, every: prepared.every });
     done.effect = Some(Effect::Made(made.point.number.0, prepared.shot.clone()));
     Ok(())
 }

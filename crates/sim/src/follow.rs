@@ -11,16 +11,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use backstay_env::sim::volume::SimVolume;
+use backstay_env::volume::Volume as _;
 use backstay_format::rows::Consistency;
-use backstay_format::units::{PointNo, Timestamp};
-use backstay_vault::Vault;
+use backstay_format::units::PointNo;
+use backstay_vault::disk::PointDisk;
 use backstay_vault::gap::Promise;
-use backstay_vault::protect::{Boundary, Changed, InMaking, Told};
+use backstay_vault::protect::{Boundary, Changed, Following, InMaking, Told};
+use backstay_vault::{Vault, VaultError};
 
 use crate::Violation;
 use crate::act::{Done, Outcome, Prepared};
 use crate::disk::{Disk, DiskShot, PAGE, Shot};
 use crate::model::Effect;
+use crate::pauses::Moment;
+use crate::witness::same;
 
 /// What is known of a machine that is followed.
 pub(crate) struct Followed {
@@ -57,7 +61,9 @@ pub(crate) enum Turn {
     /// Read these, a part for each disk.
     Pass(Vec<Part>),
     /// Make the point; it is to show this.
-    Publish(Arc<Shot>, Timestamp),
+    Publish(Arc<Shot>, Moment),
+    /// Look at what it would be if it were made now: this.
+    Look(Arc<Shot>),
     /// Make none, but keep what there is.
     SetDown,
     /// The changes cannot be vouched for any more.
@@ -79,11 +85,14 @@ pub(crate) fn follow(vault: &Vault, from: &Boundary, next: &mut dyn FnMut() -> T
                 });
                 following.pass(&changed.collect::<Vec<_>>(), &AtomicBool::new(false))?;
             }
-            Turn::Publish(shot, time) => {
+            Turn::Look(shot) => look(&mut following, &shot, done)?,
+            Turn::Publish(shot, moment) => {
                 done.effect = Some(Effect::MaybeMade(shot.clone()));
-                let (exclusions, promise) = (Vec::new(), Promise::default());
+                let Moment { time, every } = moment;
+                let (exclusions, promise) = (Vec::new(), Promise { every, causes: Vec::new() });
                 let told = Told { time, consistency: Consistency::Still, note: String::new(), exclusions, promise };
                 let made = following.publish(told)?;
+                done.moment = Some(moment);
                 done.effect = Some(Effect::Made(made.point.number.0, shot));
                 return Ok(Some(made.boundary()));
             }
@@ -91,6 +100,40 @@ pub(crate) fn follow(vault: &Vault, from: &Boundary, next: &mut dyn FnMut() -> T
             Turn::Abandon => return Ok(None),
         }
     }
+}
+
+/// Holds the image of a point in the making against what the point is to be.
+fn look(following: &mut Following<'_>, shot: &Shot, done: &mut Done) -> Result<(), VaultError> {
+    for disk in following.image().inspect_err(|_| done.is_image_lost = true)? {
+        let name = &disk.info().name;
+        let Some(shot) = shot.0.iter().find(|shot| shot.name == *name) else {
+            done.found.push(format!("the image has a disk {name}"));
+            continue;
+        };
+        let read = read_image(&disk).inspect_err(|_| done.is_image_lost = true)?;
+        let (bytes, unreadable) = read;
+        if let Err(why) = same(&bytes, &unreadable, shot, true) {
+            done.found.push(format!("the image of {name}: {why}"));
+        }
+    }
+    done.images += 1;
+    Ok(())
+}
+
+/// An image's bytes, and the pages that the source could not read.
+fn read_image(disk: &PointDisk) -> Result<(Vec<u8>, BTreeSet<u64>), VaultError> {
+    let mut bytes = vec![0; disk.size() as usize];
+    let mut unreadable = BTreeSet::new();
+    for (number, page) in bytes.chunks_mut(PAGE as usize).enumerate() {
+        if let Err(error) = disk.read_at(number as u64 * PAGE, page) {
+            // What the source could not read is no error of the vault.
+            match error.into_inner().map(|inner| inner.downcast::<VaultError>()) {
+                Some(Ok(error)) => return Err(*error),
+                _ => drop(unreadable.insert(number as u64)),
+            }
+        }
+    }
+    Ok((bytes, unreadable))
 }
 
 impl Followed {

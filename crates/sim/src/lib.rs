@@ -16,11 +16,14 @@
 //! 4. nothing that was not harmed is reported as damaged: `check` of all data finds nothing;
 //! 5. a step without faults does what it was asked, whatever happened before it;
 //! 6. `verify`, the reader that was written from the format pages alone, finds nothing either and reads the same bytes;
-//! 7. when all points are forgotten and their age has passed, reclaim leaves no pack.
+//! 7. when all points are forgotten and their age has passed, reclaim leaves no pack;
+//! 8. a point tells of a gap exactly if there was one by what was promised, or a suspension where nothing was, from the moment of
+//!    the point before to its own; a suspension is told at every moment of it, and never after it;
+//! 9. the image of a point in the making is what the point will be.
 //!
-//! If the world exceeded what costs nothing (below), then instead of 1, 4, 5 and 7:
+//! If the world exceeded what costs nothing (below), then instead of 1, 4, 5, 7 and 9:
 //!
-//! 8. no wrong byte is ever given out: what cannot be vouched for is an error, and `check` names it.
+//! 10. no wrong byte is ever given out: what cannot be vouched for is an error, and `check` names it.
 //!
 //! # The fault table
 //!
@@ -48,13 +51,14 @@ mod follow;
 mod home;
 mod model;
 mod oracle;
+mod pauses;
 mod ripe;
 mod run;
 mod tally;
 mod witness;
 
 pub use home::Bug;
-pub use run::{Options, Report, run};
+pub use run::{Options, Report, run, taken_back};
 pub use tally::Tally;
 
 /// The oracle was contradicted: what was seen, and what should have been.

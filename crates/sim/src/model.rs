@@ -5,8 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use backstay_format::rows::gap::SuspensionRow;
+
 use crate::Violation;
 use crate::disk::{Disk, Shot};
+use crate::pauses::Pauses;
 
 /// A machine and all that is known of its points.
 pub(crate) struct Machine {
@@ -16,6 +19,8 @@ pub(crate) struct Machine {
     pub(crate) points: BTreeMap<u64, Known>,
     /// Captures that failed, but may have been committed.
     pub(crate) doubts: Vec<Arc<Shot>>,
+    /// Its promises, suspensions and gaps.
+    pub(crate) pauses: Pauses,
     /// Numbers of points that were dropped for certain.
     gone: BTreeSet<u64>,
 }
@@ -48,6 +53,10 @@ pub(crate) enum Effect {
     Gone(Vec<u64>),
     /// Points were dropped or not.
     MaybeGone(Vec<u64>),
+    /// No points are wanted for a time.
+    Suspended(SuspensionRow),
+    /// Points are wanted again; this was ended, if anything.
+    Resumed(Option<SuspensionRow>),
 }
 
 impl Effect {
@@ -58,6 +67,8 @@ impl Effect {
             Effect::MaybeMade(_) => "perhaps made a point ".to_owned(),
             Effect::Gone(numbers) => format!("dropped {numbers:?} "),
             Effect::MaybeGone(numbers) => format!("perhaps dropped {numbers:?} "),
+            Effect::Suspended(row) => format!("suspended from {} until {} ", row.since.0, row.until.0),
+            Effect::Resumed(row) => format!("resumed {:?} ", row.as_ref().map(|row| row.until.0)),
         }
     }
 }
@@ -65,7 +76,8 @@ impl Effect {
 impl Machine {
     /// A machine whose points, so far, are these.
     pub(crate) fn new(name: &str, disks: Vec<Disk>, points: BTreeMap<u64, Known>) -> Machine {
-        Machine { name: name.to_owned(), disks, points, doubts: Vec::new(), gone: BTreeSet::new() }
+        let pauses = Pauses::new(!points.is_empty());
+        Machine { name: name.to_owned(), disks, points, doubts: Vec::new(), pauses, gone: BTreeSet::new() }
     }
 
     /// A point was made.

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use backstay_env::sim::clock::SimClock;
 use backstay_env::sim::objects::{Faults, SimObjects};
 use backstay_env::sim::random::{Dice, SimRandom};
+use backstay_env::time::Clock;
 use backstay_env::volume::{Content, Volume as _};
-use backstay_format::units::{PAGE_SIZE, PointNo};
+use backstay_format::units::{PAGE_SIZE, PointNo, Timestamp};
 use backstay_vault::check::Findings;
 use backstay_vault::disk::PointDisk;
 use backstay_vault::rows::{Machine as Found, Point};
@@ -53,6 +54,16 @@ pub(crate) struct Look<'a> {
     pub(crate) settled: bool,
 }
 
+/// A clock that the oracle sets.
+#[derive(Default)]
+struct Hands(AtomicI64);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// A page that was named: machine, disk, point, page.
 type Named = (String, u32, u64, u64);
 
@@ -66,7 +77,8 @@ impl Look<'_> {
     /// # Errors
     /// The first contradiction.
     pub(crate) fn examine(&mut self, machines: &mut [Machine]) -> Result<(), Violation> {
-        let Some(vault) = self.open()? else { return Ok(()) };
+        let clock = Arc::new(Hands::default());
+        let Some(vault) = self.open(&clock)? else { return Ok(()) };
         let found = match vault.machines() {
             // A part that a state names is lost: that is told.
             Err(_) if self.harm.ledger => return Ok(()),
@@ -85,6 +97,9 @@ impl Look<'_> {
             };
             self.list(&vault, it, &points, machine)?;
             let Some(it) = it else { continue };
+            if let Some(oldest) = points.first().filter(|_| !self.harm.ledger) {
+                self.pauses((&vault, it), oldest.number.0, &clock, machine)?;
+            }
             for point in self.choose(points) {
                 let Some(known) = machine.points.get(&point.number.0) else { continue };
                 match self.compare(&vault, it, &point, &known.shot)? {
@@ -100,11 +115,30 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn open(&mut self) -> Result<Option<Vault>, Violation> {
+    /// Holds gaps and suspensions against the model.
+    fn pauses(
+        &mut self,
+        (vault, it): (&Vault, &Found),
+        oldest: u64,
+        clock: &Hands,
+        machine: &Machine,
+    ) -> Result<(), Violation> {
+        let failed = |e: VaultError| format!("what is told of gaps cannot be read: {e}");
+        let told = vault.gaps(it).map_err(failed).and_then(|gaps| {
+            machine.pauses.hold_against(oldest, &gaps.closed, |time| {
+                clock.0.store(time.0, Ordering::Relaxed);
+                vault.suspension(&it.row.name).map_err(failed)
+            })
+        });
+        self.tally.gaps_told += told.map_err(|why| bad(format!("machine {}: {why}", it.row.name)))?;
+        Ok(())
+    }
+
+    fn open(&mut self, clock: &Arc<Hands>) -> Result<Option<Vault>, Violation> {
         let seams = Seams {
             home: Arc::new(self.home.clone()),
             index_home: Arc::new(SimObjects::seeded(0)),
-            clock: Arc::new(SimClock::seeded(0)),
+            clock: clock.clone(),
             random: Arc::new(SimRandom::seeded(0)),
         };
         match Vault::open_before_damage(seams, VAULT, PASSPHRASE) {

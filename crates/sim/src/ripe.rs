@@ -70,7 +70,7 @@ fn make(points: usize) -> Result<Ripe, Violation> {
         disk.scribble(&mut dice, &[])?;
         let (ready, shot) = disk.ready(&mut dice)?;
         let shot = Arc::new(Shot(vec![shot]));
-        let prepared = Prepared { machine: MACHINE.to_owned(), disks: vec![ready], shot: shot.clone() };
+        let prepared = Prepared { machine: MACHINE.to_owned(), disks: vec![ready], shot: shot.clone(), every: 0 };
         let done = perform(&vault, &Act::Protect(prepared));
         if !matches!(done.effect, Some(Effect::Made(made, _)) if made == number) {
             return Err(failed(&format!("{:?}", done.error)));

@@ -3,6 +3,7 @@
 //! Never knows: what is right (the oracle does).
 
 mod follow;
+mod taken_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +25,8 @@ use crate::oracle::{Depth, Look, quiet_copy};
 use crate::ripe::{COST, DISK, MACHINE, MOST, PASSPHRASE, TUNING, VAULT, ripe};
 use crate::tally::Tally;
 use crate::{Violation, witness};
+
+pub use taken_back::taken_back;
 
 /// What to do beside running.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,14 +53,18 @@ pub struct Report {
 /// Runs a seed. Panics of the code under test are failures of the run, not of the caller.
 pub fn run(seed: u64, options: &Options) -> Report {
     let log = Arc::new(Mutex::new((Vec::new(), Tally::default())));
-    let outcome = catch_unwind(AssertUnwindSafe(|| World::new(seed, *options, log.clone())?.live()));
-    let failure = match outcome {
+    let failure = failure_of(|| World::new(seed, *options, log.clone())?.live());
+    let (trace, tally) = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
+    Report { seed, trace, tally, failure }
+}
+
+/// Why something is red, if it is; panics of the code under test included.
+fn failure_of(work: impl FnOnce() -> Result<(), Violation>) -> Option<String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => None,
         Ok(Err(Violation(what))) => Some(what),
         Err(panic) => Some(panic_text(&*panic)),
-    };
-    let (trace, tally) = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
-    Report { seed, trace, tally, failure }
+    }
 }
 
 /// A panic of the code under test, in words.
@@ -117,6 +124,8 @@ struct World {
 }
 
 const OTHER: &str = "beta";
+/// In nanoseconds.
+const SECOND: u64 = 1_000_000_000;
 
 impl World {
     fn new(seed: u64, options: Options, log: Log) -> Result<World, Violation> {
@@ -269,6 +278,7 @@ impl World {
             weather == Weather::Calm && !two && done.iter().any(|d| matches!(d.effect, Some(Effect::Made(..))));
         self.judge(weather, two, &done)?;
         self.count_bundles(&done)?;
+        self.keep_track(two, &done)?;
         self.apply(done)?;
         let depth = if weather == Weather::PowerLoss && self.dice.below(3) == 0 { Depth::All } else { Depth::Some };
         self.examine(depth, settled)
@@ -441,7 +451,9 @@ impl World {
             44..62 => Act::Forget(name, Drop::roll(&mut self.dice)),
             62..76 => Act::Settle(name),
             76..81 => Act::Consolidate(name),
-            81..97 => Act::Reclaim,
+            81..91 => Act::Reclaim,
+            91..95 => Act::Suspend(name, SECOND << self.dice.below(17)),
+            95..97 => Act::Resume(name),
             _ => Act::Check,
         })
     }
@@ -455,7 +467,7 @@ impl World {
         // All of it has to be read.
         ready.excluded.clear();
         let shot = Arc::new(Shot(vec![shot]));
-        Ok(Act::Vanishing(Prepared { machine: machine.name.clone(), disks: vec![ready], shot }))
+        Ok(Act::Vanishing(Prepared { machine: machine.name.clone(), disks: vec![ready], shot, every: 0 }))
     }
 
     fn prepare(&mut self, which: usize) -> Result<Prepared, Violation> {
@@ -475,9 +487,15 @@ impl World {
             disks.push(ready);
             shots.push(shot);
         }
-        let prepared = Prepared { machine: machine.name.clone(), disks, shot: Arc::new(Shot(shots)) };
+        let (machine, shot) = (machine.name.clone(), Arc::new(Shot(shots)));
+        let prepared = Prepared { machine, disks, shot, every: self.promise() };
         self.past.push(prepared.shot.clone());
         Ok(prepared)
+    }
+
+    /// Nanoseconds that a point says until the next one: it may be kept, or not.
+    fn promise(&mut self) -> u64 {
+        [0, SECOND, 20 * SECOND, 3600 * SECOND][self.dice.below(4) as usize]
     }
 
     /// Takes note of the faults that were injected.
@@ -522,7 +540,11 @@ impl World {
             if !self.harm.copies && !act.found.is_empty() {
                 return Err(Violation(format!("{} {machine}: {:?}", act.what, act.found)));
             }
-            self.tally(|t| t.followed += u64::from(act.what == "follow"));
+            self.tally(|t| {
+                t.followed += u64::from(act.what == "follow");
+                t.images_compared += act.images;
+                t.suspensions += u64::from(matches!(act.effect, Some(Effect::Suspended(_))));
+            });
             let Some(error) = &act.error else { continue };
             if two && act.is_conflict() {
                 self.tally(|t| t.conflicts += 1);
@@ -530,6 +552,27 @@ impl World {
                 self.tally(|t| t.failed_acts += 1);
             } else {
                 return Err(Violation(format!("{} {machine}: {error:?}", act.what)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what became of acts over into what is known of promises, suspensions and gaps.
+    fn keep_track(&mut self, two: bool, done: &[Done]) -> Result<(), Violation> {
+        if two {
+            self.machines.iter_mut().for_each(|machine| machine.pauses.lose_track());
+            return Ok(());
+        }
+        for act in done {
+            let Some(name) = &act.machine else { continue };
+            let pauses = &mut self.machine(name)?.pauses;
+            match (&act.error, &act.effect, act.moment) {
+                (None, Some(Effect::Made(number, _)), Some(moment)) => pauses.made(*number, moment),
+                (None, Some(Effect::Gone(numbers)), _) => pauses.dropped(numbers),
+                (None, Some(Effect::Suspended(row)), _) => pauses.suspended(row),
+                (None, Some(Effect::Resumed(row)), _) => pauses.resumed(row.as_ref()),
+                (None, None, _) => {}
+                _ => pauses.lose_track(),
             }
         }
         Ok(())
@@ -550,7 +593,7 @@ impl World {
                 Effect::Made(..) => t.points_made += 1,
                 Effect::MaybeMade(_) => t.points_in_doubt += 1,
                 Effect::Gone(numbers) => t.points_dropped += numbers.len() as u64,
-                Effect::MaybeGone(_) => {}
+                Effect::MaybeGone(_) | Effect::Suspended(_) | Effect::Resumed(_) => {}
             });
             let machine = self.machine(&name)?;
             match effect {
@@ -558,6 +601,7 @@ impl World {
                 Effect::MaybeMade(shot) => machine.doubts.push(shot),
                 Effect::Gone(numbers) => machine.dropped(&numbers),
                 Effect::MaybeGone(numbers) => machine.maybe_dropped(&numbers),
+                Effect::Suspended(_) | Effect::Resumed(_) => {}
             }
         }
         Ok(())
@@ -631,6 +675,7 @@ impl World {
         let vault = vault.map_err(|e| Violation(format!("open: {e:?}")))?.with_tuning(TUNING);
         let done = vec![perform(&vault, &act)];
         self.judge(Weather::Calm, false, &done)?;
+        self.keep_track(false, &done)?;
         self.apply(done)
     }
 }

@@ -47,6 +47,12 @@ tally! {
     recalled,
     /// Times that changed pages were read for a point.
     passes,
+    /// Images of points in the making that were compared with what the points were to be.
+    images_compared,
+    /// Suspensions of machines.
+    suspensions,
+    /// Gaps that were told as they must be, each time that somebody looked.
+    gaps_told,
     /// Points dropped.
     points_dropped,
     /// Acts by two processes at once.

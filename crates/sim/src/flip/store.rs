@@ -283,7 +283,7 @@ fn prepare(machine: &str, images: &[Image]) -> Result<Prepared, Violation> {
         });
         shots.push(shot);
     }
-    Ok(Prepared { machine: machine.to_owned(), disks, shot: Arc::new(Shot(shots)) })
+    Ok(Prepared { machine: machine.to_owned(), disks, shot: Arc::new(Shot(shots)), every: 0 })
 }
 
 /// The pages that a range of bytes touches.

@@ -19,6 +19,7 @@ use crate::disk::Shot;
 use crate::follow::{Followed, Turn, follow};
 use crate::home::Bug;
 use crate::model::Effect;
+use crate::pauses::Moment;
 
 impl World {
     /// Follows a machine for some points, while its disks are written to and others use the vault.
@@ -63,8 +64,17 @@ impl World {
                 continue;
             };
             let mut it = Done::named("follow", &name);
-            let mut turns =
-                Turns { world: self, vault, slot, which, left: 0, still: false, shot: None, others: Vec::new() };
+            let mut turns = Turns {
+                world: self,
+                vault,
+                slot,
+                which,
+                left: 0,
+                still: false,
+                looked: true,
+                shot: None,
+                others: Vec::new(),
+            };
             turns.left = turns.world.dice.below(4);
             let mut failed = None;
             let mut next = || {
@@ -82,7 +92,10 @@ impl World {
             let disturbed = !others.is_empty();
             done.extend(others);
             it.error = self.followed_on(which, outcome, shot.as_deref(), it.next);
+            // What others reclaimed meanwhile may be missing in an image; then there is no point.
+            let overtaken = overtaken || (disturbed && it.is_image_lost);
             if overtaken && (disturbed || attempt == 0) {
+                self.followed.get_mut(&which).into_iter().for_each(Followed::give_up);
                 (it.what, it.effect, it.error) = ("follow, overtaken".to_owned(), None, None);
                 done.push(it);
                 continue;
@@ -177,12 +190,13 @@ impl World {
             verdict: &verdict,
             cancel: &AtomicBool::new(false),
             progress: &Progress::default(),
-            promise: Promise::default(),
+            promise: Promise { every: prepared.every, causes: Vec::new() },
         };
         let outcome = if point {
             it.effect = Some(Effect::MaybeMade(prepared.shot.clone()));
             vault.protect(&capture).map(|made| {
                 it.effect = Some(Effect::Made(made.point.number.0, prepared.shot.clone()));
+                it.moment = Some(Moment { time: made.point.row.time, every: prepared.every });
                 made.boundary()
             })
         } else {
@@ -209,7 +223,7 @@ impl World {
         let shot = Arc::new(followed.shot(&machine.disks));
         let end = match self.dice.below(6) {
             0 => Turn::SetDown,
-            _ => Turn::Publish(shot.clone(), self.clock.now()),
+            _ => Turn::Publish(shot.clone(), Moment { time: self.clock.now(), every: 0 }),
         };
         let turns = vec![Turn::Pass(parts), end];
         Ok(Some((which, Act::Follow { machine: machine.name.clone(), from, turns, shot })))
@@ -241,12 +255,20 @@ struct Turns<'w> {
     which: usize,
     left: u64,
     still: bool,
+    /// The pass before was looked at, or there was none.
+    looked: bool,
     shot: Option<Arc<Shot>>,
     others: Vec<Done>,
 }
 
 impl Turns<'_> {
     fn next(&mut self) -> Result<Turn, Violation> {
+        if !self.looked {
+            self.looked = true;
+            if let Some(look) = self.look() {
+                return Ok(look);
+            }
+        }
         let world = &mut *self.world;
         if self.still {
             return Ok(self.end());
@@ -266,7 +288,15 @@ impl Turns<'_> {
         }
         let Some(followed) = world.followed.get_mut(&self.which) else { return Ok(Turn::Abandon) };
         world.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1.passes += 1;
+        self.looked = false;
         Ok(Turn::Pass(followed.take_marks(&mut world.machines[self.which].disks)?))
+    }
+
+    /// Nothing was written since the pass before: a point made now would hold what the disks do.
+    fn look(&mut self) -> Option<Turn> {
+        let world = &mut *self.world;
+        let followed = world.followed.get(&self.which).filter(|_| world.dice.below(3) == 0)?;
+        Some(Turn::Look(Arc::new(followed.shot(&world.machines[self.which].disks))))
     }
 
     fn end(&mut self) -> Turn {
@@ -278,7 +308,8 @@ impl Turns<'_> {
             0 => Turn::SetDown,
             _ => {
                 world.past.push(shot.clone());
-                Turn::Publish(shot, world.clock.now())
+                let every = world.promise();
+                Turn::Publish(shot, Moment { time: world.clock.now(), every })
             }
         }
     }
