@@ -118,7 +118,8 @@ impl Judge<'_> {
         self.restore(point, true)?;
         for (number, disk) in disks.iter().enumerate() {
             run("blockdev", ["--flushbufs", crate::tools::text(disk.path())])?;
-            let differs = differing(disk.path(), &self.image(number), &self.swapped())?;
+            let swapped = self.swapped();
+            let differs = differing(disk.path(), &self.image(number), |page| !swapped.contains(&page))?;
             if let Some((page, count)) = differs {
                 let told =
                     format!("{count} pages of disk {number} differ from the point, the first at {}", page * 4096);
@@ -128,20 +129,44 @@ impl Judge<'_> {
         Ok(())
     }
 
+    /// Whether a point and the disks as they were amid its freeze are the same, byte for byte, wherever file systems were held still.
+    ///
+    /// # Errors
+    /// They are not.
+    pub(crate) fn same_as(&self, point: &Point, copies: &[PathBuf]) -> Result<()> {
+        self.restore(point, true)?;
+        for (number, copy) in copies.iter().enumerate() {
+            let places = self.plan.volumes.iter().filter(|place| place.disk == number);
+            let held: Vec<_> = places.map(|place| self.pages_of(place.part)).collect();
+            let is_held = |page| held.iter().any(|pages| pages.contains(&page));
+            if let Some((page, count)) = differing(copy, &self.image(number), is_held)? {
+                let at = page * 4096;
+                let told = format!("{count} pages of disk {number} were not so in the freeze, the first at {at}");
+                return Err(Fail::new(told));
+            }
+        }
+        Ok(())
+    }
+
+    /// Pages of a partition of a disk; 0 is the whole disk.
+    fn pages_of(&self, part: u32) -> std::ops::Range<u64> {
+        let Some(at) = self.plan.parts.iter().position(|known| known.number == part) else { return 0..u64::MAX };
+        let before: u64 = self.plan.parts[..at].iter().map(|part| part.mib).sum();
+        // Partitions begin at the first MiB, one after the other.
+        (1 + before) << 8..(1 + before + self.plan.parts[at].mib) << 8
+    }
+
     /// Pages of the first disk that are swapped to.
     fn swapped(&self) -> std::ops::Range<u64> {
-        let Some(at) = self.plan.parts.iter().position(|part| part.code == crate::world::plan::SWAP) else {
-            return 0..0;
-        };
-        let before: u64 = self.plan.parts[..at].iter().map(|part| part.mib).sum();
-        // Partitions begin at the first MiB, one after the other; the first page of swap is kept.
-        let page = |mib: u64| mib << 8;
-        page(1 + before) + 1..page(1 + before + self.plan.parts[at].mib)
+        let swap = self.plan.parts.iter().find(|part| part.code == crate::world::plan::SWAP);
+        let pages = swap.map_or(0..0, |part| self.pages_of(part.number));
+        // The first page of swap is kept.
+        (pages.start + 1).min(pages.end)..pages.end
     }
 }
 
-/// The first page that differs, and how many do.
-fn differing(one: &Path, other: &Path, except: &std::ops::Range<u64>) -> Result<Option<(u64, u64)>> {
+/// The first of the pages that count that differs, and how many do.
+fn differing(one: &Path, other: &Path, counts: impl Fn(u64) -> bool) -> Result<Option<(u64, u64)>> {
     use std::io::Read as _;
     let open = |path: &Path| std::fs::File::open(path).during(path.display());
     let (mut one, mut other) = (open(one)?, open(other)?);
@@ -154,7 +179,7 @@ fn differing(one: &Path, other: &Path, except: &std::ops::Range<u64>) -> Result<
         }
         other.read_exact(&mut b[..read]).during("reading a restored disk")?;
         for (one, other) in a[..read].chunks(4096).zip(b[..read].chunks(4096)) {
-            if one != other && !except.contains(&page) {
+            if one != other && counts(page) {
                 found = found.map_or(Some((page, 1)), |(first, count)| Some((first, count + 1)));
             }
             page += 1;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
-use crate::disturb::{Disturber, LONGEST_FREEZE};
+use crate::disturb::{Copied, Disturber, LONGEST_FREEZE};
 use crate::fail::{During, Fail, Result};
 use crate::judge::Judge;
 use crate::load::{Load, Witness, fio, mariadb, postgres, scratch, shape, stress, tree};
@@ -105,8 +105,9 @@ impl Round<'_> {
         let mut options = ["--every", EVERY, "--max-freeze", &freeze].map(str::to_owned).to_vec();
         options.extend(self.applications(plan));
         options.extend(plan.all_blocks.then(|| "--all-blocks".to_owned()));
+        let copier = world.copier(self.folder);
         let probed = world.volume(0)?.mount.folder().to_owned();
-        let mut disturber = Disturber::start(&product, disks, options, &probed, shelved, self.stop)?;
+        let mut disturber = Disturber::start(&product, disks, options, &probed, (shelved, copier), self.stop)?;
         let (begun, mut outcome) = (Instant::now(), Ok(()));
         while outcome.is_ok() && begun.elapsed() < self.load && !self.stop.asked() {
             outcome = disturber.disturb(chance).and_then(|()| loads.iter_mut().try_for_each(|load| load.check()));
@@ -121,7 +122,8 @@ impl Round<'_> {
         report.add(&disturber.counts, disturber.rescans(), disturber.longest);
         let points = product.points()?;
         if plan.all_blocks {
-            self.same(plan, &judge, &points, world.disks(), report);
+            self.same(plan, &judge, &points, &world, report);
+            self.same_as_copied(plan, &judge, &points, disturber.copied(), report);
         }
         drop(following);
         drop(world);
@@ -188,15 +190,35 @@ impl Round<'_> {
     }
 
     /// The last point is of disks to which nothing was written since.
-    fn same(&self, plan: &Plan, judge: &Judge<'_>, points: &[Point], disks: &[Loop], report: &mut Report) {
+    fn same(&self, plan: &Plan, judge: &Judge<'_>, points: &[Point], world: &World, report: &mut Report) {
         let Some(last) = points.last() else { return };
+        let disks = world.disks();
         match judge.same(last, disks) {
             Ok(()) => report.agreed("the whole disk, byte for byte"),
             Err(cause) => {
                 let mut keep: Vec<PathBuf> = (0..disks.len()).map(|disk| judge.image(disk)).collect();
-                keep.extend((0..disks.len()).map(|disk| self.folder.join(format!("disk{disk}"))));
+                keep.extend((0..disks.len()).map(|disk| world.image(self.folder, disk)));
                 keep.push(self.folder.join("home"));
                 report.failed(self.called(plan), cause.to_string(), &keep);
+            }
+        }
+    }
+
+    /// What was copied amid a freeze is the point that came of it, if one came.
+    fn same_as_copied(&self, plan: &Plan, judge: &Judge<'_>, points: &[Point], copied: &[Copied], report: &mut Report) {
+        for Copied { moments: (after, before), images } in copied {
+            let Some(point) = points.iter().find(|point| *after < point.at && point.at <= *before) else {
+                report.agreed("nobody: of a freeze that was copied no point came");
+                continue;
+            };
+            match judge.same_as(point, images) {
+                Ok(()) => report.agreed("the disks as they were amid the freeze, byte for byte"),
+                Err(cause) => {
+                    let mut keep: Vec<PathBuf> = (0..images.len()).map(|disk| judge.image(disk)).collect();
+                    keep.extend(images.iter().cloned());
+                    keep.push(self.folder.join("home"));
+                    report.failed(self.called(plan), format!("point {}: {cause}", point.number), &keep);
+                }
             }
         }
     }

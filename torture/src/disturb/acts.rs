@@ -60,6 +60,7 @@ impl Disturber<'_> {
                 self.must_go_on(before)?;
                 Ok("ended in order, and started again")
             }
+            Act::CopyHeld => self.copy_held(chance),
             Act::Suspend => {
                 let before = self.product.generations();
                 self.product.suspend()?;
@@ -154,11 +155,11 @@ impl Disturber<'_> {
     }
 
     /// Whatever happened, writers go on within the watchdog's limit.
-    fn is_thawed(&mut self) -> Result<()> {
+    pub(super) fn is_thawed(&mut self) -> Result<()> {
         self.wait_thawed().map(drop)
     }
 
-    fn wait_held(&self) -> bool {
+    pub(super) fn wait_held(&self) -> bool {
         self.probe.as_ref().is_some_and(|probe| probe.wait_held(NEXT_FREEZE))
     }
 

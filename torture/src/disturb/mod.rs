@@ -3,6 +3,7 @@
 //! Never knows: what the points must hold.
 
 mod acts;
+mod frozen;
 mod still;
 mod watchdog;
 
@@ -14,6 +15,7 @@ use crate::chance::Chance;
 use crate::fail::{Fail, Result};
 use crate::product::{Agent, Product};
 use crate::tools::{Stop, patiently};
+pub(crate) use frozen::{Copied, Copier};
 use still::Probe;
 
 /// How long `protect` may hold file systems, as it is told.
@@ -39,6 +41,7 @@ enum Act {
     Overtake,
     EndAndGoOn,
     Suspend,
+    CopyHeld,
 }
 
 const ACTS: &[Act] = &[
@@ -58,6 +61,9 @@ const ACTS: &[Act] = &[
     Act::Overtake,
     Act::EndAndGoOn,
     Act::Suspend,
+    Act::CopyHeld,
+    Act::CopyHeld,
+    Act::CopyHeld,
 ];
 
 /// What was done, how often.
@@ -72,6 +78,8 @@ pub(crate) struct Disturber<'a> {
     agent: Agent,
     /// A file system of its own, on which the store lies.
     store: PathBuf,
+    /// `None`: disks cannot be cloned.
+    copier: Option<Copier>,
     stop: &'a Stop,
     pub(crate) counts: Counts,
     /// The longest that a writer waited after a misfortune.
@@ -88,7 +96,7 @@ impl<'a> Disturber<'a> {
         disks: Vec<PathBuf>,
         options: Vec<String>,
         probed: &Path,
-        store: &Path,
+        (store, copier): (&Path, Option<Copier>),
         stop: &'a Stop,
     ) -> Result<Disturber<'a>> {
         let probe = Probe::start(probed)?;
@@ -96,8 +104,8 @@ impl<'a> Disturber<'a> {
         let counts = Counts::new();
         let probe = Some(probe);
         let longest = Duration::ZERO;
-        let mut all =
-            Disturber { product, disks, options, probe, agent, longest, store: store.to_owned(), stop, counts };
+        let store = store.to_owned();
+        let mut all = Disturber { product, disks, options, probe, agent, longest, store, copier, stop, counts };
         all.wait_for_point(0)?;
         Ok(all)
     }
@@ -111,7 +119,9 @@ impl<'a> Disturber<'a> {
         if self.stop.asked() {
             return Ok(());
         }
-        let act = *chance.pick(ACTS);
+        // At least once in each round where it can be done.
+        let first = self.counts.is_empty() && self.copier.is_some();
+        let act = if first { Act::CopyHeld } else { *chance.pick(ACTS) };
         let before = self.last_point()?;
         let what = self.act(act, chance)?;
         *self.counts.entry(what).or_default() += 1;
@@ -157,6 +167,11 @@ impl<'a> Disturber<'a> {
     /// Takes away what we have on the file systems ourselves.
     pub(crate) fn end_probe(&mut self) {
         self.probe = None;
+    }
+
+    /// Copies of the disks that were made while they were held still.
+    pub(crate) fn copied(&self) -> &[Copied] {
+        self.copier.as_ref().map_or(&[], |copier| &copier.copied)
     }
 
     fn restart(&mut self) -> Result<()> {

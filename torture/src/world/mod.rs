@@ -10,6 +10,7 @@ pub(crate) mod slow;
 use std::path::{Path, PathBuf};
 
 use crate::chance::Chance;
+use crate::disturb::Copier;
 use crate::fail::{Fail, Result};
 use crate::tools::{run, text};
 use disk::{Loop, Mount, size_of, sparse};
@@ -29,6 +30,26 @@ pub(crate) struct World {
     volumes: Vec<Volume>,
     disks: Vec<Loop>,
     _slow: Vec<Slow>,
+    pool: Option<Pool>,
+}
+
+/// Where files can be cloned.
+struct Pool {
+    mount: Mount,
+    _disk: Loop,
+}
+
+/// Bytes of it: disks, and what copies of them come to differ in.
+const POOL: u64 = 16 << 30;
+
+impl Pool {
+    fn make(folder: &Path) -> Result<Pool> {
+        let image = folder.join("pool");
+        sparse(&image, POOL)?;
+        let disk = Loop::attach(&image, 512, true)?;
+        run("mkfs.xfs", ["-qf", "-m", "reflink=1", text(disk.path())])?;
+        Ok(Pool { mount: Mount::new(disk.path(), &folder.join("pooled"), "rw")?, _disk: disk })
+    }
 }
 
 impl World {
@@ -37,9 +58,10 @@ impl World {
     /// # Errors
     /// A program of the administrator fails.
     pub(crate) fn make(plan: &Plan, folder: &Path, chance: &mut Chance) -> Result<World> {
-        let mut world = World { volumes: Vec::new(), disks: Vec::new(), _slow: Vec::new() };
+        let pool = if plan.is_copied() { Some(Pool::make(folder)?) } else { None };
+        let mut world = World { volumes: Vec::new(), disks: Vec::new(), _slow: Vec::new(), pool };
         for (number, size) in plan.disks.iter().enumerate() {
-            let image = folder.join(format!("disk{number}"));
+            let image = world.image(folder, number);
             sparse(&image, *size)?;
             let shown = match plan.slow {
                 false => image,
@@ -81,6 +103,19 @@ impl World {
             run("mkswap", [text(&disk.part(part.number))])?;
         }
         Ok(())
+    }
+
+    /// The file behind a disk.
+    pub(crate) fn image(&self, folder: &Path, number: usize) -> PathBuf {
+        self.pool.as_ref().map_or(folder, |pool| pool.mount.folder()).join(format!("disk{number}"))
+    }
+
+    /// What copies the disks while they are held still, if they can be.
+    pub(crate) fn copier(&self, folder: &Path) -> Option<Copier> {
+        self.pool.as_ref()?;
+        let mounted = self.volumes.iter().map(|volume| volume.mount.folder().to_owned()).collect();
+        let images = (0..self.disks.len()).map(|number| self.image(folder, number)).collect();
+        Some(Copier { mounted, images, copied: Vec::new() })
     }
 
     pub(crate) fn disks(&self) -> &[Loop] {

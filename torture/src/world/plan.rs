@@ -133,6 +133,11 @@ impl Plan {
         self
     }
 
+    /// Whether disks are copied while they are held still: a copy takes no time, and all of it is captured.
+    pub(crate) fn is_copied(&self) -> bool {
+        self.all_blocks && !self.slow
+    }
+
     /// For the report.
     pub(crate) fn shown(&self) -> String {
         let kinds: Vec<&str> = self.volumes.iter().map(|place| place.kind.name()).collect();
