@@ -72,7 +72,10 @@ impl Outside<'_> {
         if let Some(mut open) = self.open.take()
             && open.watchdog.is_fit()
         {
-            return Ok(open);
+            if open.has_agent || !has_agent(&self.what.spec.way) {
+                return Ok(open);
+            }
+            open.close();
         }
         // Without a watchdog nobody would clean up after us.
         open(&self.what)
@@ -134,6 +137,14 @@ fn open(what: &What<'_>) -> Result<Open, Missed> {
         has_agent: agent.is_some(),
         place,
     })
+}
+
+/// Whether an agent answers by now that did not when the machine was found, such as while a domain starts.
+fn has_agent(way: &Way) -> bool {
+    match way {
+        Way::Domain(domain) => libvirt::find(domain).is_ok_and(|found| found.agent.is_some()),
+        Way::Socket(_) => false,
+    }
 }
 
 /// Takes away what a process left that was killed in the middle of a point together with its watchdogs. The guest may be still.
