@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::agent::{Agent, Slow};
+use self::agent::{Agent, Manner};
 use self::daemon::{Machine, SIZE};
 use crate::tools::{Numbers, patiently, run, text};
 use crate::world::{Running, World};
@@ -170,15 +170,19 @@ fn the_guest_is_held_still_and_always_let_go() {
     let machine = Machine::new(&world);
     let source = machine.source();
     let note = || world.json(&["points", "m"]).as_array().unwrap().last().unwrap()["note"].as_str().unwrap().to_owned();
-    let still = Agent::new(&world, Slow::default());
+    let still = Agent::new(&world, Manner::default());
     world.ok(&with_agent(&source, text(&still.socket), &["--once"]));
     assert_eq!(note(), "held still by the guest agent: 3 file systems");
     assert_eq!(still.asked(), ["guest-sync", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
     // One that does not answer in time is told to thaw all the same, and the point says what it is.
-    let slow = Agent::new(&world, Slow { to_freeze: Duration::from_secs(2), ..Slow::default() });
+    let slow = Agent::new(&world, Manner { to_freeze: Duration::from_secs(2), ..Manner::default() });
     world.ok(&with_agent(&source, text(&slow.socket), &["--once", "--hook-limit", "1s"]));
     assert!(note().starts_with("crash-consistent: no answer"), "{}", note());
     assert!(!slow.is_frozen(), "{:?}", slow.asked());
+    // If it has nothing to let go, somebody else did, and nobody knows when.
+    let early = Agent::new(&world, Manner { lets_go_early: true, ..Manner::default() });
+    world.ok(&with_agent(&source, text(&early.socket), &["--once"]));
+    assert_eq!(note(), "crash-consistent: somebody else let the guest go before all disks were held");
     // And where nobody answers, there are points as well.
     let nobody = world.path("nobody");
     world.ok(&with_agent(&source, text(&nobody), &["--once"]));
@@ -191,7 +195,7 @@ fn a_guest_is_let_go_when_its_holder_is_killed_or_stopped() {
     let world = World::new();
     let machine = Machine::new(&world);
     let source = machine.source();
-    let agent = Agent::new(&world, Slow { to_freeze: Duration::from_millis(30), ..Slow::default() });
+    let agent = Agent::new(&world, Manner { to_freeze: Duration::from_millis(30), ..Manner::default() });
     for signal in ["KILL", "STOP"] {
         for round in 0..4 {
             let before = agent.asked().len();

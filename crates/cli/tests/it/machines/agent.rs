@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// How long it takes it to hold the guest still, and then to say so.
+/// How it does what it is asked.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Slow {
+pub(super) struct Manner {
+    /// How long it takes to hold the guest still, and then to say so.
     pub(super) to_freeze: Duration,
     pub(super) to_answer: Duration,
+    /// Somebody else lets the guest go in between.
+    pub(super) lets_go_early: bool,
 }
 
 /// Plays a guest agent: says what it was asked, in order.
@@ -24,7 +27,7 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(world: &World, slow: Slow) -> Agent {
+    pub(super) fn new(world: &World, manner: Manner) -> Agent {
         let socket = world.path("agent");
         drop(fs::remove_file(&socket));
         let listener = UnixListener::bind(&socket).unwrap();
@@ -33,7 +36,7 @@ impl Agent {
         // Ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                serve(&stream.unwrap(), &heard, slow);
+                serve(&stream.unwrap(), &heard, manner);
             }
         });
         Agent { socket, asked }
@@ -48,7 +51,7 @@ impl Agent {
     }
 }
 
-fn serve(stream: &UnixStream, heard: &Mutex<Vec<String>>, slow: Slow) {
+fn serve(stream: &UnixStream, heard: &Mutex<Vec<String>>, manner: Manner) {
     use std::io::{BufRead as _, BufReader, Write as _};
     let mut out = stream;
     for line in BufReader::new(stream).lines() {
@@ -57,15 +60,16 @@ fn serve(stream: &UnixStream, heard: &Mutex<Vec<String>>, slow: Slow) {
         let command = said["execute"].as_str().unwrap().to_owned();
         let answer = match command.as_str() {
             "guest-sync" => said["arguments"]["id"].clone(),
+            "guest-fsfreeze-thaw" if manner.lets_go_early => 0.into(),
             _ => 3.into(),
         };
         if command == "guest-fsfreeze-freeze" {
-            std::thread::sleep(slow.to_freeze);
+            std::thread::sleep(manner.to_freeze);
         }
         let freezes = command == "guest-fsfreeze-freeze";
         heard.lock().unwrap().push(command);
         if freezes {
-            std::thread::sleep(slow.to_answer);
+            std::thread::sleep(manner.to_answer);
         }
         drop(writeln!(out, "{}", json!({ "return": answer })));
     }

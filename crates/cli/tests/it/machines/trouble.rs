@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::agent::{Agent, Slow};
+use super::agent::{Agent, Manner};
 use super::daemon::{Machine, SIZE};
 use super::{assert_point, once, scatter, with_agent};
 use crate::tools::{Mount, Numbers, patiently, run, text};
@@ -103,7 +103,7 @@ fn a_guest_is_let_go_when_its_watchdog_is_killed_with_its_holder() {
     let world = World::new();
     let machine = Machine::new(&world);
     let source = machine.source();
-    let agent = Agent::new(&world, Slow { to_answer: Duration::from_millis(700), ..Slow::default() });
+    let agent = Agent::new(&world, Manner { to_answer: Duration::from_millis(700), ..Manner::default() });
     let arguments = with_agent(&source, text(&agent.socket), &["--every", "1s"]);
     for round in 0..3 {
         let before = agent.asked().len();
@@ -139,7 +139,7 @@ fn an_agent_that_hangs_costs_stillness_and_no_points() {
     let world = World::new();
     let machine = Machine::new(&world);
     let source = machine.source();
-    let agent = Agent::new(&world, Slow { to_freeze: Duration::from_secs(3600), ..Slow::default() });
+    let agent = Agent::new(&world, Manner { to_freeze: Duration::from_secs(3600), ..Manner::default() });
     let arguments = with_agent(&source, text(&agent.socket), &["--every", "1s", "--hook-limit", "1s"]);
     let mut running = world.start(&arguments);
     assert!(patiently(|| has_points(&world, 2)), "{}", running.log());
