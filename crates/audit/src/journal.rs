@@ -58,7 +58,15 @@ impl Batch {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Batch, DecodeError> {
-        let (start, mut input) = open(BATCH, "batch", bytes)?;
+        Batch::decode_body(open("batch", bytes)?)
+    }
+
+    /// Reads one without its hash.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode_body(body: &[u8]) -> Result<Batch, DecodeError> {
+        let (start, mut input) = numbered_body(BATCH, "batch", body)?;
         let before = input.array()?;
         let count = count(&mut input, 2)?;
         let mut take = || (0..count).map(|_| input.bytes().map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>();
@@ -110,7 +118,15 @@ impl SealedNames {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<SealedNames, DecodeError> {
-        let (number, mut input) = open(NAMES, "names", bytes)?;
+        SealedNames::decode_body(open("names", bytes)?)
+    }
+
+    /// Reads them without their hash.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode_body(body: &[u8]) -> Result<SealedNames, DecodeError> {
+        let (number, mut input) = numbered_body(NAMES, "names", body)?;
         let count = count(&mut input, 1)?;
         let names = (0..count).map(|_| input.bytes().map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
         input.end()?;
@@ -137,20 +153,21 @@ fn checked(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn open<'a>(magic: [u8; 8], what: &'static str, bytes: &'a [u8]) -> Result<(u64, Input<'a>), DecodeError> {
+/// What is before the hash, which must be its own.
+fn open<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], DecodeError> {
     let (body, sum) = bytes.split_last_chunk::<32>().ok_or(DecodeError::Truncated)?;
+    if sha256(&[body]).0 == *sum { Ok(body) } else { Err(DecodeError::Digest(what)) }
+}
+
+fn numbered_body<'a>(magic: [u8; 8], what: &'static str, body: &'a [u8]) -> Result<(u64, Input<'a>), DecodeError> {
     let mut input = Input(body);
     if input.array()? != magic {
         return Err(DecodeError::Magic(what));
     }
     match input.u32()? {
-        VERSION => {}
-        found => return Err(DecodeError::Version { what, found, newest: VERSION }),
+        VERSION => Ok((input.u64()?, input)),
+        found => Err(DecodeError::Version { what, found, newest: VERSION }),
     }
-    if sha256(&[body]).0 != *sum {
-        return Err(DecodeError::Digest(what));
-    }
-    Ok((input.u64()?, input))
 }
 
 fn count(input: &mut Input<'_>, least: usize) -> Result<usize, DecodeError> {

@@ -22,7 +22,7 @@ const DASH: &str = "\u{2014} ";
 pub enum Algorithm {
     /// Ed25519 over the text: how a log signs.
     Ed25519,
-    /// Ed25519 over a time and the text: how a witness cosigns.
+    /// Ed25519 over a time and the text: how a cosigner signs.
     Cosignature,
 }
 
@@ -131,7 +131,7 @@ impl Signer {
         is_name(name).then(|| Signer { name: name.to_owned(), key: SigningKey::from_bytes(secret) })
     }
 
-    /// The public key that goes with it, as a log's or a witness's.
+    /// The public key that goes with it, as a log's or a cosigner's.
     pub fn verifier_key(&self, algorithm: Algorithm) -> VerifierKey {
         VerifierKey { name: self.name.clone(), algorithm, key: self.key.verifying_key() }
     }
@@ -142,7 +142,7 @@ impl Signer {
         Signature { name: self.name.clone(), id, bytes: self.key.sign(text.as_bytes()).to_bytes().to_vec() }
     }
 
-    /// Cosigns as a witness does, at a time in seconds since 1970.
+    /// Cosigns, as those do whom others ask to watch a log, at a time in seconds since 1970.
     pub fn cosign(&self, text: &str, time: u64) -> Signature {
         let id = self.verifier_key(Algorithm::Cosignature).id();
         let signature = self.key.sign(cosigned(time, text).as_bytes());
@@ -291,16 +291,16 @@ mod tests {
         let time = u64::from_be_bytes(note.signatures[1].bytes[..8].try_into().unwrap());
         assert_eq!((time, note.signatures[1].bytes.len()), (1_679_315_147, 72));
 
-        let witness = Signer::new("w1", &[3; 32]).unwrap();
-        let key = witness.verifier_key(Algorithm::Cosignature);
+        let cosigner = Signer::new("w1", &[3; 32]).unwrap();
+        let key = cosigner.verifier_key(Algorithm::Cosignature);
         assert_eq!(VerifierKey::parse(&key.to_string()), Ok(key.clone()));
-        let mut ours = Note { text: note.text, signatures: vec![witness.cosign("", 1)] };
+        let mut ours = Note { text: note.text, signatures: vec![cosigner.cosign("", 1)] };
         assert_eq!(ours.verify(&key), Err(SignatureError::Forged));
-        ours.signatures = vec![witness.cosign(&ours.text, 1_679_315_147)];
+        ours.signatures = vec![cosigner.cosign(&ours.text, 1_679_315_147)];
         assert_eq!(ours.verify(&key), Ok(1_679_315_147));
         ours.signatures[0].bytes[7] ^= 1;
         assert_eq!(ours.verify(&key), Err(SignatureError::Forged));
-        ours.signatures = vec![witness.sign(&ours.text)];
+        ours.signatures = vec![cosigner.sign(&ours.text)];
         assert_eq!(ours.verify(&key), Err(SignatureError::Missing), "another way to sign has another id");
     }
 

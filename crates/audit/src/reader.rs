@@ -97,7 +97,7 @@ impl Reader {
         if let Some(names) = self.full_names(number)? {
             return Ok(names);
         }
-        let batches = self.batches(number)?;
+        let batches = self.names_of_batches(number)?;
         // The sheet may have become full meanwhile, and its batches may be gone.
         Ok(self.full_names(number)?.unwrap_or(batches))
     }
@@ -108,17 +108,31 @@ impl Reader {
     }
 
     /// The names of a sheet that is not full, from the journal.
-    fn batches(&self, number: u64) -> Result<Vec<Vec<u8>>, AuditError> {
+    fn names_of_batches(&self, number: u64) -> Result<Vec<Vec<u8>>, AuditError> {
         let mut names = vec![Vec::new(); WIDTH];
-        for listed in self.home.list(&Key::new(FOLDER).expect("it is a name"))? {
-            let start = Batch::start_of(&listed.key).filter(|start| start / WIDTH as u64 == number);
-            let bytes = start.map(|_| get(&*self.home, &listed.key)).transpose()?.flatten();
-            let Some(batch) = bytes.and_then(|bytes| Batch::decode(&bytes).ok()) else { continue };
+        for batch in self.journal(number)? {
             // Names of another place do not open there.
             let from = (batch.start % WIDTH as u64) as usize;
             batch.names.into_iter().zip(&mut names[from..]).for_each(|(sealed, place)| *place = sealed);
         }
         Ok(names)
+    }
+
+    /// The records of a sheet that is not full, from the journal.
+    pub(crate) fn records_of_batches(&self, name: TileName) -> Result<Vec<Vec<u8>>, AuditError> {
+        let records = self.journal(name.number)?.into_iter().flat_map(|batch| batch.records);
+        cut(records.collect(), name)
+    }
+
+    /// The batches of a sheet that can be read, in their order.
+    fn journal(&self, number: u64) -> Result<Vec<Batch>, AuditError> {
+        let mut batches = Vec::new();
+        for listed in self.home.list(&Key::new(FOLDER).expect("it is a name"))? {
+            let start = Batch::start_of(&listed.key).filter(|start| start / WIDTH as u64 == number);
+            let bytes = start.map(|_| get(&*self.home, &listed.key)).transpose()?.flatten();
+            batches.extend(bytes.and_then(|bytes| Batch::decode(&bytes).ok()));
+        }
+        Ok(batches)
     }
 
     /// Records of a range, as far as there are any, with their names if there is a key. Names that are no longer kept, or do not
@@ -198,9 +212,17 @@ fn cut<T>(mut items: Vec<T>, name: TileName) -> Result<Vec<T>, AuditError> {
     Ok(items)
 }
 
-/// Reads an object that may be missing.
+/// No object of a log has more bytes: a sheet of 256 records of 64 KiB, or what was committed of one, with its names.
+const MOST: u64 = 40 << 20;
+
+/// Reads an object that may be missing, unless it is larger than any of ours.
 pub(crate) fn get(home: &dyn Objects, key: &Key) -> Result<Option<Vec<u8>>, AuditError> {
-    match home.get(key) {
+    let read = match home.open(key) {
+        Ok(object) if object.size() > MOST => return Err(AuditError::damaged(key, "is too large")),
+        Ok(_) => home.get(key),
+        Err(error) => Err(error),
+    };
+    match read {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ObjectError::NotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),

@@ -67,27 +67,24 @@ fn begin(writer: &Writer, key: &str) -> Result<(), AuditError> {
 /// Takes in what the checkpoint covers, after checking that it does.
 fn load(writer: &mut Writer, reader: &Reader) -> Result<(), AuditError> {
     let size = reader.checkpoint().size;
-    let hashes = |level, number, width: usize| {
-        reader.hashes(TileName { holds: Holds::Hashes(level), number, width: width as u16 })
-    };
-    writer.edge = Edge::load(size, hashes)?;
-    writer.published = size;
-    if writer.edge.root() != reader.checkpoint().root {
-        let object = crate::checkpoint::NAME.to_owned();
-        return Err(AuditError::Damaged { object, why: "does not have the root of its tiles" });
-    }
-    let Some(last) = size.checked_sub(1) else { return Ok(()) };
-    let name = TileName::at_size(Holds::Records, last / WIDTH as u64, size).expect("the last record lies in a sheet");
-    let records = reader.sheet(name)?;
-    let damaged = |why| AuditError::damaged(&name.key(), why);
-    if !name.is_full() {
-        let leaves: Vec<_> = records.iter().map(|record| leaf(record)).collect();
-        if writer.edge.tiles().next() != Some((0, leaves.as_slice())) {
-            return Err(damaged("has records that are not in the tree"));
+    let last = size.checked_sub(1).and_then(|last| TileName::at_size(Holds::Records, last / WIDTH as u64, size));
+    let Some(name) = last else { return Ok(()) };
+    let mut records = last_sheet(reader, name)?;
+    match edge(reader, name, &records) {
+        Ok(edge) => writer.edge = edge,
+        Err(error) if error.is_damage() => {
+            (writer.edge, records) = mended(reader, name, records)?;
+            // What is damaged is among these.
+            writer.sheet.records.clone_from(&records);
+            writer.write_partials(0)?;
         }
+        Err(error) => return Err(error),
     }
+    writer.published = size;
     let record = records.last().and_then(|bytes| Record::decode(bytes).ok());
-    writer.last = record.ok_or_else(|| damaged("has a record that cannot be read"))?.time;
+    let damaged = || AuditError::damaged(&name.key(), "has a record that cannot be read");
+    writer.last = record.ok_or_else(damaged)?.time;
+    writer.sheet = Sheet::default();
     if !name.is_full() {
         let mut names = reader.sealed_names(name.number)?;
         names.truncate(records.len());
@@ -95,6 +92,53 @@ fn load(writer: &mut Writer, reader: &Reader) -> Result<(), AuditError> {
     }
     mark_left(writer, size);
     Ok(())
+}
+
+/// The records of the last sheet; while it is not full, the journal has them too.
+fn last_sheet(reader: &Reader, name: TileName) -> Result<Vec<Vec<u8>>, AuditError> {
+    match reader.sheet(name) {
+        Err(error) if error.is_damage() => reader.records_of_batches(name).map_err(|_| error),
+        read => read,
+    }
+}
+
+/// The edge of the tree as its tiles give it, if that is what was signed and what the last records hash to.
+fn edge(reader: &Reader, name: TileName, records: &[Vec<u8>]) -> Result<Edge, AuditError> {
+    let hashes = |level, number, width: usize| {
+        reader.hashes(TileName { holds: Holds::Hashes(level), number, width: width as u16 })
+    };
+    let edge = Edge::load(reader.checkpoint().size, hashes)?;
+    let leaves: Vec<_> = records.iter().map(|record| leaf(record)).collect();
+    let fits = name.is_full() || edge.tiles().next() == Some((0, leaves.as_slice()));
+    if fits && edge.root() == reader.checkpoint().root { Ok(edge) } else { Err(other_root()) }
+}
+
+/// The edge and the last records as they were signed, from what is left.
+fn mended(reader: &Reader, name: TileName, records: Vec<Vec<u8>>) -> Result<(Edge, Vec<Vec<u8>>), AuditError> {
+    match edge_of_records(reader, name, &records) {
+        Ok(edge) => Ok((edge, records)),
+        Err(error) if error.is_damage() && !name.is_full() => {
+            let records = reader.records_of_batches(name).map_err(|_| error)?;
+            Ok((edge_of_records(reader, name, &records)?, records))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The edge of the tree as all records give it, if that is what was signed: tiles can be made anew, records cannot.
+fn edge_of_records(reader: &Reader, last: TileName, records: &[Vec<u8>]) -> Result<Edge, AuditError> {
+    let mut edge = Edge::default();
+    for number in 0..last.number {
+        let name = TileName { number, ..last }.full();
+        reader.sheet(name)?.iter().for_each(|record| drop(edge.push(leaf(record))));
+    }
+    records.iter().for_each(|record| drop(edge.push(leaf(record))));
+    if edge.root() == reader.checkpoint().root { Ok(edge) } else { Err(other_root()) }
+}
+
+fn other_root() -> AuditError {
+    let object = crate::checkpoint::NAME.to_owned();
+    AuditError::Damaged { object, why: "does not have the root of its records" }
 }
 
 /// What the one before us did not get to delete lies under the sheet before this one, and the tiles that it filled.

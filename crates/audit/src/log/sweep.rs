@@ -10,7 +10,7 @@ use crate::tile::{Holds, TileName};
 use crate::tree::{FullTile, WIDTH};
 
 /// So many objects go with each checkpoint, so that nobody waits long. A sheet leaves at most 768 behind, in 256 checkpoints.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 4;
 
 impl Writer {
     /// Finds what is superfluous once a sheet and these tiles are full. What cannot be listed stays: it does no harm.

@@ -239,21 +239,27 @@ impl Writer {
             return Ok(());
         }
         self.settle()?;
+        self.write_partials(self.published)?;
+        self.write_checkpoint()?;
+        self.published = size;
+        self.sweep();
+        Ok(())
+    }
+
+    /// Writes the tiles and the sheet that are not full, but those that were the same at size `known`.
+    pub(super) fn write_partials(&self, known: u64) -> Result<(), AuditError> {
+        let size = self.edge.size();
         for (level, hashes) in self.edge.tiles() {
             let holds = Holds::Hashes(level);
             let number = size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
             let name = TileName { holds, number, width: hashes.len() as u16 };
-            // What is as it was at the last checkpoint is there.
-            if TileName::at_size(holds, number, self.published) != Some(name) {
+            if TileName::at_size(holds, number, known) != Some(name) {
                 self.home.put(&name.key(), &[&encode_hashes(hashes)])?;
             }
         }
         if let Some(name) = TileName::at_size(Holds::Records, size / WIDTH as u64, size) {
             self.home.put(&name.key(), &[&encode_sheet(self.sheet.records.iter().map(Vec::as_slice))])?;
         }
-        self.write_checkpoint()?;
-        self.published = size;
-        self.sweep();
         Ok(())
     }
 

@@ -118,8 +118,8 @@ impl Pass<'_> {
     fn records(&self, report: &mut Report) -> Result<History, AuditError> {
         let checkpoint = self.reader.checkpoint();
         let (mut edge, mut history) = (Edge::default(), History::default());
+        self.compare_pinned(&edge, report);
         for number in 0..checkpoint.size.div_ceil(WIDTH as u64) {
-            self.compare_pinned(&edge, report);
             let name = TileName::at_size(Holds::Records, number, checkpoint.size).expect("it is below the size");
             let Some(records) = self.sheet(name, report)? else { return Ok(history) };
             let known = self.leaves(name, report)?;
@@ -146,7 +146,6 @@ impl Pass<'_> {
                 history.take(index, &record, report);
             }
         }
-        self.compare_pinned(&edge, report);
         self.compare_end(&edge, report)?;
         Ok(history)
     }

@@ -302,12 +302,30 @@ fn every_object_that_the_checkpoint_covers_matters_in_every_byte() {
 }
 
 #[test]
-fn a_log_that_is_not_what_it_signed_does_not_go_on() {
+fn what_rots_at_the_end_of_a_log_is_made_anew_from_what_did_not() {
     let (home, _) = filled(300);
     for name in ["tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/001.p/44"] {
         let harmed = home.fork();
         harmed.tamper(&key(name), |bytes| bytes[20] ^= 1);
-        let opened = Log::open(&seams(harmed, 1), &keys(), ORIGIN).err();
-        assert!(opened.as_ref().is_some_and(AuditError::is_damage), "{name}: {opened:?}");
+        assert!(!judge(&harmed, None).holds());
+        let log = open(&harmed);
+        assert!(judge(&harmed, None).holds(), "{name} is mended");
+        assert_eq!(log.append(&event(1)).unwrap().index, 300);
+        assert!(judge(&harmed, Some(&checkpoint_of(&home))).holds());
     }
+}
+
+#[test]
+fn a_log_that_is_not_what_it_signed_does_not_go_on() {
+    let (home, _) = filled(300);
+    let forged = home.fork();
+    let mut records = records_of(&forged);
+    let at = records[100].len() - 1;
+    records[100][at] ^= 1;
+    rewrite(&forged, &records);
+    let opened = Log::open(&seams(forged, 1), &keys(), ORIGIN).err();
+    assert!(opened.as_ref().is_some_and(AuditError::is_damage), "{opened:?}");
+    home.tamper(&key("checkpoint"), |bytes| bytes[5] ^= 1);
+    let opened = Log::open(&seams(home, 1), &keys(), ORIGIN).err();
+    assert!(opened.as_ref().is_some_and(AuditError::is_damage), "{opened:?}");
 }
