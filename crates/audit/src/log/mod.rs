@@ -15,7 +15,7 @@ mod sweep;
 mod writer;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use backstay_env::objects::Objects;
 use backstay_env::random::Random;
@@ -88,8 +88,16 @@ pub struct Log {
     home: Arc<dyn Objects>,
     keys: Keys,
     key: VerifierKey,
-    waiting: Mutex<Vec<Arc<Ticket>>>,
+    queue: Mutex<Queue>,
+    turn: Condvar,
     writer: Mutex<Writer>,
+}
+
+/// Who waits to be written. One of them writes for all, while others come to wait for the next time.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Arc<Ticket>>,
+    is_led: bool,
 }
 
 /// An event that waits to be written, and what became of it.
@@ -114,8 +122,8 @@ impl Log {
         let signer = Signer::new(origin, &keys.signing.0).ok_or_else(|| AuditError::Origin(origin.to_owned()))?;
         let key = signer.verifier_key(Algorithm::Ed25519);
         let writer = open::open(seams, signer, keys.names.clone())?;
-        let (waiting, writer) = (Mutex::default(), Mutex::new(writer));
-        Ok(Log { home: seams.home.clone(), keys: keys.clone(), key, waiting, writer })
+        let (queue, turn, writer) = (Mutex::default(), Condvar::new(), Mutex::new(writer));
+        Ok(Log { home: seams.home.clone(), keys: keys.clone(), key, queue, turn, writer })
     }
 
     /// Appends an event: durable, in its place and under a signed checkpoint when this returns. Blocks for some writes to the home,
@@ -127,19 +135,34 @@ impl Log {
     pub fn append(&self, event: &Event) -> Result<Receipt, AuditError> {
         event.check()?;
         let ticket = Arc::new(Ticket { event: event.clone(), result: Mutex::default() });
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(ticket.clone());
-        // Whoever is the writer writes for all who wait; the others find it done when they come to be it.
-        let mut writer = self.writer.lock().map_err(|_| AuditError::Abandoned)?;
-        if let Some(result) = ticket.taken() {
-            return result;
+        let mut queue = self.queue();
+        queue.waiting.push(ticket.clone());
+        while queue.is_led {
+            queue = self.turn.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            if let Some(result) = ticket.taken() {
+                return result;
+            }
         }
-        let batch = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        queue.is_led = true;
+        let batch = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        self.lead(&batch);
+        ticket.taken().unwrap_or(Err(AuditError::Abandoned))
+    }
+
+    /// Writes for all of `batch`.
+    fn lead(&self, batch: &[Arc<Ticket>]) {
+        let _leading = Leading(self);
+        // Whoever dies in here leaves a writer that nobody can rely on.
+        let Ok(mut writer) = self.writer.lock() else { return };
         let events: Vec<&Event> = batch.iter().map(|ticket| &ticket.event).collect();
-        let results = writer.append(&events);
-        for (ticket, result) in batch.iter().zip(results) {
+        for (ticket, result) in batch.iter().zip(writer.append(&events)) {
             *ticket.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
-        ticket.taken().unwrap_or(Err(AuditError::Abandoned))
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The public key, to be given to those who verify.
@@ -187,5 +210,15 @@ impl Log {
     pub fn reader(&self) -> Result<Reader, AuditError> {
         let missing = || AuditError::Damaged { object: crate::checkpoint::NAME.to_owned(), why: "is missing" };
         Reader::open(self.home.clone())?.ok_or_else(missing)
+    }
+}
+
+/// Hands over to the next one who waits, in a panic too.
+struct Leading<'a>(&'a Log);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.queue().is_led = false;
+        self.0.turn.notify_all();
     }
 }

@@ -1,12 +1,15 @@
 //! What is appended is there, in order, with its names and proofs, from many threads and over restarts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstay_audit::tree::Hash;
 use backstay_audit::{AuditError, Event, Keys, Log};
 use backstay_env::objects::Objects as _;
 use backstay_env::real::folder::Folder;
 use backstay_env::sim::objects::SimObjects;
+use backstay_env::time::{Clock, Timestamp};
 use backstay_seal::Secret;
 
 use crate::world::{ORIGIN, event, filled, judge, key, keys, open, seams};
@@ -141,4 +144,36 @@ fn little_is_left_behind() {
     assert_eq!(under("tile/entries/000.p") + under("tile/0/000.p"), 0);
     assert_eq!(under("tile/entries/001.p") + under("tile/0/001.p"), 0);
     assert_eq!((under("names"), under("tile/0")), (2, 2 + 208));
+}
+
+/// A clock that kills whoever reads it once too often.
+struct Deadly(AtomicU64);
+
+impl Clock for Deadly {
+    fn now(&self) -> Timestamp {
+        let readings = self.0.fetch_add(1, Ordering::SeqCst);
+        assert!(readings != 20, "this clock kills");
+        Timestamp(readings as i64)
+    }
+}
+
+#[test]
+fn nobody_waits_for_ever_for_one_who_died_writing() {
+    let home = SimObjects::seeded(1);
+    let mut seams = seams(home.clone(), 1);
+    seams.clock = Arc::new(Deadly(AtomicU64::new(0)));
+    let log = Log::open(&seams, &keys(), ORIGIN).unwrap();
+    let acknowledged: usize = std::thread::scope(|scope| {
+        let append = |thread: u64| {
+            let log = &log;
+            move || (0..10).filter(|n| log.append(&event(thread * 10 + n)).is_ok()).count()
+        };
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(append(thread))).collect();
+        // The thread that died told nobody what it had appended before.
+        threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
+    });
+    assert!(matches!(log.append(&event(0)), Err(AuditError::Abandoned)));
+    let again = open(&home);
+    assert!(again.read(0..80).unwrap().len() >= acknowledged);
+    assert!(judge(&home, None).holds());
 }
