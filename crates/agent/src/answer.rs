@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use backstay_env::link::Link;
@@ -25,6 +25,8 @@ pub(crate) const HELD: usize = 24;
 
 /// A disk that the server may ask for.
 pub struct Reading<'a> {
+    /// Its place in the list that the server was told.
+    pub disk: u32,
     /// Its bytes.
     pub volume: &'a dyn Volume,
     /// Byte ranges in use, in order: nothing else is read.
@@ -32,6 +34,9 @@ pub struct Reading<'a> {
     /// Byte ranges inside these that are left out by choice.
     pub excluded: Vec<Range<u64>>,
 }
+
+/// Told how many bytes that are in use were looked at, and how many were read for that.
+pub type Seen<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// What is asked.
 pub(crate) enum Asked {
@@ -54,19 +59,18 @@ pub(crate) struct Answering<'a> {
     buffers: Buffers,
     held: Mutex<HashMap<u64, Offered>>,
     cancel: &'a AtomicBool,
-    /// Bytes that were read.
-    read: &'a AtomicU64,
+    seen: Seen<'a>,
 }
 
 impl<'a> Answering<'a> {
     pub(crate) fn new(
         disks: &'a [Reading<'a>],
         (link, welcome): (&'a dyn Link, &'a Welcome),
-        (cancel, read): (&'a AtomicBool, &'a AtomicU64),
+        (cancel, seen): (&'a AtomicBool, Seen<'a>),
     ) -> Self {
         let cutting = Cutting::new(&welcome.cut, &welcome.name);
         let buffers = Buffers::new(SEGMENT as usize * PAGE_SIZE);
-        Answering { disks, link, welcome, cutting, buffers, held: Mutex::default(), cancel, read }
+        Answering { disks, link, welcome, cutting, buffers, held: Mutex::default(), cancel, seen }
     }
 
     /// What compresses the frames of one thread.
@@ -96,7 +100,7 @@ impl<'a> Answering<'a> {
 
     /// Outside: the server asked for what makes no sense. Inside: the disk is gone.
     fn look(&self, segment: u64, disk: u32, pieces: &[Pages]) -> io::Result<io::Result<ToServer>> {
-        let disk = self.disks.get(disk as usize).ok_or_else(|| nonsense("a disk"))?;
+        let disk = self.disks.iter().find(|known| known.disk == disk).ok_or_else(|| nonsense("a disk"))?;
         let pieces = self.checked(disk, pieces).ok_or_else(|| nonsense("pages"))?;
         if self.lock().len() >= HELD {
             return Err(nonsense("more than may be held in memory"));
@@ -106,7 +110,7 @@ impl<'a> Answering<'a> {
             Ok(read) => read,
             Err(error) => return Ok(Err(error)),
         };
-        self.read.fetch_add(counts.read, Ordering::Relaxed);
+        (self.seen)(counts.used, counts.read);
         let named: Vec<(ChunkId, Range<usize>)> =
             data_runs(&pieces, &state).into_iter().flat_map(|run| self.cutting.chunks(&bytes, run)).collect();
         let told = |(id, range): &(ChunkId, Range<usize>)| (id.0, (range.len() / PAGE_SIZE) as u8);

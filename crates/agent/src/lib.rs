@@ -9,6 +9,6 @@ mod answer;
 mod link;
 mod session;
 
-pub use answer::Reading;
+pub use answer::{Reading, Seen};
 pub use link::{AgentError, Enrolled};
 pub use session::{Following, Session, Verdict, Welcome};

@@ -3,18 +3,19 @@
 //! Never knows: how changes are noticed, or when points are due.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_env::link::Link;
 use backstay_format::DecodeError;
-use backstay_format::units::StoreId;
+use backstay_format::rows::gap::SuspensionRow;
+use backstay_format::units::{StoreId, Timestamp};
 use backstay_format::wire;
 use backstay_format::wire::v1::{BoundaryTold, MadeTold, Pages, Refusal, Task, ToAgent, ToServer, Told};
 use backstay_seal::Secret;
 
-use crate::answer::{Answering, Asked, HELD, Reading};
+use crate::answer::{Answering, Asked, HELD, Reading, Seen};
 use crate::link::{AgentError, Enrolled};
 
 /// What the server told at the beginning.
@@ -84,13 +85,17 @@ impl Session {
         }
     }
 
-    /// Why no points are wanted now, if so.
+    /// Since when and until when no points are wanted, by the server's clock, and why; if so.
     ///
     /// # Errors
     /// As [`Session::boundary`].
-    pub fn suspended(&self) -> Result<Option<String>, AgentError> {
+    pub fn suspended(&self) -> Result<Option<SuspensionRow>, AgentError> {
         match self.ask(&ToServer::Status)? {
-            ToAgent::Status { suspended } => Ok(suspended),
+            ToAgent::Status { suspended } => Ok(suspended.map(|(since, until, reason)| SuspensionRow {
+                since: Timestamp(since),
+                until: Timestamp(until),
+                reason,
+            })),
             other => Err(unexpected(other)),
         }
     }
@@ -110,9 +115,9 @@ impl Session {
     pub fn catch_up(
         &self,
         (task, disks): (Task, &[Reading<'_>]),
-        (cancel, read): (&AtomicBool, &AtomicU64),
+        (cancel, seen): (&AtomicBool, Seen<'_>),
     ) -> Result<BoundaryTold, AgentError> {
-        match self.run(&ToServer::CatchUp(task), (disks, &|| (false, Vec::new())), (cancel, read))? {
+        match self.run(&ToServer::CatchUp(task), (disks, &|| (false, Vec::new())), (cancel, seen))? {
             ToAgent::CaughtUp(boundary) => Ok(boundary),
             other => Err(unexpected(other)),
         }
@@ -125,9 +130,9 @@ impl Session {
     pub fn protect(
         &self,
         (task, disks, verdict): (Task, &[Reading<'_>], &dyn Fn() -> Verdict),
-        (cancel, read): (&AtomicBool, &AtomicU64),
+        (cancel, seen): (&AtomicBool, Seen<'_>),
     ) -> Result<MadeTold, AgentError> {
-        match self.run(&ToServer::Protect(task), (disks, verdict), (cancel, read))? {
+        match self.run(&ToServer::Protect(task), (disks, verdict), (cancel, seen))? {
             ToAgent::Made(made) => Ok(made),
             other => Err(unexpected(other)),
         }
@@ -137,9 +142,11 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::boundary`].
-    pub fn follow(&self, number: u64, disks: Vec<u32>) -> Result<Following<'_>, AgentError> {
+    pub fn follow(self: &Arc<Self>, number: u64, disks: Vec<u32>) -> Result<Following, AgentError> {
         match self.ask(&ToServer::Follow { number, disks })? {
-            ToAgent::Following { next, begun } => Ok(Following { session: self, next, begun, extents: 0, over: false }),
+            ToAgent::Following { next, begun } => {
+                Ok(Following { session: self.clone(), next, begun, extents: 0, over: false })
+            }
             other => Err(unexpected(other)),
         }
     }
@@ -153,9 +160,9 @@ impl Session {
         &self,
         request: &ToServer,
         (disks, verdict): (&[Reading<'_>], &dyn Fn() -> Verdict),
-        (cancel, read): (&AtomicBool, &AtomicU64),
+        (cancel, seen): (&AtomicBool, Seen<'_>),
     ) -> Result<ToAgent, AgentError> {
-        let outcome = self.try_run(request, (disks, verdict), (cancel, read));
+        let outcome = self.try_run(request, (disks, verdict), (cancel, seen));
         if matches!(outcome, Err(AgentError::Lost(_) | AgentError::Protocol(_) | AgentError::Cancelled)) {
             // The server cannot go on without answers.
             self.link.close();
@@ -167,9 +174,9 @@ impl Session {
         &self,
         request: &ToServer,
         (disks, verdict): (&[Reading<'_>], &dyn Fn() -> Verdict),
-        (cancel, read): (&AtomicBool, &AtomicU64),
+        (cancel, seen): (&AtomicBool, Seen<'_>),
     ) -> Result<ToAgent, AgentError> {
-        let answering = Answering::new(disks, (&*self.link, &self.welcome), (cancel, read));
+        let answering = Answering::new(disks, (&*self.link, &self.welcome), (cancel, seen));
         self.link.send(&[&wire::encode(request)]).map_err(AgentError::Lost)?;
         let (asked, to_answer) = sync_channel::<Asked>(2 * HELD);
         let to_answer = Mutex::new(to_answer);
@@ -228,8 +235,8 @@ fn serve(
 }
 
 /// A point in the making.
-pub struct Following<'s> {
-    session: &'s Session,
+pub struct Following {
+    session: Arc<Session>,
     next: u64,
     begun: i64,
     extents: u64,
@@ -237,7 +244,7 @@ pub struct Following<'s> {
     over: bool,
 }
 
-impl Following<'_> {
+impl Following {
     /// The number that the point gets if nobody else is quicker, and when it was begun.
     pub fn in_making(&self) -> (u64, i64) {
         (self.next, self.begun)
@@ -248,17 +255,17 @@ impl Following<'_> {
         self.extents
     }
 
-    /// Shows pages that may have changed: of some of the disks, by their places in `disks`.
+    /// Shows pages that may have changed: of some of the disks, by their places in the list that this began with.
     ///
     /// # Errors
     /// As [`Session::catch_up`]; this point cannot be made any more.
     pub fn pass(
         &mut self,
         (changed, disks): (Vec<(u32, Vec<Pages>)>, &[Reading<'_>]),
-        (cancel, read): (&AtomicBool, &AtomicU64),
+        (cancel, seen): (&AtomicBool, Seen<'_>),
     ) -> Result<(), AgentError> {
         let verdict = || (false, Vec::new());
-        let reply = self.session.run(&ToServer::Pass { changed }, (disks, &verdict), (cancel, read));
+        let reply = self.session.run(&ToServer::Pass { changed }, (disks, &verdict), (cancel, seen));
         match reply {
             Ok(ToAgent::Passed { extents, .. }) => {
                 self.extents = extents;
@@ -296,7 +303,7 @@ impl Following<'_> {
     }
 }
 
-impl Drop for Following<'_> {
+impl Drop for Following {
     fn drop(&mut self) {
         if !self.over {
             // If that fails, so will the next request, and the server has given it up.

@@ -69,6 +69,8 @@ pub(crate) enum Command {
     },
     /// Capture block devices or image files.
     Protect(Protect),
+    /// Capture this host's disks for the server that it was enrolled with, until interrupted: the service of a protected machine.
+    Agent(Agent),
     /// List the machines.
     Machines,
     /// List a machine's points, and the times without any that were promised.
@@ -177,6 +179,28 @@ pub(crate) struct Protect {
     /// The machine's name; else this host's.
     #[arg(long, value_name = "NAME")]
     pub machine: Option<String>,
+    /// How.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `agent`.
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// Block devices or image files; else all disks of this host.
+    #[arg(value_name = "SOURCE")]
+    pub sources: Vec<PathBuf>,
+    /// Where `backstay enroll` put what makes this machine known to the server.
+    #[arg(long, default_value = "/var/lib/backstay/agent", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How sources are captured.
+#[derive(Debug, Args)]
+pub(crate) struct How {
     /// Make one point and end.
     #[arg(long, conflicts_with = "every")]
     pub once: bool,

@@ -5,6 +5,7 @@
 mod args;
 mod cause;
 mod cmd;
+mod enrolment;
 mod exclude;
 mod failure;
 mod kept;
@@ -18,6 +19,7 @@ mod source;
 mod spec;
 mod stop;
 mod store;
+mod target;
 
 use std::process::ExitCode;
 

@@ -67,7 +67,9 @@ impl Talk<'_> {
                     Err(VaultError::NoMachine(_)) => Ok(None),
                     other => other,
                 };
-                self.reply(suspension, |now| ToAgent::Status { suspended: now.map(|now| now.reason) })
+                self.reply(suspension, |now| ToAgent::Status {
+                    suspended: now.map(|now| (now.since.0, now.until.0, now.reason)),
+                })
             }
             ToServer::PromiseNothing => {
                 let done = match self.vault.promise_nothing(self.machine) {

@@ -15,6 +15,7 @@ pub(crate) fn boundary(at: &Boundary) -> BoundaryTold {
     let row = &at.machine.row;
     BoundaryTold {
         machine: at.machine.id.0,
+        name: row.name.clone(),
         created: row.created.0,
         next_disk: row.next_disk.0,
         next_point: row.next_point.0,

@@ -2,6 +2,7 @@
 //!
 //! Never knows: rooms' insides.
 
+mod agent;
 mod audit;
 mod files;
 mod forget;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Init { location } => init::run(common, &location),
         Command::Protect(args) => protect::run(common, &args),
+        Command::Agent(args) => agent::run(common, args),
         Command::Machines => store::reading(common, |vault| list::machines(common, vault)),
         Command::Points { machine } => store::reading(common, |vault| list::points(common, vault, &machine)),
         Command::Show(at) => store::reading(common, |vault| list::show(common, vault, &at)),

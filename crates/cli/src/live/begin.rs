@@ -41,7 +41,7 @@ impl<'a> Live<'a> {
     /// # Errors
     /// [`Refused`]; then nothing is left in the kernel that was not there before.
     pub(crate) fn open(what: What<'a>) -> Result<Self, Refused> {
-        let What { vault, store, machine, note, all_blocks, sources, choices, applications, settings, rate, cancel } =
+        let What { target, store, machine, note, all_blocks, sources, choices, applications, settings, rate, cancel } =
             what;
         let folder = folder_of(store, machine);
         let other = |why: &dyn std::error::Error| Refused::Impossible(sentence(why));
@@ -65,7 +65,7 @@ impl<'a> Live<'a> {
         }
         let watchdog = start_watchdog().map_err(Refused::Impossible)?;
         let mut live = Live {
-            vault,
+            target,
             machine,
             note,
             cancel,
@@ -92,11 +92,11 @@ impl<'a> Live<'a> {
 
     /// Goes on where an earlier process stood, with all disks whose marks reach back to the newest point.
     fn recall(&mut self, memory: Memory) {
-        match Kept::find((self.vault, self.machine), &self.tracker, &memory, &self.sources) {
+        match Kept::find((self.target, self.machine), &self.tracker, &memory, &self.sources) {
             Some(Kept { from, disks }) if disks.len() == self.sources.len() => {
                 // Disks that are no longer named are no longer marked.
                 drop(forget_all_but(&mut self.tracker, &disks));
-                self.state = Some(State { disks, from, memory, left_out: None });
+                self.state = Some(State { disks, from, memory, doubt: None, left_out: None });
             }
             kept => self.kept = kept,
         }
@@ -110,7 +110,7 @@ impl<'a> Live<'a> {
     pub(crate) fn rescan(&mut self, progress: &Progress) -> Result<(), Missed> {
         self.state = None;
         drop(self.place.clear());
-        let kept = self.kept.take().filter(|kept| kept.is_newest(self.vault));
+        let kept = self.kept.take().filter(|kept| kept.is_newest(self.target));
         let spared = kept.as_ref().map_or(&[][..], |kept| &kept.disks);
         forget_all_but(&mut self.tracker, spared).map_err(|e| Missed::later(sentence(&e)))?;
         let mut disks = Vec::new();
@@ -136,15 +136,15 @@ impl<'a> Live<'a> {
             None => (compared, disks),
             Some(kept) => match kept.joined(compared, disks, &self.sources) {
                 Some(Kept { from, disks }) => (from, disks),
-                None => return Err(Missed::of(VaultError::Overtaken)),
+                None => return Err(Missed::of_vault(VaultError::Overtaken)),
             },
         };
         // It read and compared whole disks; from now on little memory will do.
-        self.vault.forget_frames();
+        self.target.rest();
         heap::give_back();
         let stamps = disks.iter().map(|disk| (disk.name.as_str(), disk.marks.stamp()));
         let memory = Memory::new(from.machine.id.0, from.number, stamps);
-        self.state = Some(State { disks, from, memory, left_out: None });
+        self.state = Some(State { disks, from, memory, doubt: None, left_out: None });
         Ok(())
     }
 
@@ -171,7 +171,7 @@ impl<'a> Live<'a> {
             progress,
             promise: Promise::default(),
         };
-        self.vault.catch_up(&capture).map_err(Missed::of)
+        self.target.catch_up(&capture).map_err(Missed::of)
     }
 }
 

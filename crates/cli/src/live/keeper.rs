@@ -7,16 +7,16 @@ use std::sync::atomic::AtomicBool;
 
 use backstay_capture::point::Keep;
 use backstay_env::volume::Volume;
-use backstay_vault::VaultError;
-use backstay_vault::protect::{Changed, Following};
+use backstay_vault::protect::Changed;
 
 use super::left_out::LeftOut;
 use super::pages::{inside, outside};
 use crate::rate::{Limited, Rate};
+use crate::target::{InTheMaking, Trouble};
 
 /// Keeps the passes of one point.
 pub(super) struct Keeper<'v, 'a> {
-    pub(super) following: Following<'v>,
+    pub(super) following: Box<dyn InTheMaking + 'v>,
     /// For each disk, ranges of pages that are not kept: swap.
     pub(super) without: &'a [Vec<Range<u64>>],
     /// For each disk, what is left out by choice.
@@ -27,13 +27,13 @@ pub(super) struct Keeper<'v, 'a> {
 }
 
 impl Keep for Keeper<'_, '_> {
-    type Error = VaultError;
+    type Error = Trouble;
 
-    fn pass(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), VaultError> {
+    fn pass(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), Trouble> {
         self.rest(disk, &Limited { volume, rate: self.rate, cancel: self.cancel }, pages)
     }
 
-    fn rest(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), VaultError> {
+    fn rest(&mut self, disk: usize, volume: &dyn Volume, pages: Vec<Range<u64>>) -> Result<(), Trouble> {
         let pages = outside(&pages, &self.without[disk]);
         let left_out = &mut self.left_out[disk];
         left_out.skipped.extend(inside(&pages, &left_out.skips));

@@ -32,15 +32,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use backstay_env::volume::Volume;
 use backstay_format::rows::Exclusion;
 use backstay_items::disk::allocated;
-use backstay_timeline::extent::Content;
+use backstay_vault::VaultError;
 use backstay_vault::disk::PointDisk;
 use backstay_vault::protect::{Boundary, Changed};
-use backstay_vault::{Vault, VaultError};
 
 use super::disks::LiveDisk;
 use super::pages::{inside, outside, union};
 use crate::exclude::{self, Exclude};
 use crate::kept;
+use crate::target::{Target, Trouble};
 
 const PAGE: u64 = 4096;
 
@@ -89,16 +89,14 @@ pub(super) struct Fit {
 
 impl LeftOut {
     /// What the timeline lacks of each disk where it ends.
-    pub(super) fn at(vault: &Vault, from: &Boundary) -> Result<Vec<LeftOut>, VaultError> {
-        let lacks = |disk: &PointDisk| {
-            let extents = disk.extents(0..disk.size().div_ceil(PAGE))?;
-            let excluded = extents.iter().filter(|e| e.content == Content::Excluded);
-            let lacks = union(excluded.map(|e| e.page.0..e.end().0));
-            Ok(LeftOut { skips: lacks.clone(), lacks, skipped: Vec::new() })
+    pub(super) fn at(target: &dyn Target, from: &Boundary) -> Result<Vec<LeftOut>, Trouble> {
+        let left_out = |lacks: Vec<Range<u64>>| {
+            let lacks = union(lacks);
+            LeftOut { skips: lacks.clone(), lacks, skipped: Vec::new() }
         };
         match from.disks.iter().all(|disk| disk.excluded == 0) {
             true => Ok(vec![LeftOut::default(); from.disks.len()]),
-            false => vault.disks_where(from)?.iter().map(lacks).collect(),
+            false => Ok(target.lacks(from)?.into_iter().map(left_out).collect()),
         }
     }
 

@@ -8,7 +8,7 @@ use backstay_capture::marks::Pass;
 use backstay_capture::point::{self, Keep as _, Stillness};
 use backstay_format::rows::Exclusion;
 use backstay_vault::gap::Promise;
-use backstay_vault::protect::{Boundary, Following, Made, Told};
+use backstay_vault::protect::{Boundary, Made, Told};
 
 use super::begin::start_watchdog;
 use super::disks::trusted;
@@ -19,6 +19,7 @@ use super::missed::Missed;
 use super::told::{told, without_swap};
 use super::{Live, LivePoint, State};
 use crate::output::note;
+use crate::target::InTheMaking;
 
 /// Extents of a point in the making that are held in memory at most; more become a span of their own.
 const EXTENTS: usize = 1 << 20;
@@ -27,7 +28,7 @@ const ROUNDS: u32 = 4;
 
 /// What attempts read. Their marks are pending.
 struct Read<'v> {
-    following: Following<'v>,
+    following: Box<dyn InTheMaking + 'v>,
     still: Stillness,
     /// What the timeline will lack with it.
     left_out: Vec<LeftOut>,
@@ -38,13 +39,20 @@ impl<'a> Live<'a> {
         if !self.watchdog.is_fit() {
             self.watchdog = start_watchdog().map_err(Missed::later)?;
         }
+        self.settle_doubt()?;
         let pass = Pass(self.next_pass);
         self.next_pass = self.next_pass.saturating_add(1);
         let outcome = self.read_all(pass).and_then(|(read, exclusions)| {
             let (still, left_out) = (read.still, read.left_out);
             let told = Told { exclusions, ..told(self.note, &still, promise) };
-            self.about_to(&read.following);
-            let made = read.following.publish(told).map_err(Missed::of)?;
+            self.about_to(&*read.following);
+            let in_making = read.following.in_making();
+            let made = read.following.publish(told).map_err(|trouble| {
+                if let Some(state) = &mut self.state {
+                    state.doubt = in_making;
+                }
+                Missed::of(trouble)
+            })?;
             Ok((LivePoint { made, still }, left_out))
         });
         let Some(state) = &mut self.state else { return Err(Missed::nothing()) };
@@ -64,24 +72,38 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// Finds out whether a point was made whose end nobody heard of: then the next one goes on from it. Its marks were put back, so
+    /// some pages are read once more.
+    fn settle_doubt(&mut self) -> Result<(), Missed> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let Some(doubt) = state.doubt else { return Ok(()) };
+        let newest = self.target.boundary(self.machine).map_err(Missed::of)?;
+        state.doubt = None;
+        if let Some(newest) = newest.filter(|newest| newest.is(&doubt)) {
+            state.go_on_at(newest);
+            drop(self.place.write(&state.memory));
+        }
+        Ok(())
+    }
+
     /// Reads what changed, and what was left out and no longer is. Says what is left out of each disk.
     fn read_all(&mut self, pass: Pass) -> Result<(Read<'a>, Vec<Vec<Exclusion>>), Missed> {
         let Some(state) = &mut self.state else { return Err(Missed::nothing()) };
         let left_out = match state.left_out.take() {
             Some(left_out) => left_out,
-            None => LeftOut::at(self.vault, &state.from).map_err(Missed::of)?,
+            None => LeftOut::at(self.target, &state.from).map_err(Missed::of)?,
         };
         // Until there is a point, the timeline lacks what it lacked.
         state.left_out = Some(left_out.clone());
         let nothing = vec![Vec::new(); state.disks.len()];
-        let following = self.vault.follow(&state.from).map_err(Missed::of)?;
+        let following = self.target.follow(&state.from).map_err(Missed::of)?;
         let mut read = self.read_changes((following, pass), (left_out, &nothing))?;
         if self.choices.is_empty() && read.left_out.iter().all(|disk| disk.lacks.is_empty()) {
             return Ok((read, vec![Vec::new(); nothing.len()]));
         }
         for _ in 0..ROUNDS {
             let image = read.following.image().map_err(Missed::of)?;
-            match judge(image, (self.choices, &self.told), &read.left_out, self.cancel).map_err(Missed::of)? {
+            match judge(image, (self.choices, &self.told), &read.left_out, self.cancel).map_err(Missed::of_vault)? {
                 Judged::Fit(fit) => return self.without(read, fit),
                 Judged::Lacking(wanted) => {
                     let Read { following, left_out, .. } = read;
@@ -95,7 +117,7 @@ impl<'a> Live<'a> {
     /// Reads what changed, and what is wanted besides.
     fn read_changes(
         &mut self,
-        (following, pass): (Following<'a>, Pass),
+        (following, pass): (Box<dyn InTheMaking + 'a>, Pass),
         (mut left_out, wanted): (Vec<LeftOut>, &[Vec<Range<u64>>]),
     ) -> Result<Read<'a>, Missed> {
         let Some(state) = &mut self.state else { return Err(Missed::nothing()) };
@@ -139,7 +161,7 @@ impl<'a> Live<'a> {
     }
 
     /// Remembers that the timeline is about to end at another number. Unwritten, a restart of this program costs a rescan.
-    fn about_to(&self, following: &Following<'_>) {
+    fn about_to(&self, following: &dyn InTheMaking) {
         if let (Some(state), Some(next)) = (&self.state, following.in_making()) {
             drop(self.place.write(&state.memory.about_to(next)));
         }
@@ -154,11 +176,16 @@ impl State {
                 note!("note: {}: marks could not be cleared, their pages will be read again: {error}", disk.name);
             }
         }
-        let boundary = made.boundary();
+        self.go_on_at(made.boundary());
+        self.left_out = Some(left_out);
+    }
+
+    /// What changes from now on is relative to this.
+    fn go_on_at(&mut self, boundary: Boundary) {
         let ordered = self.disks.iter().filter_map(|disk| boundary.disks.iter().find(|at| at.name == disk.name));
         self.from = Boundary { disks: ordered.cloned().collect(), ..boundary };
         let stamps = self.disks.iter().map(|disk| (disk.name.as_str(), disk.marks.stamp()));
         self.memory = Memory::new(self.from.machine.id.0, self.from.number, stamps);
-        self.left_out = Some(left_out);
+        self.left_out = None;
     }
 }

@@ -7,8 +7,8 @@ use backstay_capture::point::NoPoint;
 use backstay_format::rows::gap::Why;
 use backstay_vault::VaultError;
 
-use crate::cause;
 use crate::failure::{Failure, sentence};
+use crate::target::Trouble;
 
 /// Why there is no point this time.
 pub(crate) enum Missed {
@@ -31,17 +31,20 @@ impl Missed {
         Missed::Later(Why::Failed, text.into())
     }
 
-    pub(crate) fn of(error: VaultError) -> Missed {
-        match error {
-            VaultError::Overtaken => {
-                Missed::Rescan("somebody else made a point of this machine, or took what this one used".into())
-            }
-            VaultError::Cancelled => Missed::later("interrupted: no point was made"),
-            error => {
-                let (why, failure) = (cause::why(&error), Failure::from(error));
-                if failure.is_final() { Missed::Final(failure) } else { Missed::Later(why, failure.to_string()) }
-            }
+    pub(crate) fn of(trouble: Trouble) -> Missed {
+        if trouble.is_overtaken() {
+            return Missed::Rescan("somebody else made a point of this machine, or took what this one used".into());
         }
+        if trouble.is_cancelled() {
+            return Missed::later("interrupted: no point was made");
+        }
+        let (why, failure) = (trouble.why(), Failure::from(trouble));
+        if failure.is_final() { Missed::Final(failure) } else { Missed::Later(why, failure.to_string()) }
+    }
+
+    /// As [`Missed::of`], of the vault itself.
+    pub(crate) fn of_vault(error: VaultError) -> Missed {
+        Missed::of(error.into())
     }
 
     /// What kind of reason it is, and in words.
@@ -53,7 +56,7 @@ impl Missed {
         }
     }
 
-    pub(super) fn of_attempt(why: NoPoint<VaultError>) -> Missed {
+    pub(super) fn of_attempt(why: NoPoint<Trouble>) -> Missed {
         match why {
             NoPoint::Keep(error) => Missed::of(error),
             NoPoint::Freeze(FreezeError::Unguarded(_)) => Missed::later("the watchdog died; another is started"),

@@ -34,9 +34,8 @@ use backstay_capture::hooks::Application;
 use backstay_capture::point::{Settings, Stillness};
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::Tracker;
-use backstay_vault::Vault;
 use backstay_vault::gap::Promise;
-use backstay_vault::protect::{Boundary, Made};
+use backstay_vault::protect::{Boundary, InMaking, Made};
 
 use self::disks::LiveDisk;
 use self::left_out::LeftOut;
@@ -47,6 +46,7 @@ pub(crate) use self::saved::{load, save};
 use crate::exclude::Exclude;
 use crate::failure::{Failure, sentence};
 use crate::rate::Rate;
+use crate::target::Target;
 
 /// The hidden first argument that makes this program a watchdog.
 pub(crate) const WATCHDOG: &str = "freeze-watchdog";
@@ -61,7 +61,7 @@ pub(crate) type Sources = Vec<(PathBuf, String)>;
 
 /// A machine whose disks are followed.
 pub(crate) struct Live<'a> {
-    vault: &'a Vault,
+    target: &'a dyn Target,
     machine: &'a str,
     note: &'a str,
     cancel: &'a AtomicBool,
@@ -90,13 +90,15 @@ struct State {
     disks: Vec<LiveDisk>,
     from: Boundary,
     memory: Memory,
+    /// A point of which nobody knows whether it was made.
+    doubt: Option<InMaking>,
     /// What `from` lacks of each disk by choice; `None`: not looked at yet.
     left_out: Option<Vec<LeftOut>>,
 }
 
 /// What is followed.
 pub(crate) struct What<'a> {
-    pub(crate) vault: &'a Vault,
+    pub(crate) target: &'a dyn Target,
     /// Names the store, for people or programs.
     pub(crate) store: &'a str,
     pub(crate) machine: &'a str,

@@ -3,13 +3,13 @@
 //! Never knows: how disks are compared.
 
 use backstay_capture::tracker::Tracker;
-use backstay_vault::Vault;
 use backstay_vault::protect::Boundary;
 
 use super::Sources;
 use super::disks::LiveDisk;
 use super::memory::Memory;
 use crate::output::note;
+use crate::target::Target;
 
 /// Disks whose marks tell all that changed since a boundary.
 pub(super) struct Kept {
@@ -21,12 +21,12 @@ pub(super) struct Kept {
 impl Kept {
     /// Those of the sources, in their order, whose marks reach back to the newest point; `None` if none do.
     pub(super) fn find(
-        (vault, machine): (&Vault, &str),
+        (target, machine): (&dyn Target, &str),
         tracker: &Tracker,
         memory: &Memory,
         sources: &Sources,
     ) -> Option<Kept> {
-        let boundary = vault.boundary(machine).ok().flatten()?;
+        let boundary = target.boundary(machine).ok().flatten()?;
         if !memory.reaches(&boundary) {
             return None;
         }
@@ -51,8 +51,8 @@ impl Kept {
     }
 
     /// Whether its boundary is where the machine's timeline ends, still.
-    pub(super) fn is_newest(&self, vault: &Vault) -> bool {
-        let newest = vault.boundary(&self.from.machine.row.name).ok().flatten();
+    pub(super) fn is_newest(&self, target: &dyn Target) -> bool {
+        let newest = target.boundary(&self.from.machine.row.name).ok().flatten();
         newest.is_some_and(|now| now.machine.id == self.from.machine.id && now.number == self.from.number)
     }
 

@@ -134,7 +134,7 @@ impl Outside<'_> {
             exclusions: Vec::new(),
             promise,
         };
-        following.publish(told).map_err(Missed::of)
+        following.publish(told).map_err(Missed::of_vault)
     }
 }
 

@@ -49,7 +49,7 @@ fn changes<'v>(
     volumes: &[Limited<'_>],
     base: &Base,
 ) -> Result<Option<Following<'v>>, Missed> {
-    let mut following = what.vault.follow(&base.from).map_err(Missed::of)?;
+    let mut following = what.vault.follow(&base.from).map_err(Missed::of_vault)?;
     for (disk, (volume, held)) in volumes.iter().zip(&held.volumes).enumerate() {
         let mut dirty = held.dirty();
         loop {
@@ -58,7 +58,7 @@ fn changes<'v>(
                 break;
             }
             let changed = Changed { disk, volume, pages, excluded: Vec::new() };
-            following.pass(&[changed], what.cancel).map_err(Missed::of)?;
+            following.pass(&[changed], what.cancel).map_err(Missed::of_vault)?;
             if following.extents() > EXTENTS {
                 return Ok(None);
             }
@@ -76,8 +76,8 @@ fn everything<'v>(
 ) -> Result<Following<'v>, Missed> {
     let each = volumes.iter().zip(wanted);
     let sources = each.map(|(volume, wanted)| source(volume, wanted, what.all_blocks)).collect();
-    let from = catch_up(what.vault, what.machine, sources, (progress, what.cancel)).map_err(Missed::of)?;
-    let mut following = what.vault.follow(&from).map_err(Missed::of)?;
+    let from = catch_up(what.vault, what.machine, sources, (progress, what.cancel)).map_err(Missed::of_vault)?;
+    let mut following = what.vault.follow(&from).map_err(Missed::of_vault)?;
     following.after(progress.counters());
     Ok(following)
 }

@@ -27,10 +27,10 @@ pub(super) fn base(
     (channel, names): (&mut dyn Channel, &Names),
     disks: &[Disk],
 ) -> Result<Result<Base, Option<String>>, Missed> {
-    let Some(from) = vault.boundary(machine).map_err(Missed::of)? else { return Ok(Err(None)) };
+    let Some(from) = vault.boundary(machine).map_err(Missed::of_vault)? else { return Ok(Err(None)) };
     let newest = match vault.point_at(&from.machine, None) {
         Err(VaultError::NoPoint(_)) => return Ok(Err(None)),
-        newest => newest.map_err(Missed::of)?,
+        newest => newest.map_err(Missed::of_vault)?,
     };
     if newest.number != from.number {
         return Ok(Err(Some("the last comparison was not finished".into())));

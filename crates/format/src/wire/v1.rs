@@ -123,8 +123,8 @@ pub enum ToAgent {
     At(Option<BoundaryTold>),
     /// To [`ToServer::Status`].
     Status {
-        /// Points are not wanted now, and why.
-        suspended: Option<String>,
+        /// Points are not wanted now: since when, until when, and why.
+        suspended: Option<(i64, i64, String)>,
     },
     /// Read a segment.
     Look {
@@ -288,6 +288,8 @@ pub struct Told {
 pub struct BoundaryTold {
     /// The machine's id.
     pub machine: [u8; 16],
+    /// Its name.
+    pub name: String,
     /// When it was first protected.
     pub created: i64,
     /// The number that its next new disk gets.

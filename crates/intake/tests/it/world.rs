@@ -1,9 +1,9 @@
 //! A vault with an intake, and agents that talk to it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use backstay_agent::{Reading, Session};
+use backstay_agent::{Reading, Seen, Session};
 use backstay_env::link::Link;
 use backstay_env::real::folder::Folder;
 use backstay_env::real::system::{SystemClock, SystemRandom};
@@ -83,8 +83,8 @@ impl World {
         })
     }
 
-    pub(crate) fn with_session<T>(&self, machine: &str, then: impl FnOnce(&Session) -> T) -> T {
-        self.with_link(machine, |link| then(&Session::over(link, "a test".into(), 2).unwrap()))
+    pub(crate) fn with_session<T>(&self, machine: &str, then: impl FnOnce(&Arc<Session>) -> T) -> T {
+        self.with_link(machine, |link| then(&Arc::new(Session::over(link, "a test".into(), 2).unwrap())))
     }
 
     /// The independent reader finds nothing wrong.
@@ -128,14 +128,13 @@ pub(crate) fn told() -> Told {
 }
 
 pub(crate) fn reading(disk: &Vec<u8>) -> [Reading<'_>; 1] {
-    [Reading { volume: disk, used: std::iter::once(0..disk.len() as u64).collect(), excluded: Vec::new() }]
+    [Reading { disk: 0, volume: disk, used: std::iter::once(0..disk.len() as u64).collect(), excluded: Vec::new() }]
 }
 
-/// Nobody cancels, and somebody counts.
-pub(crate) fn calm() -> (&'static AtomicBool, &'static AtomicU64) {
+/// Nobody cancels, and nobody counts.
+pub(crate) fn calm() -> (&'static AtomicBool, Seen<'static>) {
     static NEVER: AtomicBool = AtomicBool::new(false);
-    static READ: AtomicU64 = AtomicU64::new(0);
-    (&NEVER, &READ)
+    (&NEVER, &|_, _| ())
 }
 
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {

@@ -42,7 +42,8 @@ impl Progress {
         }
     }
 
-    pub(super) fn begin(&self, total: u64) {
+    /// So many bytes are to be looked at.
+    pub fn begin(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
     }
 
@@ -52,7 +53,8 @@ impl Progress {
         }
     }
 
-    pub(super) fn looked_at(&self, bytes: u64, read: u64) {
+    /// So many bytes were looked at, and of these so many read.
+    pub fn looked_at(&self, bytes: u64, read: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
         self.read.fetch_add(read, Ordering::Relaxed);
     }

@@ -5,11 +5,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use backstay_vault::Vault;
 use backstay_vault::protect::Progress;
 
 use crate::progress::Meter;
 use crate::stop::Stop;
+use crate::target::Target;
 
 /// How often the meter and the wish to stop are looked at.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -28,7 +28,7 @@ impl Drop for Ended<'_> {
 /// Who attends to the work on a machine.
 #[derive(Clone, Copy)]
 pub(super) struct Attendant<'a> {
-    pub(super) vault: &'a Vault,
+    pub(super) target: &'a dyn Target,
     pub(super) machine: &'a str,
     pub(super) stop: &'a Stop,
     /// Set when the work should end.
@@ -59,7 +59,7 @@ impl Attendant<'_> {
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
                 // A store that does not answer calls nothing off.
-                if matches!(self.vault.suspension(self.machine), Ok(Some(_))) {
+                if matches!(self.target.suspension(self.machine), Ok(Some(_))) {
                     self.cancel.store(true, Ordering::Relaxed);
                 }
             }

@@ -26,7 +26,7 @@ impl Protecting<'_> {
             match self.follow_once(&mut live, every) {
                 Ok((LivePoint { made, still }, took)) => {
                     self.lapse.made();
-                    settle(self.vault, &made);
+                    settle(self.target, &made);
                     report::made(self.common, &made, took, Some(&still))?;
                 }
                 Err(_) if self.stop.asked() => break,

@@ -19,16 +19,16 @@ use backstay_capture::freeze::group::Limits;
 use backstay_capture::point::Settings;
 use backstay_format::names::is_machine_name;
 use backstay_format::rows::gap::Why;
+use backstay_vault::VaultError;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Capture, Made, Progress, Source};
-use backstay_vault::{Vault, VaultError};
 
 use self::attended::Attendant;
+pub(super) use self::settings::every;
 use self::settings::{applications, check_choices, limits};
 use self::suspended::Suspended;
 use crate::args::{Common, Protect};
-use crate::cause::{self, Lapse};
-use crate::failure;
+use crate::cause::Lapse;
 use crate::failure::Failure;
 use crate::live::{self, Live, Refused};
 use crate::output::note;
@@ -37,6 +37,7 @@ use crate::rate::{Limited, Rate};
 use crate::source::{self, OpenSource};
 use crate::stop::Stop;
 use crate::store::{self, Location};
+use crate::target::Target;
 
 /// A disk in use that must be compared as a whole is left alone for so many times as long as that took.
 const SPARED: u32 = 9;
@@ -45,7 +46,7 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     if let Some(spec) = outside::spec(args)? {
         return outside::run(common, args, &spec);
     }
-    let every = settings::every(args)?;
+    let every = every(args)?;
     let machine = match &args.machine {
         Some(name) => name.clone(),
         None => host_name()?,
@@ -53,22 +54,38 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     if !is_machine_name(&machine) {
         return Err(VaultError::BadName(machine).into());
     }
-    let limits = limits(&args.max_freeze)?;
+    limits(&args.how.max_freeze)?;
     drop(applications(args)?);
     let location = Location::of(common)?;
     // Before the passphrase is asked for: sources that cannot be captured.
-    check_choices(&args.exclude, &source::open_all(&args.sources, location.folder())?)?;
+    check_choices(&args.how.exclude, &source::open_all(&args.sources, location.folder())?)?;
     let vault = settings::tuned(store::open(common)?, args);
-    let rate = args.max_rate.map(Rate::new);
+    let store = common.store.as_deref().unwrap_or_default();
+    keep(common, args, &Goal { target: &vault, store, machine: &machine }, every)
+}
+
+/// Where points go.
+pub(super) struct Goal<'a> {
+    pub(super) target: &'a dyn Target,
+    /// Names the store, for people or programs.
+    pub(super) store: &'a str,
+    pub(super) machine: &'a str,
+}
+
+/// Protects the sources until asked to stop, or once.
+pub(super) fn keep(common: &Common, args: &Protect, goal: &Goal<'_>, every: Duration) -> Result<(), Failure> {
+    let limits = limits(&args.how.max_freeze)?;
+    let rate = args.how.max_rate.map(Rate::new);
     let stop = Stop::listen()?;
     // Who says how fast it may read has said what is bearable.
-    let spares = args.sources.iter().any(is_device) && !args.rescan && args.max_rate.is_none();
+    let spares = args.sources.iter().any(is_device) && !args.how.rescan && args.how.max_rate.is_none();
     let cancel = AtomicBool::new(false);
     let mut protecting = Protecting {
-        vault: &vault,
+        target: goal.target,
+        store: goal.store,
         common,
         args,
-        machine: &machine,
+        machine: goal.machine,
         stop: &stop,
         cancel: &cancel,
         limits,
@@ -78,15 +95,15 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
         lapse: Lapse::default(),
         suspended: Suspended::default(),
     };
-    if args.once {
+    if args.how.once {
         return protecting.once();
     }
     match protecting.live()? {
-        Some(live) if args.unfollow => {
+        Some(live) if args.how.unfollow => {
             live.detach()?;
-            Ok(vault.promise_nothing(&machine)?)
+            Ok(goal.target.promise_nothing(goal.machine)?)
         }
-        _ if args.unfollow => Err(Failure::new("no changes are followed here")),
+        _ if args.how.unfollow => Err(Failure::new("no changes are followed here")),
         Some(live) => protecting.follow(live, every),
         None => protecting.keep_on(every),
     }
@@ -94,7 +111,8 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
 
 /// A machine that is being protected.
 struct Protecting<'a> {
-    vault: &'a Vault,
+    target: &'a dyn Target,
+    store: &'a str,
     common: &'a Common,
     args: &'a Protect,
     machine: &'a str,
@@ -117,7 +135,7 @@ struct Protecting<'a> {
 impl<'a> Protecting<'a> {
     /// Begins to follow the changes of the sources, or says why that cannot be.
     fn live(&self) -> Result<Option<Live<'a>>, Failure> {
-        if self.args.rescan || !self.args.sources.iter().any(is_device) {
+        if self.args.how.rescan || !self.args.sources.iter().any(is_device) {
             return Ok(None);
         }
         let refused = |why: &str| {
@@ -125,13 +143,13 @@ impl<'a> Protecting<'a> {
             Ok(None)
         };
         let what = live::What {
-            vault: self.vault,
-            store: self.common.store.as_deref().unwrap_or_default(),
+            target: self.target,
+            store: self.store,
             machine: self.machine,
-            note: &self.args.note,
-            all_blocks: self.args.all_blocks,
+            note: &self.args.how.note,
+            all_blocks: self.args.how.all_blocks,
             sources: self.args.sources.iter().map(|path| (path.clone(), source::name_of(path))).collect(),
-            choices: &self.args.exclude,
+            choices: &self.args.how.exclude,
             applications: applications(self.args)?,
             settings: Settings { limits: self.limits, ..Settings::default() },
             rate: self.rate,
@@ -155,7 +173,7 @@ impl<'a> Protecting<'a> {
         let begun = Instant::now();
         let made = self.capture(Promise::default()).map_err(|(failure, _)| failure)?;
         let took = begun.elapsed();
-        settle(self.vault, &made);
+        settle(self.target, &made);
         report::made(self.common, &made, took, None)
     }
 
@@ -173,7 +191,7 @@ impl<'a> Protecting<'a> {
                 Ok(made) => {
                     let took = begun.elapsed();
                     self.lapse.made();
-                    settle(self.vault, &made);
+                    settle(self.target, &made);
                     report::made(self.common, &made, took, None)?;
                 }
                 Err(_) if self.stop.asked() => break,
@@ -208,7 +226,7 @@ impl<'a> Protecting<'a> {
 
     /// Whether the machine is suspended; said when that changes.
     fn is_suspended(&mut self) -> Result<bool, Failure> {
-        let suspended = self.suspended.look(self.common, self.vault, self.machine)?;
+        let suspended = self.suspended.look(self.common, self.target, self.machine)?;
         if suspended {
             self.lapse.rested();
         }
@@ -216,7 +234,7 @@ impl<'a> Protecting<'a> {
     }
 
     fn attendant(&self) -> Attendant<'a> {
-        Attendant { vault: self.vault, machine: self.machine, stop: self.stop, cancel: self.cancel }
+        Attendant { target: self.target, machine: self.machine, stop: self.stop, cancel: self.cancel }
     }
 
     /// Whether what ended last was ended for a suspension.
@@ -235,34 +253,34 @@ impl<'a> Protecting<'a> {
             let mut sources = self.sources(&opened);
             let volumes: Vec<_> = sources.iter().map(|s| Limited { volume: s.volume, rate, cancel }).collect();
             sources.iter_mut().zip(&volumes).for_each(|(source, volume)| source.volume = volume);
-            self.vault.protect(&Capture {
+            self.target.protect(&Capture {
                 machine: self.machine,
                 sources,
-                note: self.args.note.clone(),
+                note: self.args.how.note.clone(),
                 verdict: &verdict,
                 cancel: self.cancel,
                 progress: &progress,
                 promise,
             })
         });
-        made.map_err(|error| match error {
-            VaultError::Cancelled => {
+        made.map_err(|trouble| match trouble.is_cancelled() {
+            true => {
                 let what = "interrupted: no point was made; what was stored is used by the next protect";
                 (Failure::new(what), Why::Failed)
             }
-            error => {
-                let why = cause::why(&error);
-                (error.into(), why)
+            false => {
+                let why = trouble.why();
+                (trouble.into(), why)
             }
         })
     }
 
     /// What is to be captured, and what not: resolved anew for each point, for files move.
     fn sources<'o>(&mut self, opened: &'o [OpenSource]) -> Vec<Source<'o>> {
-        let choices = &self.args.exclude;
+        let choices = &self.args.how.exclude;
         let (mut sources, mut notes, mut met) = (Vec::new(), Vec::new(), BTreeSet::new());
         for open in opened {
-            let (source, resolved) = open.source(self.args.all_blocks, choices, self.cancel);
+            let (source, resolved) = open.source(self.args.how.all_blocks, choices, self.cancel);
             let doubt = |why: &String| format!("--exclude leaves out less than it might on {}, {why}", open.name());
             notes.extend(resolved.found.doubts.iter().map(doubt));
             met.extend(resolved.met);
@@ -281,9 +299,9 @@ impl<'a> Protecting<'a> {
 }
 
 /// Upkeep after a point. If it fails, the point is safe all the same.
-fn settle(vault: &Vault, made: &Made) {
-    if let Err(error) = vault.settle(made.machine.id) {
-        note!("backstay: the point is safe, but upkeep of the store failed: {}", failure::sentence(&error));
+fn settle(target: &dyn Target, made: &Made) {
+    if let Err(trouble) = target.settle(made) {
+        note!("backstay: the point is safe, but upkeep of the store failed: {trouble}");
     }
 }
 

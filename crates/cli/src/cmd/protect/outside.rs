@@ -33,7 +33,7 @@ pub(super) fn spec(args: &Protect) -> Result<Option<Spec>, Failure> {
         Some(_) if args.sources.len() > 1 => {
             Err(Failure::usage("a virtual machine is the only source; name some of its disks as SOURCE#DISK,..."))
         }
-        None if args.guest_agent.is_some() || args.scratch.is_some() => {
+        None if args.how.guest_agent.is_some() || args.how.scratch.is_some() => {
             Err(Failure::usage("--guest-agent and --scratch are for virtual machines (qemu:SOCKET, libvirt:DOMAIN)"))
         }
         found => Ok(found),
@@ -51,46 +51,46 @@ pub(super) fn run(common: &Common, args: &Protect, spec: &Spec) -> Result<(), Fa
     }
     let limits = settings::guest_limits(args)?;
     let vault = settings::tuned(store::open(common)?, args);
-    let rate = args.max_rate.map(Rate::new);
+    let rate = args.how.max_rate.map(Rate::new);
     let (stop, cancel) = (Stop::listen()?, AtomicBool::new(false));
     let outside = Outside::new(What {
         vault: &vault,
         machine,
-        note: &args.note,
-        all_blocks: args.all_blocks,
-        rescan: args.rescan,
+        note: &args.how.note,
+        all_blocks: args.how.all_blocks,
+        rescan: args.how.rescan,
         spec,
-        agent: args.guest_agent.clone().map(Way::Socket),
+        agent: args.how.guest_agent.clone().map(Way::Socket),
         limits,
-        scratch: args.scratch.clone(),
+        scratch: args.how.scratch.clone(),
         rate: rate.as_ref(),
         cancel: &cancel,
     });
-    if args.unfollow {
+    if args.how.unfollow {
         outside.detach()?;
         return Ok(vault.promise_nothing(machine)?);
     }
     let (lapse, suspended) = (Lapse::default(), Suspended::default());
     let mut following =
         Following { vault: &vault, common, machine, stop: &stop, cancel: &cancel, outside, lapse, suspended };
-    if args.once { following.once() } else { following.keep_on(every) }
+    if args.how.once { following.once() } else { following.keep_on(every) }
 }
 
 /// Options that mean something else for a virtual machine, or nothing.
 fn check(args: &Protect, spec: &Spec) -> Result<(), Failure> {
     let inside = [
-        ("--exclude", !args.exclude.is_empty()),
-        ("--before", args.before.is_some()),
-        ("--after", args.after.is_some()),
-        ("--postgres", !args.postgres.is_empty()),
-        ("--mariadb", !args.mariadb.is_empty()),
+        ("--exclude", !args.how.exclude.is_empty()),
+        ("--before", args.how.before.is_some()),
+        ("--after", args.how.after.is_some()),
+        ("--postgres", !args.how.postgres.is_empty()),
+        ("--mariadb", !args.how.mariadb.is_empty()),
     ];
     if let Some((option, _)) = inside.iter().find(|(_, given)| *given) {
         return Err(Failure::usage(format!(
             "{option} is not for a virtual machine captured from outside; the guest agent has hooks of its own"
         )));
     }
-    if matches!(spec.way, Way::Domain(_)) && args.guest_agent.is_some() {
+    if matches!(spec.way, Way::Domain(_)) && args.how.guest_agent.is_some() {
         return Err(Failure::usage("libvirt knows the guest agent of its domains; leave --guest-agent out"));
     }
     Ok(())
@@ -156,7 +156,7 @@ impl Following<'_> {
         let promise = every.map(|every| self.lapse.promise(every)).unwrap_or_default();
         let progress = Progress::default();
         let meter = Meter::new(format!("comparing the disks of {}", self.machine), self.common.json);
-        let attendant = Attendant { vault: self.vault, machine: self.machine, stop: self.stop, cancel: self.cancel };
+        let attendant = Attendant { target: self.vault, machine: self.machine, stop: self.stop, cancel: self.cancel };
         attendant.during(Some((&meter, &progress)), || self.outside.point(&progress, promise))
     }
 

@@ -20,10 +20,10 @@ use crate::source::OpenSource;
 const LEAST: Duration = Duration::from_secs(1);
 
 /// How often a point is wanted.
-pub(super) fn every(args: &Protect) -> Result<Duration, Failure> {
-    let every = Duration::try_from(moment::duration(&args.every)?).unwrap_or_default();
+pub(in crate::cmd) fn every(args: &Protect) -> Result<Duration, Failure> {
+    let every = Duration::try_from(moment::duration(&args.how.every)?).unwrap_or_default();
     match every < LEAST {
-        true => Err(Failure::usage(format!("--every {} is too short; give at least 1s", args.every))),
+        true => Err(Failure::usage(format!("--every {} is too short; give at least 1s", args.how.every))),
         false => Ok(every),
     }
 }
@@ -43,14 +43,14 @@ fn out_of_bounds(max_freeze: &str) -> Failure {
 
 /// How long a guest agent may take to hold a guest still, and how long that may last.
 pub(super) fn guest_limits(args: &Protect) -> Result<(Duration, Duration), Failure> {
-    limits(&args.max_freeze)?;
-    Ok((hook_limit(args)?, frozen(&args.max_freeze)?))
+    limits(&args.how.max_freeze)?;
+    Ok((hook_limit(args)?, frozen(&args.how.max_freeze)?))
 }
 
 fn hook_limit(args: &Protect) -> Result<Duration, Failure> {
-    let limit = Duration::try_from(moment::duration(&args.hook_limit)?).unwrap_or_default();
+    let limit = Duration::try_from(moment::duration(&args.how.hook_limit)?).unwrap_or_default();
     match limit.is_zero() {
-        true => Err(Failure::usage(format!("--hook-limit {} leaves no time", args.hook_limit))),
+        true => Err(Failure::usage(format!("--hook-limit {} leaves no time", args.how.hook_limit))),
         false => Ok(limit),
     }
 }
@@ -59,15 +59,15 @@ fn hook_limit(args: &Protect) -> Result<Duration, Failure> {
 pub(super) fn applications(args: &Protect) -> Result<Vec<Box<dyn Application>>, Failure> {
     let limit = hook_limit(args)?;
     let mut all: Vec<Box<dyn Application>> = Vec::new();
-    if args.before.is_some() || args.after.is_some() {
+    if args.how.before.is_some() || args.how.after.is_some() {
         let run = |text: &Option<String>| text.as_ref().map(|text| Invocation::shell(text, limit));
-        all.push(Box::new(Script::new("script", run(&args.before), run(&args.after))));
+        all.push(Box::new(Script::new("script", run(&args.how.before), run(&args.how.after))));
     }
-    for connection in &args.postgres {
+    for connection in &args.how.postgres {
         let server = PostgreSql::new(connection, limit);
         all.push(Box::new(server.map_err(|e| Failure::usage(format!("--postgres: {e}")))?));
     }
-    for connection in &args.mariadb {
+    for connection in &args.how.mariadb {
         let server = MariaDb::new(connection, limit);
         all.push(Box::new(server.map_err(|e| Failure::usage(format!("--mariadb: {e}")))?));
     }
@@ -76,7 +76,7 @@ pub(super) fn applications(args: &Protect) -> Result<Vec<Box<dyn Application>>, 
 
 /// The vault, with as many threads as it may have.
 pub(super) fn tuned(vault: Vault, args: &Protect) -> Vault {
-    match args.threads {
+    match args.how.threads {
         Some(threads) => vault.with_tuning(Tuning { threads: threads.into(), ..Tuning::default() }),
         None => vault,
     }

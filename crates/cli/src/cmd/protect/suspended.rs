@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use backstay_format::rows::gap::SuspensionRow;
 use backstay_timeline::gap::length;
-use backstay_vault::Vault;
 use serde_json::json;
 
 use crate::args::Common;
 use crate::failure::Failure;
 use crate::output::{self, note};
+use crate::target::Target;
 use crate::{cmd, moment};
 
 /// The suspension that was seen last, and when it was first seen.
@@ -23,8 +23,8 @@ pub(super) struct Suspended(Option<(SuspensionRow, Instant)>);
 
 impl Suspended {
     /// Whether points of a machine are suspended now. Should the store not say, what it said last holds.
-    pub(super) fn look(&mut self, common: &Common, vault: &Vault, machine: &str) -> Result<bool, Failure> {
-        let Ok(found) = vault.suspension(machine) else {
+    pub(super) fn look(&mut self, common: &Common, target: &dyn Target, machine: &str) -> Result<bool, Failure> {
+        let Ok(found) = target.suspension(machine) else {
             return Ok(self.0.as_ref().is_some_and(|(row, since)| !is_over(row, *since)));
         };
         match (found, &self.0) {
@@ -38,7 +38,7 @@ impl Suspended {
                 let over = is_over(&row, *since);
                 if over {
                     // For everybody else, too.
-                    drop(vault.resume(machine));
+                    target.suspension_is_over(machine);
                 }
                 Ok(!over)
             }
