@@ -4,7 +4,14 @@
 
 use std::cell::RefCell;
 
+use zstd::zstd_safe::CParameter;
+
 use crate::OpenError;
+
+/// The level at which frames are compressed, and what is better for 128 KiB than what it comes with: 1.5 % smaller on system files, at
+/// the same speed (`zstd -b3 -B131072 --zstd=hlog=17,clog=17,mml=4`).
+const FRAMES: (i32, [CParameter; 3]) =
+    (3, [CParameter::MinMatch(4), CParameter::HashLog(17), CParameter::ChainLog(17)]);
 
 /// Compresses, with its memory kept from call to call.
 pub struct Compressor(zstd::bulk::Compressor<'static>);
@@ -17,6 +24,9 @@ impl Compressor {
         inner.include_checksum(false).expect(plain);
         inner.include_contentsize(false).expect(plain);
         inner.include_dictid(false).expect(plain);
+        if level == FRAMES.0 {
+            FRAMES.1.iter().for_each(|parameter| inner.set_parameter(*parameter).expect(plain));
+        }
         Compressor(inner)
     }
 
