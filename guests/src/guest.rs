@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crate::fail::{During, Fail, Result};
 use crate::image::Image;
+use crate::libvirt::Libvirt;
 use crate::line::{Answer, Line};
 use crate::programs::{program, run};
-use crate::qemu::{Disk, Ports, Qemu};
+use crate::qemu::{Disk, Ports, Power, Qemu};
 
 /// How long a start or an end may take without any help of the processor.
 const START: Duration = Duration::from_secs(300);
@@ -30,19 +31,40 @@ pub(crate) struct Parts<'a> {
 pub(crate) struct Guest<'a> {
     parts: &'a Parts<'a>,
     disks: Vec<Disk>,
-    running: Option<(Qemu, Line)>,
+    /// Who runs it, if not we.
+    libvirt: Option<&'a Libvirt>,
+    running: Option<(Box<dyn Power>, Line)>,
     starts: u32,
 }
 
 impl<'a> Guest<'a> {
     /// A machine with a root disk of its own, disks of these sizes as /dev/vdb and so on, and the tools. Starts it.
     pub(crate) fn start(parts: &'a Parts<'a>, mebibytes: &[u64]) -> Result<Guest<'a>> {
+        Guest::start_with(parts, mebibytes, Disk::new, None)
+    }
+
+    /// As [`Guest::start`], with disks in QEMU's own format.
+    pub(crate) fn start_on_qcow2(parts: &'a Parts<'a>, mebibytes: &[u64]) -> Result<Guest<'a>> {
+        Guest::start_with(parts, mebibytes, Disk::qcow2, None)
+    }
+
+    /// As [`Guest::start_on_qcow2`], as a domain of libvirt's.
+    pub(crate) fn start_in(parts: &'a Parts<'a>, mebibytes: &[u64], libvirt: &'a Libvirt) -> Result<Guest<'a>> {
+        Guest::start_with(parts, mebibytes, Disk::qcow2, Some(libvirt))
+    }
+
+    fn start_with(
+        parts: &'a Parts<'a>,
+        mebibytes: &[u64],
+        make: impl Fn(&Path, &str, u64) -> Result<Disk>,
+        libvirt: Option<&'a Libvirt>,
+    ) -> Result<Guest<'a>> {
         let mut disks = vec![Disk::over(parts.folder, "root", &parts.image.root)?];
         for (letter, size) in ('b'..).zip(mebibytes) {
-            disks.push(Disk::new(parts.folder, &format!("disk-{letter}"), size << 20)?);
+            disks.push(make(parts.folder, &format!("disk-{letter}"), size << 20)?);
         }
         disks.push(tools(parts)?);
-        let mut guest = Guest { parts, disks, running: None, starts: 0 };
+        let mut guest = Guest { parts, disks, libvirt, running: None, starts: 0 };
         guest.power_on()?;
         Ok(guest)
     }
@@ -50,19 +72,28 @@ impl<'a> Guest<'a> {
     /// Starts it, again. Answers the name of this run.
     pub(crate) fn power_on(&mut self) -> Result<String> {
         self.starts += 1;
-        let ports = Ports { steer: self.parts.folder.join("steer"), console: self.console() };
-        let qemu = Qemu::start(self.parts.image, &self.disks, &ports)?;
+        let at = |name: &str| self.parts.folder.join(name);
+        let ports = Ports {
+            steer: at("steer"),
+            console: self.console(),
+            agent: at("agent"),
+            monitors: [at("monitor"), at("monitor-2")],
+        };
+        let machine: Box<dyn Power> = match self.libvirt {
+            None => Box::new(Qemu::start(self.parts.image, &self.disks, &ports)?),
+            Some(libvirt) => Box::new(libvirt.start(self.parts.image, &self.disks, &ports)?),
+        };
         let mut line = Line::open(&ports.steer)?;
         let boot = line.ready(START).map_err(|fail| self.with_console(&fail))?;
-        self.running = Some((qemu, line));
+        self.running = Some((machine, line));
         Ok(boot)
     }
 
     /// Has it shut down as an administrator would, and waits until it has.
     pub(crate) fn shut_down(&mut self) -> Result<()> {
-        let (qemu, mut line) = self.take()?;
+        let (mut machine, mut line) = self.take()?;
         line.send("systemctl --no-block poweroff")?;
-        qemu.ended(START).map_err(|fail| self.with_console(&fail))
+        machine.ended(START).map_err(|fail| self.with_console(&fail))
     }
 
     /// Takes its power away.
@@ -104,7 +135,7 @@ impl<'a> Guest<'a> {
         found.map(|disk| disk.file.as_path()).ok_or_else(|| Fail::new(format!("no disk {letter}, or in use")))
     }
 
-    fn take(&mut self) -> Result<(Qemu, Line)> {
+    fn take(&mut self) -> Result<(Box<dyn Power>, Line)> {
         self.running.take().ok_or_else(|| Fail::new("the guest is off"))
     }
 

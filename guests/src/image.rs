@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::fail::{During, Fail, Result};
 use crate::programs::{program, run};
 
-/// What a guest has: a kernel for virtual machines, and what stacks of disks are made with.
+/// What a guest has: a kernel for virtual machines, what stacks of disks are made with, and an agent of its hypervisor.
 const PACKAGES: &[&str] = &[
     "linux-image-cloud-amd64",
     "initramfs-tools",
@@ -26,6 +26,7 @@ const PACKAGES: &[&str] = &[
     "dosfstools",
     "e2fsprogs",
     "xfsprogs",
+    "qemu-guest-agent",
 ];
 
 /// What the first part of the start loads; everything else is in the root file system.

@@ -7,13 +7,13 @@
 //!
 //! Never knows: anything of the product but its command line.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 mod fail;
 mod guest;
 mod image;
+mod libvirt;
 mod line;
 mod programs;
 mod qemu;
@@ -42,6 +42,7 @@ fn all(words: &[String]) -> Result<()> {
     }
     std::fs::create_dir_all(folder).during(folder)?;
     let folder = &std::fs::canonicalize(folder).during(folder)?;
+    let program = &std::fs::canonicalize(program).during(program)?;
     let image = image::make(&folder.join("image"))?;
     let mut failed = Vec::new();
     for (name, what, run) in
@@ -50,7 +51,7 @@ fn all(words: &[String]) -> Result<()> {
         println!("== {name}: {what}");
         let begun = Instant::now();
         let home = tempfile::tempdir_in(folder).during(folder.display())?;
-        let parts = Parts { image: &image, backstay: Path::new(program), folder: home.path() };
+        let parts = Parts { image: &image, backstay: program, folder: home.path() };
         match run(&parts) {
             Ok(found) => println!("{name}: {found}; {:.0} s", begun.elapsed().as_secs_f64()),
             Err(cause) => {

@@ -11,6 +11,9 @@ use crate::fail::{During, Fail, Result};
 use crate::image::Image;
 use crate::programs::{program, run};
 
+/// What a guest's kernel is told.
+pub(crate) const KERNEL: &str = "root=/dev/vda ro console=ttyS0 loglevel=5 systemd.show_status=0 panic=1";
+
 /// A disk of a guest.
 pub(crate) struct Disk {
     /// Its serial number; the guest finds it under it.
@@ -26,6 +29,13 @@ impl Disk {
         let file = folder.join(format!("{serial}.img"));
         fs::File::create(&file).and_then(|made| made.set_len(bytes)).during(file.display())?;
         Ok(Disk { serial: serial.into(), file, format: "raw", read_only: false })
+    }
+
+    /// A new disk of QEMU's own format, which keeps records of changes while the guest is off.
+    pub(crate) fn qcow2(folder: &Path, serial: &str, bytes: u64) -> Result<Disk> {
+        let file = folder.join(format!("{serial}.qcow2"));
+        run(program("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&file).arg(bytes.to_string()))?;
+        Ok(Disk { serial: serial.into(), file, format: "qcow2", read_only: false })
     }
 
     /// A disk that begins as `base` and keeps its changes for itself.
@@ -45,15 +55,26 @@ impl Disk {
     }
 }
 
-/// A running machine. Killed when dropped.
+/// A machine that runs. Its power goes off when it is dropped.
+pub(crate) trait Power {
+    /// Waits until it has switched itself off.
+    fn ended(&mut self, limit: Duration) -> Result<()>;
+
+    /// The power goes off: what the guest had not written to its disks is lost.
+    fn cut_power(&mut self) -> Result<()>;
+}
+
+/// A machine that is a process of ours.
 pub(crate) struct Qemu {
     child: Child,
 }
 
-/// Where a machine's line and what it writes to its console are found.
+/// Where a machine's line, what it writes to its console, its agent and its monitors are found.
 pub(crate) struct Ports {
     pub(crate) steer: PathBuf,
     pub(crate) console: PathBuf,
+    pub(crate) agent: PathBuf,
+    pub(crate) monitors: [PathBuf; 2],
 }
 
 impl Qemu {
@@ -63,10 +84,16 @@ impl Qemu {
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-machine", "q35"]);
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.initrd);
-        command.args(["-append", "root=/dev/vda ro console=ttyS0 loglevel=5 systemd.show_status=0 panic=1"]);
+        command.args(["-append", KERNEL]);
         command.args(["-serial".into(), format!("file:{}", ports.console.display())]);
         command.args(["-chardev".into(), format!("socket,id=steer,path={},server=on,wait=off", ports.steer.display())]);
         command.args(["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=steer,name=steer"]);
+        let agent = format!("socket,id=agent,path={},server=on,wait=off", ports.agent.display());
+        command.args(["-chardev", &agent]);
+        command.args(["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]);
+        for monitor in &ports.monitors {
+            command.args(["-qmp".into(), format!("unix:{},server=on,wait=off", monitor.display())]);
+        }
         command.args(["-device", "virtio-rng-pci"]);
         for disk in disks {
             command.args(disk.arguments());
@@ -75,9 +102,10 @@ impl Qemu {
         let child = command.stdin(Stdio::null()).spawn().during("qemu-system-x86_64")?;
         Ok(Qemu { child })
     }
+}
 
-    /// Waits until it has switched itself off.
-    pub(crate) fn ended(mut self, limit: Duration) -> Result<()> {
+impl Power for Qemu {
+    fn ended(&mut self, limit: Duration) -> Result<()> {
         let patience = Instant::now() + limit;
         while Instant::now() < patience {
             match self.child.try_wait().during("looking after QEMU")? {
@@ -89,8 +117,7 @@ impl Qemu {
         Err(Fail::new(format!("the guest did not switch itself off within {} s", limit.as_secs())))
     }
 
-    /// The power goes off: what the guest had not written to its disks is lost.
-    pub(crate) fn cut_power(mut self) -> Result<()> {
+    fn cut_power(&mut self) -> Result<()> {
         self.child.kill().during("killing QEMU")?;
         self.child.wait().during("waiting for QEMU").map(drop)
     }

@@ -1,4 +1,5 @@
-//! `cargo xtask guest`: the product in a Debian under QEMU, through restarts and power cuts, on LVM, LUKS, md and vfat.
+//! `cargo xtask guest`: the product in a Debian under QEMU, through restarts and power cuts, on LVM, LUKS, md and vfat, and around
+//! it, through its hypervisor.
 //!
 //! Never knows: what is tried there.
 
@@ -7,8 +8,8 @@ use crate::{run, setup};
 
 /// What may follow `cargo xtask guest`.
 pub(crate) const USAGE: &str = "\
-guest [stack|nodes|power|layers|restart]...
-            scenarios in a Debian under QEMU, made from packages on first use; all if none is named: half an hour";
+guest [stack|nodes|power|layers|outside|space|abandoned|libvirt|restart]...
+            scenarios in a Debian under QEMU, made from packages on first use; all if none is named: three quarters of an hour";
 
 /// Passes the names on.
 /// # Errors

@@ -52,6 +52,9 @@ pub(crate) const BENCH: &[Package] = &[
 pub(crate) const GUEST: &[Package] = &[
     package("mmdebstrap", "makes the Debian of a guest from packages"),
     package("qemu-system-x86", "runs guests"),
+    package("libvirt-daemon", "a guest is captured through libvirt"),
+    package("libvirt-daemon-driver-qemu", "libvirt's part that runs guests"),
+    package("libvirt-clients", "virsh, by which libvirt is asked"),
     package("binutils", "strip: programs are given to guests without what debuggers need"),
 ];
 
