@@ -17,7 +17,8 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// A watchdog at work. When it is dropped it takes away what its charge holds, unless it was dismissed.
 pub struct Watchdog {
-    child: Child,
+    /// `None` once it is left to itself.
+    child: Option<Child>,
     /// Closed, it tells the watchdog that we are gone.
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -43,14 +44,18 @@ impl Watchdog {
         let (orders, answers) = (child.stdin.take(), child.stdout.take());
         let Some(answers) = answers else { return Err(io::ErrorKind::BrokenPipe.into()) };
         let agent = charge.agent.clone();
-        let mut watchdog = Watchdog { child, orders, answers: BufReader::new(answers), agent };
+        let mut watchdog = Watchdog { child: Some(child), orders, answers: BufReader::new(answers), agent };
         watchdog.send(&serde_json::to_string(charge)?)?;
         Ok(watchdog)
     }
 
     /// Whether it is still there.
     pub fn is_fit(&mut self) -> bool {
-        self.orders.is_some() && matches!(self.child.try_wait(), Ok(None))
+        self.orders.is_some() && self.is_running()
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Holds the guest still, for `hold` at most.
@@ -75,7 +80,7 @@ impl Watchdog {
         drop(self.order(Order::Bye));
         drop(self.orders.take());
         let end = Instant::now() + FAREWELL;
-        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+        while Instant::now() < end && self.is_running() {
             std::thread::sleep(LOOK);
         }
     }
@@ -104,6 +109,16 @@ impl Watchdog {
         drop(self.orders.take());
         let agent = self.agent.as_ref().and_then(|way| way.agent().ok());
         drop(agent.map(|mut agent| agent.thaw(TRY)));
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(mut child) = self.child.take() {
+            // Somebody takes note of its end, whenever that is; if nobody can be found for it, our own end does.
+            drop(std::thread::Builder::new().spawn(move || child.wait()));
+        }
     }
 }
 
