@@ -22,7 +22,8 @@ pub(crate) const NOBODY: u32 = 65534;
 const START: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Starts the daemon; `$1` is a folder for what it says.
+/// Starts the daemon; `$1` is a folder for what it says. Its parent takes in the orphans that it leaves (`PR_SET_CHILD_SUBREAPER`): where
+/// process 1 is slow to do that, as in containers, libvirt waits for them for minutes.
 const DAEMON: &str = r#"set -e
 for folder in /run/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /etc/libvirt; do
     mkdir -p $folder && mount -t tmpfs -o mode=755 none $folder
@@ -43,7 +44,9 @@ cgroup_controllers = []
 namespaces = []
 end
 printf 'auth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n' >/etc/libvirt/libvirtd.conf
-exec libvirtd --config /etc/libvirt/libvirtd.conf --pid-file "$1/libvirtd.pid""#;
+REAPER='syscall(157, 36, 1, 0, 0, 0); my $pid = fork // die; exec @ARGV if !$pid; $SIG{TERM} = sub { kill 9, $pid };
+    while (1) { my $gone = wait; last if $gone == $pid || ($gone < 0 && $! != 4) }'
+exec perl -e "$REAPER" libvirtd --config /etc/libvirt/libvirtd.conf --pid-file "$1/libvirtd.pid""#;
 
 /// A libvirt daemon. Ended when dropped; so is its domain.
 pub(crate) struct Libvirt {
@@ -112,7 +115,7 @@ impl Drop for Libvirt {
     fn drop(&mut self) {
         // The domain may be off; nothing is left to do about a failure here.
         drop(self.virsh(&["destroy", DOMAIN]));
-        drop(self.child.kill());
+        drop(run(Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()])));
         drop(self.child.wait());
     }
 }

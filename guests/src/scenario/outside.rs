@@ -45,7 +45,7 @@ pub(super) fn run(parts: &Parts<'_>) -> Result<String> {
     protecting.interrupt()?;
     guest.shut_down()?;
     Ok(format!(
-        "{} points, all held still by the agent, clean without their journals; judged {}; after QEMU was killed {} KiB stored; \
+        "{} points; under writers all were held still by the agent; clean without their journals and judged: {}; after QEMU was killed {} KiB stored; \
          after a shutdown nothing compared and {} KiB read",
         host.points()?.len(),
         judged.join(", "),
@@ -106,7 +106,9 @@ pub(super) fn shut_down(
     guest.power_on()?;
     guest.run("rm -f /mnt/{data,more}/*-*")?;
     write(guest, FOLDERS, 20_000)?;
-    let points = host.more_points(protecting, there, 4)?;
+    // Those before, while it started, had no agent to ask.
+    let before = host.points()?.len();
+    let points = host.more_points(protecting, before, 3)?;
     let log = protecting.log()?;
     ensure(log.matches("changes may have been missed").count() == compared, || format!("disks were compared:\n{log}"))?;
     let newest = &points[points.len() - 1];
