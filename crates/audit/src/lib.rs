@@ -26,4 +26,4 @@ pub use event::{Event, What};
 pub use log::{Keys, Log, Receipt, Seams};
 pub use reader::{Reader, Shown};
 pub use record::Kind;
-pub use verify::{Expected, Finding, Report, verify};
+pub use verify::{Expected, Finding, HEARTBEAT, Report, verify};

@@ -77,6 +77,21 @@ pub struct Receipt {
 
 /// An open log.
 ///
+/// ```
+/// # use std::sync::Arc;
+/// # use backstay_audit::{Event, Keys, Log, Seams};
+/// # use backstay_env::sim::{clock::SimClock, objects::SimObjects, random::SimRandom};
+/// # let (clock, random) = (Arc::new(SimClock::seeded(1)), Arc::new(SimRandom::seeded(1)));
+/// # let seams = Seams { home: Arc::new(SimObjects::seeded(1)), clock, random };
+/// # let keys = Keys::derive(&backstay_seal::Secret([1; 32]));
+/// let log = Log::open(&seams, &keys, "backup.example.com/audit")?;
+/// let what = Event::intent("restore.read").by("ann").from("192.0.2.1").on("web");
+/// let intent = log.append(&what.request([7; 16]))?;
+/// // Only now may it be done.
+/// log.append(&Event::outcome(intent.index, "restore.read", true).detail("70000 bytes"))?;
+/// # Ok::<(), backstay_audit::AuditError>(())
+/// ```
+///
 /// Guarantees: when [`Log::append`] says `Ok`, the record survives a power loss, its number is its own for ever, and a signed
 /// checkpoint covers it. No crash, full disk or failing home makes two checkpoints of one log contradict each other. Any number
 /// of threads may append; those who wait are written together.

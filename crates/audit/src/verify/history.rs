@@ -10,7 +10,7 @@ use super::{Finding, Report};
 use crate::record::{Kind, Record};
 use crate::tree::Hash;
 
-/// So often the log's owner appends something, be it only a heartbeat.
+/// So often the log's owner appends something, be it only a heartbeat; in nanoseconds.
 pub const HEARTBEAT: i64 = 60_000_000_000;
 /// So long after the last record nothing is wrong yet.
 const PATIENCE: i64 = HEARTBEAT * 5 / 2;

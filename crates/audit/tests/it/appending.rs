@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use backstay_audit::tree::Hash;
-use backstay_audit::{AuditError, Event, Keys, Log};
+use backstay_audit::{AuditError, Event, Finding, Keys, Log};
 use backstay_env::objects::Objects as _;
 use backstay_env::real::folder::Folder;
 use backstay_env::sim::objects::SimObjects;
@@ -176,4 +176,28 @@ fn nobody_waits_for_ever_for_one_who_died_writing() {
     let again = open(&home);
     assert!(again.read(0..80).unwrap().len() >= acknowledged);
     assert!(judge(&home, None).holds());
+}
+
+#[test]
+fn a_log_that_is_being_written_holds_whenever_it_is_looked_at() {
+    let (home, log) = filled(200);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut since = None;
+            while !done.load(Ordering::SeqCst) || since.is_none() {
+                let report = judge(&home, since.as_deref());
+                assert!(report.holds(), "{:?}", report.findings);
+                assert!(
+                    report.findings.iter().all(|finding| *finding == Finding::NothingPinned),
+                    "no names are missing"
+                );
+                since = Some(home.get(&key("checkpoint")).unwrap());
+            }
+        });
+        let appended = (200..900).try_for_each(|n| log.append(&event(n)).map(drop));
+        done.store(true, Ordering::SeqCst);
+        appended.unwrap();
+        looking.join().unwrap();
+    });
 }

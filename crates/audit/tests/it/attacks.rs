@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use backstay_audit::checkpoint::Checkpoint;
+use backstay_audit::journal::Batch;
+use backstay_audit::names::Names;
 use backstay_audit::note::Signer;
 use backstay_audit::tile::{Holds, TileName, decode_sheet, encode_hashes, encode_sheet};
 use backstay_audit::tree::{Edge, Hash, leaf};
@@ -249,12 +251,24 @@ fn something_done_without_an_outcome_and_an_outcome_of_nothing() {
 fn names_of_somebody_else() {
     let (home, _) = filled(3);
     let batch = |n: u64| home.get(&key(&format!("journal/{n:016x}"))).unwrap();
-    let mut swapped = backstay_audit::journal::Batch::decode(&batch(1)).unwrap();
-    swapped.names = backstay_audit::journal::Batch::decode(&batch(2)).unwrap().names;
+    let mut swapped = Batch::decode(&batch(1)).unwrap();
+    swapped.names = Batch::decode(&batch(2)).unwrap().names;
     home.put(&key("journal/0000000000000001"), &[&swapped.encode()]).unwrap();
     caught(&home, None, &Finding::OtherNames { index: 1 });
     home.delete(&key("journal/0000000000000001")).unwrap();
     caught(&home, None, &Finding::NamesGone { index: 1 });
+}
+
+#[test]
+fn names_that_somebody_made_up_who_may_read_names() {
+    let (home, log) = filled(3);
+    let mut batch = Batch::decode(&home.get(&key("journal/0000000000000001")).unwrap()).unwrap();
+    let made_up = Names { user: "bob".to_owned(), ..Names::default() }.salted([[1; 16]; 4]);
+    batch.names = vec![made_up.seal(keys().names(), [2; 16], ORIGIN, 1)];
+    home.put(&key("journal/0000000000000001"), &[&batch.encode()]).unwrap();
+    caught(&home, None, &Finding::OtherNames { index: 1 });
+    let shown = log.read(0..3).unwrap();
+    assert_eq!(shown.iter().map(|shown| shown.names.is_some()).collect::<Vec<_>>(), [true, false, true]);
 }
 
 #[test]
