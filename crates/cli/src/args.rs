@@ -49,6 +49,20 @@ fn vault_name(text: &str) -> Result<String, &'static str> {
     if is_vault_name(text) { Ok(text.to_owned()) } else { Err(wrong) }
 }
 
+/// How a server is to be.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Where it keeps what is its own; also the store, if no --store is named.
+    #[arg(long, default_value = "/var/lib/backstay", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where it listens, for people and machines.
+    #[arg(long, default_value = "0.0.0.0:7443", value_name = "HOST:PORT")]
+    pub listen: String,
+    /// The name that people and machines reach it by; else this machine's name.
+    #[arg(long, value_name = "HOSTNAME")]
+    pub name: Option<String>,
+}
+
 /// A machine, disk or partition at a moment.
 #[derive(Debug, Args)]
 pub(crate) struct At {
@@ -112,6 +126,8 @@ pub(crate) enum Command {
         #[arg(long)]
         allow_plain: bool,
     },
+    /// Run a server: machines send their points to it, people see and steer everything in a browser.
+    Server(Server),
     /// Look for files in a point, and get them out.
     Files {
         /// What to do.

@@ -22,20 +22,6 @@ pub(crate) fn why(error: &VaultError) -> Why {
     }
 }
 
-/// A reason in a word, for programs.
-pub(crate) fn word(why: Why) -> &'static str {
-    match why {
-        Why::Unknown => "unknown",
-        Why::Suspended => "suspended",
-        Why::Busy => "busy",
-        Why::Store => "store",
-        Why::Rescan => "rescan",
-        Why::Slow => "slow",
-        Why::Clock => "clock",
-        Why::Failed => "failed",
-    }
-}
-
 /// A reason for people.
 pub(crate) fn words(cause: &Cause) -> String {
     let known = match cause.why {

@@ -8,7 +8,6 @@ mod cmd;
 mod enrolment;
 mod exclude;
 mod failure;
-mod kept;
 mod live;
 mod moment;
 mod output;

@@ -27,6 +27,21 @@ pub enum NodeKind {
     Socket,
 }
 
+impl NodeKind {
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            NodeKind::File => "file",
+            NodeKind::Directory => "directory",
+            NodeKind::Symlink => "symlink",
+            NodeKind::CharDevice => "character device",
+            NodeKind::BlockDevice => "block device",
+            NodeKind::Fifo => "fifo",
+            NodeKind::Socket => "socket",
+        }
+    }
+}
+
 /// A time as file systems keep it; before 1970 is negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileTime {
@@ -147,4 +162,17 @@ pub trait FileTree: Send + Sync {
     /// # Errors
     /// [`TreeError`].
     fn link_target(&self, link: NodeId) -> Result<OsString, TreeError>;
+}
+
+/// Walks to a path. Symbolic links on the way are not followed: they may lead out of the file system.
+///
+/// # Errors
+/// How far it came, and why not farther: [`TreeError::WrongKind`] where the path leads through what is no folder.
+pub fn walk(tree: &dyn FileTree, path: &str) -> Result<NodeId, (NodeId, TreeError)> {
+    let names = path.split('/').filter(|name| !name.is_empty() && *name != ".");
+    let mut node = tree.root();
+    for name in names {
+        node = tree.lookup(node, std::ffi::OsStr::new(name)).map_err(|error| (node, error))?;
+    }
+    Ok(node)
 }

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+pub mod kept;
 pub mod mount;
 pub mod nbd;
 pub mod restore;

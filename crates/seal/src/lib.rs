@@ -9,6 +9,7 @@ pub mod compress;
 pub mod frame;
 pub mod keys;
 pub mod passphrase;
+pub mod password;
 
 /// 32 secret bytes; wiped from memory when dropped, never printed.
 #[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]

@@ -43,7 +43,7 @@ fn aad(store: StoreId, vault: VaultId) -> Vec<u8> {
     [b"backstay slot 1", &store.0[..], &vault.0].concat()
 }
 
-fn slot_key(passphrase: &[u8], cost: Argon2Cost, salt: &Salt) -> Secret {
+pub(crate) fn slot_key(passphrase: &[u8], cost: Argon2Cost, salt: &Salt) -> Secret {
     let params = argon2::Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32))
         .expect("costs are checked where they are read");
     let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);

@@ -36,6 +36,20 @@ pub fn gap((from, to): (Timestamp, Timestamp), every: u64, causes: impl IntoIter
     GapRow { from, to, causes }
 }
 
+/// A reason in a word, for programs.
+pub fn word(why: Why) -> &'static str {
+    match why {
+        Why::Unknown => "unknown",
+        Why::Suspended => "suspended",
+        Why::Busy => "busy",
+        Why::Store => "store",
+        Why::Rescan => "rescan",
+        Why::Slow => "slow",
+        Why::Clock => "clock",
+        Why::Failed => "failed",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -100,6 +100,14 @@ impl Vault {
         Ok(())
     }
 
+    /// How often points of a machine are promised, in nanoseconds from one to the next; `None`: nothing is.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn promised(&self, machine: &Machine) -> Result<Option<u64>, VaultError> {
+        Ok(interval_in(&self.ledger.view(), machine.id)?.map(|row| row.every))
+    }
+
     /// The gaps of a machine's timeline, up to now, oldest first.
     ///
     /// # Errors

@@ -85,5 +85,5 @@ fn open_json(gap: &GapRow) -> Value {
 }
 
 fn cause_json(cause: &Cause) -> Value {
-    json!({ "since": moment::rfc3339(cause.since), "why": cause::word(cause.why), "text": cause.text })
+    json!({ "since": moment::rfc3339(cause.since), "why": backstay_timeline::gap::word(cause.why), "text": cause.text })
 }

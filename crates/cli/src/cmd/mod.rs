@@ -17,6 +17,7 @@ mod mount;
 mod protect;
 mod restore;
 mod serve;
+mod server;
 mod suspend;
 
 use crate::args::{Cli, Command, Marks};
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Mount { at, dir, allow_other } => {
             store::reading(common, |vault| mount::run(common, vault, &at, &dir, allow_other))
         }
+        Command::Server(args) => server::run(common, &args),
         Command::Serve { at, listen, allow_plain } => serve::run(common, &at, &listen, allow_plain),
         Command::Files { command } => store::reading(common, |vault| files::run(common, vault, &command)),
         Command::Check { read_data } => integrity::check(common, read_data),

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use backstay_env::volume::{Slice, Volume};
 use backstay_items::partition::partitions;
 use backstay_items::tree::FileTree;
-use backstay_recover::Log;
 use backstay_recover::mount::{Disk, Mount, Options, Part};
+use backstay_recover::{Log, kept};
 use backstay_vault::Vault;
 use backstay_vault::disk::PointDisk;
 
@@ -19,7 +19,7 @@ use crate::args::{At, Common};
 use crate::failure::{Failure, sentence};
 use crate::output::{self, say};
 use crate::stop::Stop;
-use crate::{kept, moment, spec};
+use crate::{moment, spec};
 
 pub(super) fn run(common: &Common, vault: &Vault, at: &At, dir: &Path, allow_other: bool) -> Result<(), Failure> {
     let found = spec::find(vault, at)?;

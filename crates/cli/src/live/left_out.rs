@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use backstay_env::volume::Volume;
 use backstay_format::rows::Exclusion;
 use backstay_items::disk::allocated;
+use backstay_recover::kept;
 use backstay_vault::VaultError;
 use backstay_vault::disk::PointDisk;
 use backstay_vault::protect::{Boundary, Changed};
@@ -39,7 +40,6 @@ use backstay_vault::protect::{Boundary, Changed};
 use super::disks::LiveDisk;
 use super::pages::{inside, outside, union};
 use crate::exclude::{self, Exclude};
-use crate::kept;
 use crate::target::{Target, Trouble};
 
 const PAGE: u64 = 4096;

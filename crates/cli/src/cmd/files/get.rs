@@ -9,16 +9,16 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use backstay_items::tree::{FileTree, Metadata, NodeId, NodeKind, TreeError};
+use backstay_recover::kept::is_left_out;
 use serde_json::json;
 
 use crate::args::Common;
 use crate::failure::{Failure, sentence};
-use crate::kept::is_left_out;
 use crate::output::{self, many, note, say, size};
 use crate::progress::Meter;
 use crate::stop::Stop;
 
-use super::{DEEPEST, kind_name, tree_failure, walk};
+use super::{DEEPEST, tree_failure, walk};
 
 pub(super) fn get(common: &Common, tree: &dyn FileTree, path: &str, to: &Path) -> Result<(), Failure> {
     let node = walk(tree, path)?;
@@ -100,7 +100,7 @@ impl<'a> Copy<'a> {
                 Ok(())
             }
             _ => {
-                self.skipped.push(format!("{}: a {} is not copied", target.display(), kind_name(about.kind)));
+                self.skipped.push(format!("{}: a {} is not copied", target.display(), about.kind.name()));
                 Ok(())
             }
         }

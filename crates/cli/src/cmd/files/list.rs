@@ -11,7 +11,7 @@ use crate::failure::{Failure, sentence};
 use crate::moment;
 use crate::output::{self, note, say, size};
 
-use super::{DEEPEST, kind_name, tree_failure, walk};
+use super::{DEEPEST, tree_failure, walk};
 
 pub(super) fn ls(common: &Common, tree: &dyn FileTree, path: &str) -> Result<(), Failure> {
     let node = walk(tree, path)?;
@@ -30,7 +30,7 @@ pub(super) fn ls(common: &Common, tree: &dyn FileTree, path: &str) -> Result<(),
     if common.json {
         let value = |(name, _, m): &(String, NodeId, Metadata)| {
             json!({
-                "name": name, "kind": kind_name(m.kind), "bytes": m.size, "permissions": m.permissions,
+                "name": name, "kind": m.kind.name(), "bytes": m.size, "permissions": m.permissions,
                 "uid": m.uid, "gid": m.gid, "modified": moment::rfc3339(stamp(m)),
             })
         };

@@ -5,15 +5,13 @@
 mod get;
 mod list;
 
-use std::ffi::OsStr;
-
 use backstay_items::partition::partitions;
-use backstay_items::tree::{FileTree, NodeId, NodeKind, TreeError};
+use backstay_items::tree::{self, FileTree, NodeId, TreeError};
+use backstay_recover::kept;
 use backstay_vault::Vault;
 
 use crate::args::{At, Common, Files};
 use crate::failure::{Failure, sentence};
-use crate::kept;
 use crate::spec::{self, Found};
 
 /// Folders deeper than this are an image that lies.
@@ -96,24 +94,8 @@ fn tree_failure(path: &str, error: &TreeError) -> Failure {
 
 /// Walks to a path. Symbolic links on the way are not followed: they may lead out of the file system.
 fn walk(tree: &dyn FileTree, path: &str) -> Result<NodeId, Failure> {
-    let mut node = tree.root();
-    for name in path.split('/').filter(|n| !n.is_empty() && *n != ".") {
-        node = match tree.lookup(node, OsStr::new(name)) {
-            Err(TreeError::WrongKind(_)) => return Err(through(tree, node, path)),
-            next => next.map_err(|e| tree_failure(path, &e))?,
-        };
-    }
-    Ok(node)
-}
-
-fn kind_name(kind: NodeKind) -> &'static str {
-    match kind {
-        NodeKind::File => "file",
-        NodeKind::Directory => "directory",
-        NodeKind::Symlink => "symlink",
-        NodeKind::CharDevice => "character device",
-        NodeKind::BlockDevice => "block device",
-        NodeKind::Fifo => "fifo",
-        NodeKind::Socket => "socket",
-    }
+    tree::walk(tree, path).map_err(|(node, error)| match error {
+        TreeError::WrongKind(_) => through(tree, node, path),
+        error => tree_failure(path, &error),
+    })
 }

@@ -11,7 +11,6 @@ use backstay_vault::protect::Made;
 use serde_json::json;
 
 use crate::args::Common;
-use crate::cause;
 use crate::failure::Failure;
 use crate::moment;
 use crate::output::{self, note, say, size};
@@ -70,7 +69,9 @@ pub(super) fn made(common: &Common, made: &Made, took: Duration, still: Option<&
 pub(super) fn missed(common: &Common, machine: &str, why: Why, text: &str) -> Result<(), Failure> {
     note!("backstay: no point this time: {text}");
     match common.json {
-        true => output::json(&json!({ "machine": machine, "missed": { "why": cause::word(why), "text": text } })),
+        true => output::json(
+            &json!({ "machine": machine, "missed": { "why": backstay_timeline::gap::word(why), "text": text } }),
+        ),
         false => Ok(()),
     }
 }

@@ -35,7 +35,7 @@ impl Error for LeftOut {}
 ///
 /// # Errors
 /// As [`detect::open`].
-pub(crate) fn open(disk: &Arc<PointDisk>, place: Option<Range<u64>>) -> Result<Box<dyn FileTree>, TreeError> {
+pub fn open(disk: &Arc<PointDisk>, place: Option<Range<u64>>) -> Result<Box<dyn FileTree>, TreeError> {
     let place = place.unwrap_or(0..disk.size());
     let slice =
         |volume: Arc<dyn Volume>| Slice::new(volume, place.start, place.end - place.start).map_err(TreeError::Io);
@@ -44,7 +44,7 @@ pub(crate) fn open(disk: &Arc<PointDisk>, place: Option<Range<u64>>) -> Result<B
 }
 
 /// The disk, but that who reads what was left out gets an error.
-pub(crate) fn without_left_out(disk: Arc<PointDisk>) -> Arc<dyn Volume> {
+pub fn without_left_out(disk: Arc<PointDisk>) -> Arc<dyn Volume> {
     match disk.info().excluded {
         0 => disk,
         _ => Arc::new(Kept(disk)),
@@ -52,7 +52,7 @@ pub(crate) fn without_left_out(disk: Arc<PointDisk>) -> Arc<dyn Volume> {
 }
 
 /// Whether something cannot be read because it was left out.
-pub(crate) fn is_left_out(error: &TreeError) -> bool {
+pub fn is_left_out(error: &TreeError) -> bool {
     matches!(error, TreeError::Io(cause) if cause.get_ref().is_some_and(|e| e.is::<LeftOut>()))
 }
 

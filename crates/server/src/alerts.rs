@@ -1,0 +1,24 @@
+//! Alerts: what needs a person. They begin, they end, and each is told once.
+//!
+//! Never knows: what is watched for.
+
+use crate::Server;
+use crate::live::News;
+
+impl Server {
+    /// Something needs a person. Nothing happens if that is known.
+    pub(crate) async fn alert(&self, kind: &str, subject: &str, told: &str) {
+        // An alert that cannot be kept is shown all the same.
+        let new = self.catalogue.begin_alert(kind, subject, told, self.now()).await.unwrap_or(true);
+        if new {
+            self.live.tell(News::Alert { kind: kind.to_owned(), subject: subject.to_owned(), began: true });
+        }
+    }
+
+    /// Something does not need a person any more. Nothing happens if it did not.
+    pub(crate) async fn all_clear(&self, kind: &str, subject: &str) {
+        if self.catalogue.end_alert(kind, subject, self.now()).await.unwrap_or(false) {
+            self.live.tell(News::Alert { kind: kind.to_owned(), subject: subject.to_owned(), began: false });
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a request is answered with when it cannot be done.
+//!
+//! Never knows: what was asked.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use backstay_audit::AuditError;
+use backstay_vault::VaultError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Why a request was not done.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Failure {
+    /// In a word, for programs.
+    pub(crate) code: &'static str,
+    /// In a sentence, for people.
+    pub(crate) message: String,
+    /// What to do about it; may be empty.
+    pub(crate) hint: String,
+    #[serde(skip)]
+    pub(crate) status: u16,
+    /// Seconds to wait before trying again.
+    #[serde(skip)]
+    pub(crate) wait: Option<u64>,
+}
+
+/// What a request is answered with when it cannot be done.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Answer {
+    pub(crate) error: Failure,
+}
+
+impl Failure {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Failure {
+        Failure { code, message: message.into(), hint: String::new(), status: status.as_u16(), wait: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: &str) -> Failure {
+        hint.clone_into(&mut self.hint);
+        self
+    }
+
+    /// The request makes no sense.
+    pub(crate) fn wrong(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, "wrong", message)
+    }
+
+    /// In other words.
+    pub(crate) fn because(self, message: &str) -> Failure {
+        Failure { message: message.to_owned(), ..self }
+    }
+
+    /// The password was right, and there is a second factor.
+    pub(crate) fn needs_code() -> Failure {
+        Failure::new(StatusCode::UNAUTHORIZED, "needs_totp", "the code of the second factor is missing")
+    }
+
+    /// It is not known who asks.
+    pub(crate) fn unknown() -> Failure {
+        Failure::new(StatusCode::UNAUTHORIZED, "unauthenticated", "log in first")
+    }
+
+    /// Whoever asks may not.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// There is no such thing.
+    pub(crate) fn missing(what: impl std::fmt::Display) -> Failure {
+        Failure::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"))
+    }
+
+    /// It contradicts what is there.
+    pub(crate) fn conflict(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::CONFLICT, "conflict", message)
+    }
+
+    /// Too many, too fast.
+    pub(crate) fn too_many(message: &str, wait: u64) -> Failure {
+        Failure { wait: Some(wait), ..Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many", message) }
+    }
+
+    /// It took too long to be sent.
+    pub(crate) fn slow() -> Failure {
+        Failure::new(StatusCode::REQUEST_TIMEOUT, "slow", "the request took too long")
+    }
+
+    /// It is larger than any request has to be.
+    pub(crate) fn large() -> Failure {
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "large", "the request is too large")
+    }
+
+    /// The data it is about is damaged.
+    pub(crate) fn damaged(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", message)
+    }
+
+    /// Something here does not work.
+    pub(crate) fn broken(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", message)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let wait = self.wait;
+        let mut response = (status, Json(Answer { error: self })).into_response();
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        }
+        response
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Failure {
+        Failure::broken(format!("the catalogue could not be used: {error}"))
+    }
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Failure {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Failure::new(status, "not_logged", format!("nothing is done that cannot be logged: {error}"))
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Failure {
+        match &error {
+            VaultError::NoMachine(_) | VaultError::NoPoint(_) | VaultError::NoDisk { .. } => {
+                Failure::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
+            }
+            VaultError::StalePlan => Failure::conflict(error.to_string()).hint("ask again"),
+            error if error.is_damage() => Failure::damaged(error.to_string()),
+            error => Failure::broken(error.to_string()),
+        }
+    }
+}

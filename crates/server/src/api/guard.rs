@@ -1,0 +1,229 @@
+//! What every request goes through: who asks, whether they may, and the log before it is done.
+//!
+//! Never knows: what requests do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{RequestExt as _, body::Body};
+use backstay_audit::Event;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::error::Failure;
+use super::table::{self, Over, Row};
+use crate::Server;
+use crate::rights::{Grant, Object, Right, may};
+
+/// The cookie of a session. Its name keeps it to this host, this path and TLS.
+pub(crate) const COOKIE: &str = "__Host-backstay";
+/// The header that carries the session's word: no other site's page can send it.
+pub(crate) const CSRF: &str = "x-backstay-csrf";
+/// The largest body that any request has.
+const LARGEST: usize = 64 << 10;
+/// How long a body may take to come, and an answer to begin.
+const SLOWEST_BODY: Duration = Duration::from_secs(15);
+const SLOWEST_ANSWER: Duration = Duration::from_secs(120);
+/// Fields of requests that no log may hold.
+const SECRETS: [&str; 8] = ["password", "old", "new", "code", "totp", "csr_pem", "secret", "token"];
+
+/// The address that a request comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct From(pub(crate) String);
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) grants: Vec<Grant>,
+    /// The session, by its hash; none: a token was shown.
+    pub(crate) session: Option<[u8; 32]>,
+    /// The word that the session's requests carry.
+    pub(crate) csrf: Option<String>,
+}
+
+impl Caller {
+    /// Whether a machine may be seen, or what else `right` says.
+    pub(crate) fn may(&self, right: Right, machine: &str, vault: &str) -> bool {
+        may(&self.grants, right, Object::Machine { machine, vault })
+    }
+
+    /// Whether everything may.
+    pub(crate) fn may_all(&self, right: Right) -> bool {
+        may(&self.grants, right, Object::Everything)
+    }
+}
+
+/// Lets through what may be, and logs it first.
+pub(crate) async fn guard(
+    State(server): State<Arc<Server>>,
+    ConnectInfo(from): ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let from = From(from.ip().to_canonical().to_string());
+    match tokio::time::timeout(SLOWEST_ANSWER, guarded(&server, from, request, next)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(failure)) => failure.into_response(),
+        Err(_) => Failure::slow().into_response(),
+    }
+}
+
+async fn guarded(server: &Server, from: From, mut request: Request, next: Next) -> Result<Response, Failure> {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let stated = table::find(request.method(), &path);
+    let row = stated.ok_or_else(|| Failure::broken(format!("no right is stated for {} {path}", request.method())))?;
+    let caller = match row.right {
+        Right::Nobody => None,
+        _ => Some(who(server, request.headers()).await?.ok_or_else(Failure::unknown)?),
+    };
+    if let Some(caller) = &caller {
+        check_csrf(caller, &request)?;
+        if let Err(failure) = check_right(server, caller, row, &mut request).await {
+            // What is refused is logged too, where it would have been.
+            if let Some(what) = row.logged {
+                let event = event(Event::done(what, false), caller, (&from, &request));
+                server.record.append(event).await?;
+            }
+            return Err(failure);
+        }
+    }
+    let mut request = whole(request).await?;
+    let logged = match (row.logged, &caller) {
+        (Some(what), Some(caller)) => {
+            let event = event(Event::intent(what), caller, (&from, &request));
+            Some((what, server.record.append(event).await?))
+        }
+        _ => None,
+    };
+    request.extensions_mut().insert(from);
+    let name = caller.as_ref().map(|caller| caller.name.clone()).unwrap_or_default();
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    let response = next.run(request).await;
+    if let Some((what, intent)) = logged {
+        let done = response.status().is_success();
+        // It is done, logged or not; an intent without its outcome is found by whoever verifies the log.
+        let _ = server.record.append(Event::outcome(intent, what, done).by(&name)).await;
+    }
+    Ok(response)
+}
+
+/// Who asks, by token or cookie.
+async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Failure> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(token) = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")) {
+        let found = server.catalogue.token(&hash(token.trim()), server.now()).await?;
+        return Ok(found.map(|(person, grant)| Caller {
+            id: person.id,
+            name: person.name,
+            grants: vec![grant],
+            session: None,
+            csrf: None,
+        }));
+    }
+    let Some(session) = text(header::COOKIE).and_then(cookie).map(hash) else { return Ok(None) };
+    let found = server.catalogue.session(&session, server.now()).await?;
+    Ok(found.map(|(person, csrf)| Caller {
+        id: person.id,
+        name: person.name,
+        grants: person.grants,
+        session: Some(session),
+        csrf: Some(csrf),
+    }))
+}
+
+/// The session's cookie among all.
+fn cookie(header: &str) -> Option<&str> {
+    header
+        .split(';')
+        .filter_map(|one| one.trim().split_once('='))
+        .find(|(name, _)| *name == COOKIE)
+        .map(|(_, value)| value)
+}
+
+/// What is kept of a secret that nobody can guess.
+pub(crate) fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// A browser sends the cookie by itself; only our own page sends the word too.
+fn check_csrf(caller: &Caller, request: &Request) -> Result<(), Failure> {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    let Some(csrf) = caller.csrf.as_deref().filter(|_| !safe) else { return Ok(()) };
+    match request.headers().get(CSRF).is_some_and(|sent| sent.as_bytes() == csrf.as_bytes()) {
+        true => Ok(()),
+        false => Err(Failure::forbidden(format!("the request has no {CSRF} of its session"))),
+    }
+}
+
+async fn check_right(server: &Server, caller: &Caller, row: &Row, request: &mut Request) -> Result<(), Failure> {
+    let allowed = match row.over {
+        Over::Everything => caller.may_all(row.right),
+        Over::Part => may(&caller.grants, row.right, Object::Some),
+        Over::Machine => {
+            let params = request.extract_parts::<RawPathParams>().await;
+            let params = params.map_err(|e| Failure::wrong(e.body_text()))?;
+            let machine = params.iter().find(|(name, _)| *name == "machine").map_or("", |(_, value)| value);
+            caller.may(row.right, machine, server.vault.name())
+        }
+    };
+    match allowed {
+        true => Ok(()),
+        false => Err(Failure::forbidden("your roles do not allow this")),
+    }
+}
+
+fn event(event: Event, caller: &Caller, (from, request): (&From, &Request)) -> Event {
+    let asked = request.uri().path_and_query().map_or("", |asked| asked.as_str());
+    let body = request.extensions().get::<Whole>().map(|body| without_secrets(&body.0)).unwrap_or_default();
+    event.by(&caller.name).from(&from.0).on(cut(asked, 4096)).detail(cut(&body, 16 << 10))
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// A body that has come whole.
+#[derive(Clone)]
+struct Whole(Bytes);
+
+/// Waits for the body, so that a slow one holds nothing up but itself.
+async fn whole(request: Request) -> Result<Request, Failure> {
+    let (mut head, body) = request.into_parts();
+    let body = tokio::time::timeout(SLOWEST_BODY, to_bytes(body, LARGEST)).await.map_err(|_| Failure::slow())?;
+    let body = body.map_err(|_| Failure::large())?;
+    head.extensions.insert(Whole(body.clone()));
+    Ok(Request::from_parts(head, Body::from(body)))
+}
+
+/// A body as it may be logged.
+fn without_secrets(body: &[u8]) -> String {
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else { return String::new() };
+    fields.retain(|name, _| !SECRETS.contains(&name.as_str()));
+    Value::Object(fields).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_right_cookie_is_found() {
+        assert_eq!(cookie("a=1; __Host-backstay=x=y; b"), Some("x=y"));
+        assert_eq!(cookie("x__Host-backstay=1"), None);
+    }
+
+    #[test]
+    fn no_secret_is_logged() {
+        assert_eq!(without_secrets(br#"{"name":"ada","password":"secret","code":1}"#), r#"{"name":"ada"}"#);
+        assert_eq!(without_secrets(b"password"), "");
+    }
+}

@@ -1,0 +1,177 @@
+//! Logging in and out.
+//!
+//! Never knows: how passwords are checked.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::{Extension, Json};
+use backstay_audit::Event;
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::Body;
+use super::error::{Answer, Failure};
+use super::guard::{COOKIE, Caller, From, hash};
+use crate::catalogue::people::Person;
+use crate::people::throttle::{SERIES, Throttle};
+use crate::people::totp;
+use crate::rights::Grant;
+use crate::{Server, moment};
+
+/// Who logs in.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Login {
+    name: String,
+    password: String,
+    /// Six digits, for those who have a second factor.
+    totp: Option<String>,
+}
+
+/// Who is logged in.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Me {
+    name: String,
+    /// What they may do, and where.
+    grants: Vec<GrantText>,
+    /// The word that requests which change something must carry in the header `x-backstay-csrf`.
+    csrf: Option<String>,
+}
+
+/// A role, and what it holds for.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct GrantText {
+    /// `administrator`, `operator`, `restore-operator` or `auditor`.
+    pub(crate) role: String,
+    /// `all`, `machine:NAME` or `vault:NAME`.
+    pub(crate) scope: String,
+}
+
+impl GrantText {
+    pub(crate) fn of(grant: &Grant) -> GrantText {
+        GrantText { role: grant.role.word().to_owned(), scope: grant.scope.to_string() }
+    }
+}
+
+/// Logs in: the answer sets the session's cookie.
+#[utoipa::path(post, path = "/api/v1/login", request_body = Login, responses(
+    (status = 200, body = Me), (status = "4XX", body = Answer)))]
+pub(crate) async fn login(
+    State(server): State<Arc<Server>>,
+    Extension(from): Extension<From>,
+    Body(login): Body<Login>,
+) -> Result<(HeaderMap, Json<Me>), Failure> {
+    let whom = format!("person {}", login.name);
+    server.check_pace(&from.0)?;
+    server.check_pace(&whom)?;
+    let event = |done| Event::done("login", done).by(cut(&login.name)).from(&from.0);
+    let person = match check(&server, &login).await {
+        Ok(person) => person,
+        Err(Refused::Not) => {
+            server.record.append(event(false)).await?;
+            server.login_failed(&[&from.0, &whom]).await;
+            return Err(Failure::unknown().because("the name, the password or the code is wrong"));
+        }
+        // Not a failure: the password was right. But who guesses codes guesses on.
+        Err(Refused::NeedsCode) => return Err(Failure::needs_code()),
+        Err(Refused::Broken(failure)) => return Err(failure),
+    };
+    server.record.append(event(true)).await?;
+    server.login_succeeded(&whom);
+    let (secret, csrf) = (HEXLOWER.encode(&server.random::<32>()), HEXLOWER.encode(&server.random::<16>()));
+    server.catalogue.begin_session(&hash(&secret), (person.id, &csrf), server.now()).await?;
+    let grants = person.grants.iter().map(GrantText::of).collect();
+    Ok((set_cookie(&secret), Json(Me { name: person.name, grants, csrf: Some(csrf) })))
+}
+
+enum Refused {
+    Not,
+    NeedsCode,
+    Broken(Failure),
+}
+
+impl std::convert::From<sqlx::Error> for Refused {
+    fn from(error: sqlx::Error) -> Refused {
+        Refused::Broken(error.into())
+    }
+}
+
+async fn check(server: &Server, login: &Login) -> Result<Person, Refused> {
+    let person = server.catalogue.person(&login.name).await?.filter(|person| !person.disabled);
+    let kept = person.as_ref().map(|person| person.password.as_str());
+    let right = server.press.is(&login.password, kept).await;
+    let person = person.filter(|_| right).ok_or(Refused::Not)?;
+    let Some(secret) = &person.totp else { return Ok(person) };
+    let code = login.totp.as_deref().filter(|code| !code.is_empty()).ok_or(Refused::NeedsCode)?;
+    let step = totp::step(secret, code, server.seconds()).ok_or(Refused::Not)?;
+    match server.catalogue.use_step(person.id, step).await? {
+        true => Ok(person),
+        false => Err(Refused::Not),
+    }
+}
+
+fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(200)]
+}
+
+fn set_cookie(secret: &str) -> HeaderMap {
+    let age = if secret.is_empty() { "; Max-Age=0" } else { "" };
+    let cookie = format!("{COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict{age}");
+    let value = HeaderValue::from_str(&cookie).expect("it is made of plain characters");
+    HeaderMap::from_iter([(header::SET_COOKIE, value)])
+}
+
+/// Logs out: the session ends.
+#[utoipa::path(post, path = "/api/v1/logout", responses((status = 204), (status = "4XX", body = Answer)))]
+pub(crate) async fn logout(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<(StatusCode, HeaderMap), Failure> {
+    if let Some(session) = caller.session {
+        server.catalogue.end_session(&session).await?;
+    }
+    Ok((StatusCode::NO_CONTENT, set_cookie("")))
+}
+
+/// Who is logged in.
+#[utoipa::path(get, path = "/api/v1/me", responses((status = 200, body = Me), (status = "4XX", body = Answer)))]
+pub(crate) async fn me(Extension(caller): Extension<Caller>) -> Json<Me> {
+    let grants = caller.grants.iter().map(GrantText::of).collect();
+    Json(Me { name: caller.name, grants, csrf: caller.csrf })
+}
+
+impl Server {
+    /// The time in seconds, for codes.
+    pub(crate) fn seconds(&self) -> u64 {
+        u64::try_from(self.now().0 / moment::SECOND).unwrap_or(0)
+    }
+
+    /// Refuses whoever has to wait after failures.
+    pub(crate) fn check_pace(&self, whom: &str) -> Result<(), Failure> {
+        match self.throttle().wait(whom, self.now()) {
+            0 => Ok(()),
+            wait => Err(Failure::too_many("too many failures; wait before the next try", wait)),
+        }
+    }
+
+    /// A try failed. A series of them is an alert.
+    pub(crate) async fn login_failed(&self, whom: &[&str]) {
+        for whom in whom {
+            let count = self.throttle().failed(whom, self.now());
+            if count >= SERIES {
+                self.alert("logins", whom, &format!("{count} failed logins in a row")).await;
+            }
+        }
+    }
+
+    /// A try succeeded.
+    pub(crate) fn login_succeeded(&self, whom: &str) {
+        self.throttle().succeeded(whom);
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

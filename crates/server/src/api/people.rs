@@ -1,0 +1,190 @@
+//! People and their roles.
+//!
+//! Never knows: how people prove who they are.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::Body;
+use super::error::{Answer, Failure};
+use super::guard::Caller;
+use super::login::GrantText;
+use crate::Server;
+use crate::catalogue::people::Person;
+use crate::moment::rfc3339;
+use crate::people::password;
+use crate::rights::{Grant, Role, Scope, clash};
+
+/// A person.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PersonText {
+    name: String,
+    grants: Vec<GrantText>,
+    /// Codes are asked for when logging in.
+    second_factor: bool,
+    /// Shut out.
+    disabled: bool,
+    created: String,
+}
+
+/// A person who is to be added.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct NewPerson {
+    name: String,
+    /// At least 12 characters. To be changed by whom it is for.
+    password: String,
+    grants: Vec<GrantText>,
+}
+
+/// What a person is to have.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Grants {
+    grants: Vec<GrantText>,
+}
+
+/// Whether a person is to be shut out.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Disable {
+    disabled: bool,
+}
+
+/// Refuses what cannot be a person's name.
+pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
+    let plain = |c: char| !c.is_control() && c != '/';
+    match (1..=64).contains(&name.len()) && name.chars().all(plain) && name.trim() == name {
+        true => Ok(()),
+        false => Err(Failure::wrong("a person's name has 1 to 64 bytes without control characters and /")),
+    }
+}
+
+/// A role and what it holds for, from how they are written.
+pub(crate) fn grant(text: &GrantText) -> Result<Grant, Failure> {
+    let role = Role::parse(&text.role).ok_or_else(|| Failure::wrong(format!("there is no role {:?}", text.role)))?;
+    let scope = Scope::parse(&text.scope);
+    let scope = scope.ok_or_else(|| Failure::wrong("a scope is `all`, `machine:NAME` or `vault:NAME`"))?;
+    match (role, &scope) {
+        (Role::Administrator | Role::Auditor, Scope::Machine(_) | Scope::Vault(_)) => {
+            Err(Failure::wrong(format!("{} is for everything: its scope is `all`", role.word())))
+        }
+        _ => Ok(Grant { role, scope }),
+    }
+}
+
+fn grants(texts: &[GrantText]) -> Result<Vec<Grant>, Failure> {
+    let grants = texts.iter().map(grant).collect::<Result<Vec<_>, _>>()?;
+    match clash(&grants) {
+        Some(why) => Err(Failure::conflict(why)),
+        None => Ok(grants),
+    }
+}
+
+async fn found(server: &Server, name: &str) -> Result<Person, Failure> {
+    server.catalogue.person(name).await?.ok_or_else(|| Failure::missing("such person"))
+}
+
+/// Refuses what would leave nobody who administrates.
+async fn check_last(server: &Server, person: &Person) -> Result<(), Failure> {
+    let administrates = !person.disabled && person.grants.iter().any(|grant| grant.role == Role::Administrator);
+    if administrates && server.catalogue.administrators().await? <= 1 {
+        return Err(
+            Failure::conflict("nobody would be left who administrates").hint("make somebody else administrator first")
+        );
+    }
+    Ok(())
+}
+
+/// Nobody changes their own roles.
+fn check_other(caller: &Caller, person: &Person) -> Result<(), Failure> {
+    match caller.id == person.id {
+        true => Err(Failure::forbidden("nobody changes their own roles").hint("ask another administrator")),
+        false => Ok(()),
+    }
+}
+
+/// Lists people.
+#[utoipa::path(get, path = "/api/v1/people", responses(
+    (status = 200, body = Vec<PersonText>), (status = "4XX", body = Answer)))]
+pub(crate) async fn list(State(server): State<Arc<Server>>) -> Result<Json<Vec<PersonText>>, Failure> {
+    let text = |person: Person| PersonText {
+        grants: person.grants.iter().map(GrantText::of).collect(),
+        second_factor: person.totp.is_some(),
+        disabled: person.disabled,
+        created: rfc3339(person.created),
+        name: person.name,
+    };
+    Ok(Json(server.catalogue.people().await?.into_iter().map(text).collect()))
+}
+
+/// Adds a person.
+#[utoipa::path(post, path = "/api/v1/people", request_body = NewPerson, responses(
+    (status = 201), (status = "4XX", body = Answer)))]
+pub(crate) async fn create(
+    State(server): State<Arc<Server>>,
+    Body(new): Body<NewPerson>,
+) -> Result<StatusCode, Failure> {
+    check_name(&new.name)?;
+    let grants = grants(&new.grants)?;
+    if let Some(why) = password::refuse(&new.password) {
+        return Err(Failure::wrong(why));
+    }
+    let kept = server.press.keep(&new.password, server.random()).await;
+    let added = server.catalogue.add_person((&new.name, &kept), &grants, false, server.now()).await?;
+    added.map(|_| StatusCode::CREATED).ok_or_else(|| Failure::conflict("somebody has that name"))
+}
+
+/// Gives a person exactly these roles. Their tokens end.
+#[utoipa::path(put, path = "/api/v1/people/{person}/grants", params(("person" = String, Path)), request_body = Grants,
+    responses((status = 204), (status = "4XX", body = Answer)))]
+pub(crate) async fn set_grants(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Body(new): Body<Grants>,
+) -> Result<StatusCode, Failure> {
+    let grants = grants(&new.grants)?;
+    let person = found(&server, &name).await?;
+    check_other(&caller, &person)?;
+    if !grants.iter().any(|grant| grant.role == Role::Administrator) {
+        check_last(&server, &person).await?;
+    }
+    server.catalogue.set_grants(person.id, &grants).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shuts a person out, or lets them in again. Sessions and tokens of one who is shut out end.
+#[utoipa::path(put, path = "/api/v1/people/{person}/disabled", params(("person" = String, Path)), request_body = Disable,
+    responses((status = 204), (status = "4XX", body = Answer)))]
+pub(crate) async fn disable(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Body(asked): Body<Disable>,
+) -> Result<StatusCode, Failure> {
+    let person = found(&server, &name).await?;
+    check_other(&caller, &person)?;
+    if asked.disabled {
+        check_last(&server, &person).await?;
+    }
+    server.catalogue.set_disabled(person.id, asked.disabled).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a person. What they did stays in the log.
+#[utoipa::path(delete, path = "/api/v1/people/{person}", params(("person" = String, Path)), responses(
+    (status = 204), (status = "4XX", body = Answer)))]
+pub(crate) async fn remove(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let person = found(&server, &name).await?;
+    check_other(&caller, &person)?;
+    check_last(&server, &person).await?;
+    server.catalogue.remove_person(person.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

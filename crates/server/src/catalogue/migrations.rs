@@ -1,0 +1,69 @@
+//! How the catalogue came to be as it is: steps with names, each done once, in this order. A step that was released never changes.
+//!
+//! Never knows: what the tables are used for.
+
+use sqlx::{Row as _, SqlitePool};
+
+const STEPS: &[(&str, &str)] = &[
+    (
+        "people",
+        "CREATE TABLE people (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, password TEXT NOT NULL,
+            totp TEXT, totp_next TEXT, totp_step INTEGER NOT NULL DEFAULT 0,
+            disabled INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL) STRICT;
+        CREATE TABLE grants (
+            person INTEGER NOT NULL REFERENCES people ON DELETE CASCADE, role TEXT NOT NULL, scope TEXT NOT NULL,
+            PRIMARY KEY (person, role, scope)) STRICT;
+        CREATE TABLE sessions (
+            hash BLOB PRIMARY KEY, person INTEGER NOT NULL REFERENCES people ON DELETE CASCADE, csrf TEXT NOT NULL,
+            created INTEGER NOT NULL, seen INTEGER NOT NULL) STRICT;
+        CREATE TABLE tokens (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE,
+            person INTEGER NOT NULL REFERENCES people ON DELETE CASCADE, name TEXT NOT NULL,
+            role TEXT NOT NULL, scope TEXT NOT NULL, created INTEGER NOT NULL, until INTEGER NOT NULL) STRICT;",
+    ),
+    (
+        "machines",
+        "CREATE TABLE enrolments (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, machine TEXT NOT NULL, vault TEXT NOT NULL,
+            by TEXT NOT NULL, created INTEGER NOT NULL, until INTEGER NOT NULL, used INTEGER, revoked INTEGER) STRICT;
+        CREATE TABLE machines (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL, vault TEXT NOT NULL, created INTEGER NOT NULL,
+            UNIQUE (vault, name)) STRICT;
+        CREATE TABLE certificates (
+            fingerprint BLOB PRIMARY KEY, serial TEXT NOT NULL, machine TEXT NOT NULL REFERENCES machines,
+            created INTEGER NOT NULL, revoked INTEGER) STRICT;",
+    ),
+    (
+        "jobs",
+        "CREATE TABLE jobs (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, about TEXT NOT NULL, by TEXT NOT NULL,
+            state TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,
+            told TEXT NOT NULL DEFAULT '', created INTEGER NOT NULL, ended INTEGER) STRICT;
+        CREATE TABLE calendar (
+            kind TEXT PRIMARY KEY, about TEXT NOT NULL, every INTEGER NOT NULL, next INTEGER NOT NULL) STRICT;",
+    ),
+    (
+        "alerts",
+        "CREATE TABLE alerts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT NOT NULL, told TEXT NOT NULL,
+            since INTEGER NOT NULL, ended INTEGER) STRICT;
+        CREATE UNIQUE INDEX alerts_open ON alerts (kind, subject) WHERE ended IS NULL;",
+    ),
+];
+
+/// Does what was not done yet.
+pub(super) async fn run(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY) STRICT").execute(pool).await?;
+    for (name, step) in STEPS {
+        let mut all = pool.begin().await?;
+        let done =
+            sqlx::query("SELECT count(*) FROM migrations WHERE name = ?").bind(*name).fetch_one(&mut *all).await?;
+        if done.get::<i64, _>(0) == 0 {
+            sqlx::raw_sql(*step).execute(&mut *all).await?;
+            sqlx::query("INSERT INTO migrations (name) VALUES (?)").bind(*name).execute(&mut *all).await?;
+            all.commit().await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! The catalogue: who may do what, and what is planned, in one SQLite file. It can be lost; the points cannot be lost with it.
+//!
+//! Never knows: who asks, or whether they may.
+
+pub(crate) mod alerts;
+pub(crate) mod jobs;
+pub(crate) mod machines;
+mod migrations;
+pub(crate) mod people;
+pub(crate) mod sessions;
+pub(crate) mod tokens;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+/// The catalogue. What is written is durable when a call returns.
+#[derive(Clone, Debug)]
+pub(crate) struct Catalogue {
+    pool: SqlitePool,
+}
+
+impl Catalogue {
+    /// Opens the file, making it or bringing it up to date if need be.
+    pub(crate) async fn open(path: &Path) -> Result<Catalogue, sqlx::Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        migrations::run(&pool).await?;
+        Ok(Catalogue { pool })
+    }
+
+    /// Closes it; what was written is in one file again.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Answers, or does not.
+    pub(crate) async fn ping(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map(|_| ())
+    }
+}

@@ -1,0 +1,164 @@
+//! The one port: TLS 1.3, and what is spoken in it.
+//!
+//! Never knows: what people or agents want.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower::ServiceExt as _;
+
+use crate::{Server, ServerError, agents, authority};
+
+/// What agents speak (RFC 7301).
+pub(crate) const AGENTS: &[u8] = b"backstay/1";
+/// For the handshake, and for each request's header.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Connections at once, in all and from one address: who opens more has to wait for one to end.
+const MOST: usize = 4096;
+const MOST_FROM_ONE: usize = 1024;
+/// The server's certificate is made anew after so long, well before its end.
+const RENEWED: Duration = Duration::from_secs(30 * 86_400);
+
+/// Serves all who come, until told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    names: Vec<String>,
+    server: Arc<Server>,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), ServerError> {
+    let (mut acceptor, mut made) = (acceptor(&server, &names)?, Instant::now());
+    let there = Arc::new(There::default());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => return Ok(()),
+        };
+        let Ok((stream, from)) = accepted else {
+            // Out of descriptors, mostly: others have to go first.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Some(seat) = there.seat(from.ip()) else { continue };
+        if made.elapsed() > RENEWED {
+            (acceptor, made) = (self::acceptor(&server, &names)?, Instant::now());
+        }
+        let (acceptor, server, router) = (acceptor.clone(), server.clone(), router.clone());
+        let mut stop = stop.clone();
+        tokio::spawn(async move {
+            let _seat = seat;
+            tokio::select! {
+                () = one(acceptor, stream, from, server, router) => {}
+                _ = stop.changed() => {}
+            }
+        });
+    }
+}
+
+/// One connection, from its first byte to its last.
+async fn one(acceptor: TlsAcceptor, stream: TcpStream, from: SocketAddr, server: Arc<Server>, router: Router) {
+    let _ = stream.set_nodelay(true);
+    let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await else { return };
+    if stream.get_ref().1.alpn_protocol() == Some(AGENTS) {
+        if let Some(who) = machine(&stream, &server).await {
+            agents::serve(stream, who, server).await;
+        }
+        return;
+    }
+    let router = router.map_request(move |mut request: axum::http::Request<_>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        request
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).max_concurrent_streams(64).max_header_list_size(16 << 10);
+    http2.keep_alive_interval(Duration::from_secs(20)).keep_alive_timeout(Duration::from_secs(20));
+    // What goes wrong with a connection concerns whoever made it.
+    let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+}
+
+/// The machine whose certificate was shown, if it has its rights.
+async fn machine(stream: &TlsStream<TcpStream>, server: &Server) -> Option<crate::Enrolled> {
+    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+    server.catalogue.enrolled(&authority::fingerprint(certificate)).await.ok().flatten()
+}
+
+fn acceptor(server: &Server, names: &[String]) -> Result<TlsAcceptor, ServerError> {
+    let bad = |why: &dyn std::fmt::Display| ServerError::Name(format!("{}: {why}", names.join(", ")));
+    let provider = Arc::new(default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(server.authority.der().clone()).map_err(|e| bad(&e))?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let clients = clients.allow_unauthenticated().build().map_err(|e| bad(&e))?;
+    let (certificate, key) = server.authority.server(names, server.now())?;
+    let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    let config = config.map_err(|e| bad(&e))?.with_client_cert_verifier(clients);
+    let mut config = config.with_single_cert(vec![certificate], key).map_err(|e| bad(&e))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), AGENTS.to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// How many are there, from where.
+#[derive(Default)]
+struct There(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of those who are there.
+struct Seat(Arc<There>, IpAddr);
+
+impl There {
+    fn seat(self: &Arc<Self>, from: IpAddr) -> Option<Seat> {
+        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = there.values().sum();
+        let from_one = there.entry(from).or_default();
+        if all >= MOST || *from_one >= MOST_FROM_ONE {
+            return None;
+        }
+        *from_one += 1;
+        Some(Seat(self.clone(), from))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut there = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = there.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                there.remove(&self.1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_all_seats() {
+        let there = Arc::new(There::default());
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut seats: Vec<_> = (0..MOST_FROM_ONE).map(|_| there.seat(one).unwrap()).collect();
+        assert!(there.seat(one).is_none() && there.seat(other).is_some());
+        seats.pop();
+        assert!(there.seat(one).is_some());
+        drop(seats);
+        assert!(there.0.lock().unwrap().is_empty());
+    }
+}

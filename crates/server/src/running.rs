@@ -1,0 +1,225 @@
+//! Starting a server and ending it: the one place where everything is put together.
+//!
+//! Never knows: the command line.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use backstay_audit::{Event, tree::Hash};
+use backstay_env::random::Random as _;
+use backstay_env::real::folder::Folder;
+use backstay_env::real::system::{SystemClock, SystemRandom};
+use backstay_env::time::Clock;
+use backstay_format::keys::Argon2Cost;
+use backstay_format::names::STORE_HEADER;
+use backstay_seal::{Secret, passphrase};
+use backstay_vault::{Opened, Seams, Vault, VaultError};
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::agents::Agents;
+use crate::authority::Authority;
+use crate::catalogue::Catalogue;
+use crate::live::Live;
+use crate::people::password::Press;
+use crate::place::Place;
+use crate::record::Record;
+use crate::{Server, ServerError, api, port};
+
+/// How long those who are there may take to go when the server ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How a server is to be.
+pub struct Settings {
+    /// Its data folder.
+    pub data: PathBuf,
+    /// Address and port.
+    pub listen: String,
+    /// The name that people and machines reach it by.
+    pub name: String,
+    /// The vault that machines' points go into.
+    pub vault: String,
+    /// Where the store is, if not in the data folder.
+    pub store: Option<StorePlace>,
+    /// What guessing a password costs.
+    pub cost: Argon2Cost,
+}
+
+/// A store that is not in the data folder.
+pub struct StorePlace {
+    /// The way to it.
+    pub seams: Seams,
+    /// What opens it, if others made it.
+    pub passphrase: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Settings {
+    /// The usual ones.
+    pub fn new(data: &Path, listen: &str, name: &str) -> Settings {
+        let (listen, name) = (listen.to_owned(), name.to_owned());
+        Settings { data: data.to_owned(), listen, name, vault: "main".to_owned(), store: None, cost: passphrase::COST }
+    }
+}
+
+/// A server that runs. Ends when dropped.
+pub struct Running {
+    server: Arc<Server>,
+    address: SocketAddr,
+    code: Option<String>,
+    stop: watch::Sender<bool>,
+    runtime: Option<Runtime>,
+    _place: Place,
+}
+
+impl Running {
+    /// Starts a server: on a fresh machine with everything new, else with what is there.
+    ///
+    /// # Errors
+    /// [`ServerError`]; then nothing runs, and starting again goes on from what there is.
+    pub fn start(settings: Settings) -> Result<Running, ServerError> {
+        let place = Place::take(&settings.data)?;
+        let listen_failed = |source| ServerError::Port { address: settings.listen.clone(), source };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(listen_failed)?;
+        // Before anything is made: a port that is taken is the commonest mistake.
+        let listener = runtime.block_on(TcpListener::bind(&settings.listen)).map_err(listen_failed)?;
+        let address = listener.local_addr().map_err(listen_failed)?;
+        let server = Arc::new(runtime.block_on(insides(&place, &settings))?);
+        let code = runtime.block_on(api::setup::new_code(&server))?;
+        let (stop, stopped) = watch::channel(false);
+        let router = api::router(server.clone());
+        let names = names(&settings.name);
+        // Made once here, so that a name that cannot be is told at once.
+        server.authority.server(&names, server.now())?;
+        runtime.spawn(port::serve(listener, names, server.clone(), router, stopped));
+        Ok(Running { server, address, code, stop, runtime: Some(runtime), _place: place })
+    }
+
+    /// A server for tests: on loopback, in a folder, with passwords that are cheap to guess.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn for_tests(data: &Path) -> Running {
+        let settings = Settings::new(data, "127.0.0.1:0", "localhost");
+        let cost = Argon2Cost { memory_kib: 32, passes: 1, lanes: 1 };
+        Running::start(Settings { cost, ..settings }).expect("a server starts in a fresh folder")
+    }
+
+    /// Its insides.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The code that makes the first administrator, once; `None`: there is one.
+    pub fn setup_code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        self.server.agents.stop();
+        let Some(runtime) = self.runtime.take() else { return };
+        runtime.block_on(async {
+            let _ = self.server.record.append(Event::stopped()).await; // a log that fails now has failed before
+            self.server.catalogue.close().await;
+        });
+        runtime.shutdown_timeout(GRACE);
+    }
+}
+
+/// What the certificate is of: the name given, and what this machine calls itself.
+fn names(given: &str) -> Vec<String> {
+    let mut names = vec![given.to_owned()];
+    for own in ["localhost", "127.0.0.1", "::1"] {
+        if own != given {
+            names.push(own.to_owned());
+        }
+    }
+    names
+}
+
+async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random = Arc::new(SystemRandom);
+    let authority = Authority::open(place, clock.now())?;
+    let opened = open_vault(place, settings)?;
+    let secret = place.keep("keys/audit", || secret_text(&SystemRandom))?;
+    let secret = HEXLOWER.decode(secret.trim().as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    let bad = || ServerError::Bad { place: place.path("keys/audit"), why: "not a key".to_owned() };
+    let record = Record::open(place, clock.clone(), &Secret(secret.ok_or_else(bad)?), opened.vault.store_id())?;
+    let catalogue = Catalogue::open(&place.path("catalogue.sqlite")).await?;
+    catalogue.bury_jobs(clock.now()).await?;
+    record.append(Event::started(config(settings))).await?;
+    Ok(Server {
+        vault: Arc::new(opened.vault),
+        agents: Agents::new(&clock),
+        clock,
+        random,
+        live: Live::default(),
+        authority,
+        catalogue,
+        record,
+        press: Press::new(settings.cost),
+        throttle: Mutex::default(),
+        setup: tokio::sync::Mutex::new(None),
+        damage: opened.damage.map(|damage| damage.to_string()),
+    })
+}
+
+/// What the settings are, in short.
+fn config(settings: &Settings) -> Hash {
+    let all = format!("listen {}\nname {}\n", settings.listen, settings.name);
+    Hash(Sha256::digest(all.as_bytes()).into())
+}
+
+/// Opens the vault, making the store if there is none. The passphrase is kept before anything is made with it.
+fn open_vault(place: &Place, settings: &Settings) -> Result<Opened, ServerError> {
+    let (seams, given) = match &settings.store {
+        Some(store) => (store.seams.clone(), store.passphrase.as_deref()),
+        None => (own_store(place)?, None),
+    };
+    let passphrase = match given {
+        Some(given) => Zeroizing::new(given.clone()),
+        None => Zeroizing::new(place.keep("keys/store", || secret_text(&SystemRandom))?.trim().as_bytes().to_vec()),
+    };
+    match Vault::create_with(&seams, &settings.vault, &passphrase, settings.cost) {
+        Ok(_) | Err(VaultError::StoreExists) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Vault::open_before_damage(seams, &settings.vault, &passphrase)?)
+}
+
+fn own_store(place: &Place) -> Result<Seams, ServerError> {
+    let path = place.path("store");
+    // A store that was there and is not, such as a disk that is not mounted, is not made anew over the place.
+    let known = place.read("keys/store")?.is_some();
+    if known
+        && path.is_dir()
+        && !path.join(STORE_HEADER).exists()
+        && std::fs::read_dir(&path).is_ok_and(|mut d| d.next().is_some())
+    {
+        let source = io::Error::new(io::ErrorKind::NotFound, "there is something else than the store");
+        return Err(ServerError::Place { place: path, source });
+    }
+    let home = Arc::new(Folder::create(&path)?);
+    Ok(Seams { index_home: home.clone(), home, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) })
+}
+
+fn secret_text(random: &SystemRandom) -> String {
+    let mut secret = Zeroizing::new([0; 32]);
+    random.fill(&mut *secret);
+    HEXLOWER.encode(&*secret)
+}

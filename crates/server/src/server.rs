@@ -1,0 +1,63 @@
+//! What a running server has.
+//!
+//! Never knows: how people or agents reach it.
+
+use std::sync::{Arc, Mutex};
+
+use backstay_env::random::Random;
+use backstay_env::time::Clock;
+use backstay_format::units::Timestamp;
+use backstay_vault::Vault;
+
+use crate::agents::Agents;
+use crate::authority::Authority;
+use crate::catalogue::Catalogue;
+use crate::live::Live;
+use crate::people::password::Press;
+use crate::people::throttle::Throttle;
+use crate::record::Record;
+
+/// A server's insides, shared by all that happens in it.
+pub struct Server {
+    /// The vault that machines' points go into.
+    pub vault: Arc<Vault>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// What happens now, for those who watch.
+    pub live: Live,
+    /// Agents that are there.
+    pub agents: Agents,
+    /// The certificate authority.
+    pub authority: Authority,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) record: Record,
+    /// Where passwords are worked on.
+    pub(crate) press: Press,
+    /// Who guesses.
+    pub(crate) throttle: Mutex<Throttle>,
+    /// The code that makes the first administrator; none: there is one.
+    pub(crate) setup: tokio::sync::Mutex<Option<String>>,
+    /// Why the newest of the vault cannot be shown, if it cannot.
+    pub(crate) damage: Option<String>,
+}
+
+impl Server {
+    /// The vault of a name.
+    pub fn vault(&self, name: &str) -> Option<&Arc<Vault>> {
+        (self.vault.name() == name).then_some(&self.vault)
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Bytes that nobody can guess.
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+}

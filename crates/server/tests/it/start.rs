@@ -1,0 +1,100 @@
+//! Starting on a fresh machine, and again.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use backstay_server::{Running, ServerError, Settings};
+use serde_json::json;
+
+use crate::client::{Client, PASSWORD, logged_in, server};
+
+#[test]
+fn a_fresh_machine_gets_all_it_needs_and_keeps_it() {
+    let data = tempfile::tempdir().unwrap();
+    let first = Running::for_tests(data.path());
+    let (status, health) = Client::of(&first).get("/api/v1/health");
+    assert_eq!((status, &health["status"], &health["needs_setup"]), (200, &json!("ok"), &json!(true)));
+    let (fingerprint, store) = (first.server().authority.fingerprint(), first.server().vault.store_id());
+    let code = first.setup_code().unwrap().to_owned();
+    drop(first);
+    for secret in ["keys/store", "keys/audit", "ca/key.pem"] {
+        let mode = std::fs::metadata(data.path().join(secret)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{secret}");
+    }
+    let again = Running::for_tests(data.path());
+    assert_eq!((again.server().authority.fingerprint(), again.server().vault.store_id()), (fingerprint, store));
+    assert_ne!(again.setup_code(), Some(&*code), "a code is good until the server ends");
+}
+
+#[test]
+fn the_code_makes_one_administrator() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::for_tests(data.path());
+    let client = Client::of(&running);
+    let first = |code: &str, password: &str| json!({ "code": code, "name": "ada", "password": password });
+    let code = running.setup_code().unwrap();
+    assert_eq!(client.post("/api/v1/setup", &first("WRONG", PASSWORD)).0, 403);
+    assert_eq!(client.post("/api/v1/setup", &first(code, "short")).0, 400);
+    assert_eq!(client.post("/api/v1/setup", &first(code, PASSWORD)).0, 204);
+    assert_eq!(client.post("/api/v1/setup", &first(code, PASSWORD)).0, 403, "it is used");
+    logged_in(&running, "ada");
+    drop(running);
+    let running = Running::for_tests(data.path());
+    assert_eq!(running.setup_code(), None);
+    logged_in(&running, "ada");
+}
+
+#[test]
+fn two_servers_do_not_share_a_folder() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::for_tests(data.path());
+    let again = Running::start(Settings::new(data.path(), "127.0.0.1:0", "localhost"));
+    assert!(matches!(again, Err(ServerError::Busy(_))));
+    drop(running);
+}
+
+#[test]
+fn what_is_no_request_holds_nobody_up() {
+    let data = tempfile::tempdir().unwrap();
+    let running = server(data.path());
+    // Half a handshake, garbage, and nothing at all: each in a connection of its own that stays open.
+    let mut open: Vec<TcpStream> = (0..30).map(|_| TcpStream::connect(running.address()).unwrap()).collect();
+    for (at, stream) in open.iter_mut().enumerate() {
+        match at % 3 {
+            0 => stream.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00]).unwrap(),
+            1 => stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap(),
+            _ => {}
+        }
+    }
+    assert_eq!(Client::of(&running).get("/api/v1/health").0, 200);
+    let garbage = &mut open[1];
+    garbage.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut answer = Vec::new();
+    let _ = garbage.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "nothing is said without TLS");
+}
+
+#[test]
+fn a_large_request_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let running = server(data.path());
+    let (status, error) =
+        Client::of(&running).post("/api/v1/login", &json!({ "name": "x".repeat(100_000), "password": "" }));
+    assert_eq!((status, &error["error"]["code"]), (413, &json!("large")));
+}
+
+#[test]
+fn without_a_console_a_page_tells_so() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::for_tests(data.path());
+    let client = Client::of(&running);
+    let page = client.request(reqwest::Method::GET, "/").send().unwrap();
+    assert_eq!(
+        page.headers()["content-security-policy"],
+        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    );
+    assert!(page.text().unwrap().contains("without the console"));
+    assert_eq!(client.get("/api/v1/nothing").0, 404);
+}
