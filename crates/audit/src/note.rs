@@ -141,13 +141,6 @@ impl Signer {
         let id = self.verifier_key(Algorithm::Ed25519).id();
         Signature { name: self.name.clone(), id, bytes: self.key.sign(text.as_bytes()).to_bytes().to_vec() }
     }
-
-    /// Cosigns, as those do whom others ask to watch a log, at a time in seconds since 1970.
-    pub fn cosign(&self, text: &str, time: u64) -> Signature {
-        let id = self.verifier_key(Algorithm::Cosignature).id();
-        let signature = self.key.sign(cosigned(time, text).as_bytes());
-        Signature { name: self.name.clone(), id, bytes: [&time.to_be_bytes()[..], &signature.to_bytes()].concat() }
-    }
 }
 
 /// A line that signs a note.
@@ -280,6 +273,13 @@ mod tests {
         assert_eq!(two.verify(&key), Err(SignatureError::Forged), "one good line does not excuse a forged one");
     }
 
+    /// Signs as those do whom others ask to watch a log.
+    fn cosign(signer: &Signer, text: &str, time: u64) -> Signature {
+        let signature = signer.key.sign(cosigned(time, text).as_bytes()).to_bytes();
+        let id = signer.verifier_key(Algorithm::Cosignature).id();
+        Signature { name: signer.name.clone(), id, bytes: [&time.to_be_bytes()[..], &signature].concat() }
+    }
+
     /// The checkpoint of tlog-cosignature: its lines can be read, whoever made them.
     #[test]
     fn cosignatures_are_read_and_hold_only_for_their_text_and_time() {
@@ -294,9 +294,9 @@ mod tests {
         let cosigner = Signer::new("w1", &[3; 32]).unwrap();
         let key = cosigner.verifier_key(Algorithm::Cosignature);
         assert_eq!(VerifierKey::parse(&key.to_string()), Ok(key.clone()));
-        let mut ours = Note { text: note.text, signatures: vec![cosigner.cosign("", 1)] };
+        let mut ours = Note { text: note.text, signatures: vec![cosign(&cosigner, "", 1)] };
         assert_eq!(ours.verify(&key), Err(SignatureError::Forged));
-        ours.signatures = vec![cosigner.cosign(&ours.text, 1_679_315_147)];
+        ours.signatures = vec![cosign(&cosigner, &ours.text, 1_679_315_147)];
         assert_eq!(ours.verify(&key), Ok(1_679_315_147));
         ours.signatures[0].bytes[7] ^= 1;
         assert_eq!(ours.verify(&key), Err(SignatureError::Forged));

@@ -36,7 +36,7 @@ pub enum Finding {
     OtherConfig { index: u64 },
     KeyNotGiven,
     NothingPinned,
-    NamesGone { index: u64 },
+    NamesGone { records: u64 },
     ClockBack { index: u64, by: u64 },
     Gap { index: u64, from: Timestamp, to: Timestamp },
     Silent { since: Timestamp },
@@ -104,7 +104,6 @@ impl Finding {
             | Finding::TimeBack { index }
             | Finding::NoIntent { index }
             | Finding::OtherConfig { index }
-            | Finding::NamesGone { index }
             | Finding::ClockBack { index, .. }
             | Finding::Gap { index, .. }
             | Finding::NoOutcome { index } => Some(*index),
@@ -145,7 +144,7 @@ impl fmt::Display for Finding {
             Finding::NothingPinned => {
                 write!(f, "no checkpoint seen before was given, so the log may have been cut or made anew")
             }
-            Finding::NamesGone { index } => write!(f, "the names of record {index} are no longer kept"),
+            Finding::NamesGone { records } => write!(f, "the names of {records} of the records are no longer kept"),
             Finding::ClockBack { index, by } => write!(f, "the clock was {by} s behind at record {index}"),
             Finding::Gap { index, from, to } => {
                 write!(f, "nothing was logged for {} s before record {index}", seconds(from, to))
@@ -167,15 +166,16 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many more there are.
     pub more: u64,
-    /// Whether any of these is broken.
-    is_broken: bool,
+    /// How many of what was found are broken, and how many are not.
+    broken: usize,
+    notes: usize,
 }
 
 impl Report {
     pub(super) fn add(&mut self, finding: Finding) {
-        self.is_broken |= finding.is_broken();
-        let alike = self.findings.iter().filter(|other| other.is_broken() == finding.is_broken()).count();
-        if alike < MOST {
+        let alike = if finding.is_broken() { &mut self.broken } else { &mut self.notes };
+        *alike += 1;
+        if *alike <= MOST {
             self.findings.push(finding);
         } else {
             self.more += 1;
@@ -189,7 +189,7 @@ impl Report {
 
     /// Whether the log holds: nothing is broken. What was found to look into does not count.
     pub fn holds(&self) -> bool {
-        !self.is_broken
+        self.broken == 0
     }
 
     /// What is broken, most telling first: what the records are comes before what follows from it.

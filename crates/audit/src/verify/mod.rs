@@ -13,7 +13,7 @@ use backstay_env::time::Timestamp;
 use backstay_seal::Secret;
 
 use self::history::History;
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::error::AuditError;
 use crate::names::Salted;
 use crate::note::{SignatureError, VerifierKey};
@@ -118,6 +118,7 @@ impl Pass<'_> {
     fn records(&self, report: &mut Report) -> Result<History, AuditError> {
         let checkpoint = self.reader.checkpoint();
         let (mut edge, mut history) = (Edge::default(), History::default());
+        let mut nameless = 0;
         self.compare_pinned(&edge, report);
         for number in 0..checkpoint.size.div_ceil(WIDTH as u64) {
             let name = TileName::at_size(Holds::Records, number, checkpoint.size).expect("it is below the size");
@@ -141,12 +142,20 @@ impl Pass<'_> {
                     continue;
                 };
                 if let Some((key, sealed)) = &sealed {
-                    self.compare_names(key, index, &record, &sealed[at], report);
+                    let is_named = record.names.iter().any(Option::is_some);
+                    if !sealed[at].is_empty() {
+                        self.compare_names(key, index, &record, &sealed[at], report);
+                    } else if is_named {
+                        nameless += 1;
+                    }
                 }
                 history.take(index, &record, report);
             }
         }
         self.compare_end(&edge, report)?;
+        if nameless > 0 {
+            report.add(Finding::NamesGone { records: nameless });
+        }
         Ok(history)
     }
 
@@ -218,18 +227,9 @@ impl Pass<'_> {
     }
 
     fn compare_names(&self, key: &Secret, index: u64, record: &Record, sealed: &[u8], report: &mut Report) {
-        let is_named = record.names.iter().any(Option::is_some);
-        if sealed.is_empty() {
-            return if is_named {
-                report.add(Finding::NamesGone { index })
-            };
-        }
         let opened = Salted::open(key, &self.reader.checkpoint().origin, index, sealed);
         if !opened.is_ok_and(|salted| salted.commitments() == record.names) {
             report.add(Finding::OtherNames { index });
         }
     }
 }
-
-/// The object that holds a checkpoint to be kept elsewhere.
-pub const CHECKPOINT: &str = checkpoint::NAME;

@@ -256,7 +256,7 @@ fn names_of_somebody_else() {
     home.put(&key("journal/0000000000000001"), &[&swapped.encode()]).unwrap();
     caught(&home, None, &Finding::OtherNames { index: 1 });
     home.delete(&key("journal/0000000000000001")).unwrap();
-    caught(&home, None, &Finding::NamesGone { index: 1 });
+    caught(&home, None, &Finding::NamesGone { records: 1 });
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn names_that_expire_leave_a_log_that_holds() {
     drop(log);
     assert_eq!(has_names(&open(&home)), expected);
     let report = judge(&home, None);
-    assert!(report.holds() && report.findings.contains(&Finding::NamesGone { index: 255 }));
+    assert!(report.holds() && report.findings.contains(&Finding::NamesGone { records: 256 }));
     assert_eq!(open(&home).expire_names(Timestamp(i64::MAX)).unwrap(), 1, "what is being filled stays");
 }
 

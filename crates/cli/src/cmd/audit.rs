@@ -83,10 +83,8 @@ fn names_secret(path: &Path) -> Result<Secret, Failure> {
 
 /// Prints what was found.
 fn tell(common: &Common, report: &Report) -> Result<(), Failure> {
-    let (gone, rest): (Vec<&Finding>, Vec<&Finding>) =
-        report.findings.iter().partition(|finding| matches!(finding, Finding::NamesGone { .. }));
     if common.json {
-        let finding = |finding: &&Finding| {
+        let finding = |finding: &Finding| {
             json!({
                 "kind": finding.word(), "broken": finding.is_broken(), "record": finding.index(),
                 "sentence": finding.to_string(),
@@ -98,8 +96,7 @@ fn tell(common: &Common, report: &Report) -> Result<(), Failure> {
             "records": report.checkpoint.as_ref().map(|checkpoint| checkpoint.size),
             "root": report.checkpoint.as_ref().map(|checkpoint| checkpoint.root.to_string()),
             "key": report.key.as_ref().map(VerifierKey::to_string),
-            "findings": rest.iter().map(finding).collect::<Vec<_>>(),
-            "records_without_names": gone.len(),
+            "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
             "more_findings": report.more,
         }));
     }
@@ -107,12 +104,9 @@ fn tell(common: &Common, report: &Report) -> Result<(), Failure> {
         say!("log {}: {}", checkpoint.origin, many(checkpoint.size, "record"))?;
     }
     report.key.iter().try_for_each(|key| say!("key {key}"))?;
-    for finding in rest {
+    for finding in &report.findings {
         let word = if finding.is_broken() { "broken" } else { "note" };
         say!("{word}: {finding}")?;
-    }
-    if !gone.is_empty() {
-        say!("note: the names of {} are no longer kept", many(gone.len() as u64, "record"))?;
     }
     if report.more > 0 {
         say!("and {} more", many(report.more, "finding"))?;
