@@ -18,7 +18,8 @@
 //! cannot be read, which shows as a doubt. Such pages were written since; so those that were passed over in this attempt
 //! are read, and it is tried again. If doubts remain nothing is left out of what is doubted, as in a comparison.
 //!
-//! It costs a look at all files that might be left out, in the store, for each point, and an entry of the ledger more. What is
+//! It costs a look at all files that might be left out, in the store, for each point, and an entry of the ledger more: with a
+//! name such as `*.iso`, which may be anywhere, some 0.15 s for 200,000 files in 400 folders (ext4), and in proportion. What is
 //! newly left out was read and stored by then; it goes when space is reclaimed.
 //!
 //! Never knows: how marks are taken, or file systems frozen.
