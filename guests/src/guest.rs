@@ -143,6 +143,12 @@ impl<'a> Guest<'a> {
         self.parts.folder.join(format!("console-{}", self.starts))
     }
 
+    /// The last lines of its console before the start under way.
+    pub(crate) fn said(&self) -> String {
+        let before = self.parts.folder.join(format!("console-{}", self.starts.saturating_sub(1)));
+        last_lines(&before)
+    }
+
     fn with_console(&self, fail: &Fail) -> Fail {
         with_console(&self.console(), fail)
     }
@@ -154,11 +160,14 @@ pub(crate) const SETTINGS: &str =
 
 /// The last lines of the console tell why a guest does not answer.
 fn with_console(console: &Path, fail: &Fail) -> Fail {
+    Fail::new(format!("{fail}\nthe console's last lines:\n{}", last_lines(console)))
+}
+
+fn last_lines(console: &Path) -> String {
     let text = fs::read(console).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
-    let last = lines[lines.len().saturating_sub(40)..].join("\n");
-    Fail::new(format!("{fail}\nthe console's last lines:\n{last}"))
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 /// What the guest is given: our program, and scripts, on a disk of its own, as the program changes and the image does not.
@@ -179,5 +188,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("stack.sh", include_str!("inside/stack.sh")),
     ("writer.sh", include_str!("inside/writer.sh")),
     ("judge.sh", include_str!("inside/judge.sh")),
+    ("backstay-marks-first.service", include_str!("../../packaging/systemd/backstay-marks-first.service")),
+    ("backstay-marks.shutdown", include_str!("../../packaging/systemd/backstay-marks.shutdown")),
     ("backstay-marks.service", include_str!("../../packaging/systemd/backstay-marks.service")),
 ];

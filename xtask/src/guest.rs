@@ -8,7 +8,7 @@ use crate::{run, setup};
 
 /// What may follow `cargo xtask guest`.
 pub(crate) const USAGE: &str = "\
-guest [stack|nodes|power|layers|outside|space|abandoned|libvirt|restart]...
+guest [stack|nodes|power|layers|outside|space|abandoned|libvirt|own|restart]...
             scenarios in a Debian under QEMU, made from packages on first use; all if none is named: three quarters of an hour";
 
 /// Passes the names on.

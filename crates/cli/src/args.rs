@@ -382,9 +382,17 @@ pub(crate) struct Forget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Marks {
     /// As the machine ends: make followed disks that nothing uses read-only, and save which of their pages changed.
-    Save,
+    Save {
+        /// At the very end, when nothing is mounted to be written any more: of the disk that the system is on.
+        #[arg(long)]
+        last: bool,
+    },
     /// As the machine starts, before disks are mounted: follow those disks on, if nothing wrote to them meanwhile.
-    Load,
+    Load {
+        /// At the very beginning, before anything is mounted to be written: the disk that the system is on.
+        #[arg(long)]
+        first: bool,
+    },
 }
 
 /// `key`.

@@ -9,6 +9,7 @@ mod layers;
 mod libvirt;
 mod nodes;
 mod outside;
+mod own;
 mod power;
 mod restart;
 mod space;
@@ -30,5 +31,6 @@ pub(crate) const ALL: &[(&str, &str, Scenario)] = &[
     ("space", "no room for saved blocks while a guest is captured through QEMU", space::run),
     ("abandoned", "protect and its watchdogs are killed while the guest is held still", abandoned::run),
     ("libvirt", "a guest of libvirt's is captured, and refusals", libvirt::run),
+    ("own", "a clean restart of the disk that the system is on", own::run),
     ("restart", "clean restarts, with and without a change while the machine was off", restart::run),
 ];

@@ -28,6 +28,15 @@ pub enum FileError {
     Damaged,
 }
 
+/// How long a file is that begins so, by its own word.
+pub(super) fn length(beginning: &[u8]) -> Option<usize> {
+    let mut input = Input(beginning);
+    let is_ours = input.array() == Ok(MAGIC);
+    let _: (u32, u32) = (input.number().ok()?, input.number().ok()?);
+    let len = usize::try_from(input.long().ok()?).ok()?;
+    len.checked_add(HEADER).filter(|_| is_ours)
+}
+
 /// The saved marks of a machine's disks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {

@@ -17,12 +17,14 @@ mod file;
 mod ioctl;
 mod looks;
 mod quiet;
+mod slot;
 mod take;
 
 pub use self::bits::Bits;
 pub use self::file::{FileError, Saved, SavedDisk};
 pub use self::looks::Looks;
 pub use self::quiet::{NotQuiet, Quiet};
+pub use self::slot::Slot;
 pub use self::take::{Doubt, candidates, is_there, take_up};
 
 /// Names this run of the machine.

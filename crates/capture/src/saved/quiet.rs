@@ -8,6 +8,9 @@ use std::path::Path;
 use backstay_env::real::disk::{BlockDevice, Disk, DiskError, open, open_for_writing};
 
 use super::ioctl::set_read_only;
+use crate::freeze::facts::{self, FactsError};
+use crate::freeze::mounts::plan;
+use crate::number::DeviceNumber;
 
 /// Why something may still write to a disk.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,12 @@ pub enum NotQuiet {
     /// An image file.
     #[error("it is no block device")]
     NotADevice,
+    /// Something of it is mounted to be written.
+    #[error("{0} is mounted to be written")]
+    Mounted(String),
+    /// It cannot be seen who uses it.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
     /// The kernel did not do it.
     #[error("it cannot be made read-only")]
     Io(#[source] io::Error),
@@ -42,6 +51,40 @@ impl Quiet {
         // What was written through a partition lies in other caches than the disk's own.
         rustix::fs::sync();
         Ok(quiet)
+    }
+
+    /// A disk of which nothing is mounted but to be read, as the one that the system is on at the very end. It is not read-only yet:
+    /// [`Quiet::seal`].
+    ///
+    /// # Errors
+    /// [`NotQuiet`].
+    pub fn among_readers(path: &Path, number: DeviceNumber) -> Result<Quiet, NotQuiet> {
+        let plan = plan(&facts::gather()?, &[number]);
+        if let Some(fs) = plan.file_systems.iter().find(|fs| !fs.read_only) {
+            return Err(NotQuiet::Mounted(fs.name().display().to_string()));
+        }
+        if let Some(unseen) = plan.unseen.first() {
+            return Err(NotQuiet::Mounted(format!("{} on {}", unseen.kind, unseen.device)));
+        }
+        let device = BlockDevice::open_in_use(path)?;
+        rustix::fs::sync();
+        Ok(Quiet { device, stays: false })
+    }
+
+    /// From now on the kernel refuses to write to it.
+    ///
+    /// # Errors
+    /// [`NotQuiet::Io`].
+    pub fn seal(&self) -> Result<(), NotQuiet> {
+        set_read_only(&self.device, true).map_err(|e| NotQuiet::Io(e.into()))
+    }
+
+    /// The contrary of [`Quiet::seal`].
+    ///
+    /// # Errors
+    /// [`NotQuiet::Io`].
+    pub fn unseal(&self) -> Result<(), NotQuiet> {
+        set_read_only(&self.device, false).map_err(|e| NotQuiet::Io(e.into()))
     }
 
     /// The disk, to be read.

@@ -99,26 +99,35 @@ pub fn is_there(saved: &SavedDisk) -> bool {
 /// Begins to mark the disk that was saved, with the marks it had: together they tell all that changed since the copy that
 /// the saved ones go back to. Answers what is to be remembered beside that copy from now on.
 ///
-/// The caller has given up the file before.
+/// What was saved must be given up before it is used: `give_up` does so, if that is still to do, once nothing speaks against its use.
 ///
 /// # Errors
 /// [`Doubt`]; then the disk is not marked.
-pub fn take_up(tracker: &mut Tracker, saved: &SavedDisk) -> Result<Stamp, Doubt> {
+pub fn take_up(
+    tracker: &mut Tracker,
+    saved: &SavedDisk,
+    give_up: impl FnOnce() -> io::Result<()>,
+) -> Result<Stamp, Doubt> {
     // One that cannot be read is none that could be followed on.
     let looks_so =
         |path: &PathBuf| BlockDevice::open(path).is_ok_and(|disk| saved.looks.are_of(&disk).unwrap_or(false));
     let same: Vec<PathBuf> = candidates(saved)?.into_iter().filter(looks_so).collect();
     match (&same[..], is_there(saved)) {
-        ([path], _) => begin(tracker, path, saved),
+        ([path], _) => begin(tracker, path, saved, give_up),
         ([], true) => Err(Doubt::Changed),
         ([], false) => Err(Doubt::Gone),
         _ => Err(Doubt::Several),
     }
 }
 
-fn begin(tracker: &mut Tracker, path: &Path, saved: &SavedDisk) -> Result<Stamp, Doubt> {
+fn begin(
+    tracker: &mut Tracker,
+    path: &Path,
+    saved: &SavedDisk,
+    give_up: impl FnOnce() -> io::Result<()>,
+) -> Result<Stamp, Doubt> {
     let disk = tracker.add(path)?;
-    let outcome = untouched(path, disk.number(), saved);
+    let outcome = untouched(path, disk.number(), saved).and_then(|()| Ok(give_up()?));
     match outcome {
         Ok(()) => saved.marks.runs().for_each(|run| disk.mark(run)),
         Err(_) => tracker.remove(disk.number())?,

@@ -96,7 +96,8 @@ pub(crate) fn is_writing(number: DeviceNumber) -> io::Result<bool> {
     Ok(text.split_whitespace().nth(1) != Some("0"))
 }
 
-/// How many writes and discards the disk has done since it came; those under way are not counted yet. `None`: it does not count.
+/// How many sectors the disk has written and discarded since it came; those under way are not counted yet. `None`: it does not count.
+/// Not how many writes: to older kernels a flush is one, and mounting to read flushes.
 pub(crate) fn written(number: DeviceNumber) -> io::Result<Option<u64>> {
     let folder = folder_of(number);
     if number_in(&folder.join("queue/iostats"))? == 0 {
@@ -104,8 +105,8 @@ pub(crate) fn written(number: DeviceNumber) -> io::Result<Option<u64>> {
     }
     let text = std::fs::read_to_string(folder.join("stat"))?;
     let counts: Vec<u64> = text.split_whitespace().map_while(|count| count.parse().ok()).collect();
-    // Fields 4 and 6 are writes and their sectors, 11 and 13 those of discards (since 4.18).
-    let fields = [4, 6, 11, 13].map(|at| counts.get(at).copied());
+    // From 0: field 6 is sectors written, 13 those discarded (since 4.18).
+    let fields = [6, 13].map(|at| counts.get(at).copied());
     Ok(fields.into_iter().sum())
 }
 

@@ -6,9 +6,9 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
-use backstay_capture::saved::{Doubt, Looks, NotQuiet, Quiet, Saved, SavedDisk, boot, take_up};
+use backstay_capture::saved::{Doubt, FileError, Looks, NotQuiet, Quiet, Saved, SavedDisk, Slot, boot, take_up};
 use backstay_capture::tracker::Tracker;
-use backstay_env::real::disk::DiskError;
+use backstay_env::real::disk::{BlockDevice, DiskError};
 
 use super::world::{Loop, MIB, Mount, World, run};
 
@@ -53,7 +53,7 @@ impl Rested {
     /// Tries to go on; answers why not, and looks that nothing is marked then.
     fn doubt(&self) -> Doubt {
         let mut tracker = self.world.tracker();
-        let doubt = take_up(&mut tracker, &self.saved).unwrap_err();
+        let doubt = take_up(&mut tracker, &self.saved, || Ok(())).unwrap_err();
         assert_eq!(tracker.disks().count(), 0, "{doubt}");
         doubt
     }
@@ -70,7 +70,7 @@ fn a_disk_that_nobody_wrote_to_is_followed_on() {
     let rested = Rested::new(1);
     let disk = Loop::own(&rested.file);
     let mut tracker = rested.world.tracker();
-    let stamp = take_up(&mut tracker, &rested.saved).unwrap();
+    let stamp = take_up(&mut tracker, &rested.saved, || Ok(())).unwrap();
     let marks = tracker.disks().next().unwrap().clone();
     assert_eq!(marks.live().collect::<Vec<_>>(), WRITTEN);
     let device = OpenOptions::new().write(true).open(&disk.path).unwrap();
@@ -136,4 +136,54 @@ fn what_came_after_saving_is_noticed() {
     let saved = quiet.save(&marks, "disk", looks).unwrap();
     marks.mark(77..78);
     assert!(matches!(quiet.holds(&tracker, (&marks, &marks.stamp()), &saved), Ok(Ok(false))));
+}
+
+/// Places of a disk that its file system has no use for.
+const PLACES: [std::ops::Range<u64>; 2] = [40 * MIB + 8192..40 * MIB + 16384, 20 * MIB..20 * MIB + 512 * 1024];
+
+#[test]
+fn marks_are_kept_on_the_disk_itself_while_it_is_mounted_to_be_read() {
+    let world = World::new();
+    let (file, folder) = (world.folder.path().join("disk"), world.folder.path().join("mounted"));
+    // A size that no other disk here has.
+    File::create(&file).unwrap().set_len(64 * MIB + 11 * 4096).unwrap();
+    let disk = Loop::own(&file);
+    run("mkfs.ext4", &["-q", disk.path.to_str().unwrap()]);
+    let mut tracker = world.tracker();
+    let marks = tracker.add(&disk.path).unwrap();
+    let mount = Mount::of(&disk.path, &folder);
+    assert!(matches!(Quiet::among_readers(&disk.path, marks.number()), Err(NotQuiet::Mounted(_))));
+    fs::write(folder.join("file"), vec![1; 100_000]).unwrap();
+    run("mount", &["-o", "remount,ro", folder.to_str().unwrap()]);
+
+    let quiet = Quiet::among_readers(&disk.path, marks.number()).unwrap();
+    let slot = Slot::new(quiet.device(), PLACES.to_vec());
+    let looks = Looks::of(quiet.device(), [0..MIB]).unwrap();
+    let mut saved = quiet.save(&marks, "disk", looks).unwrap();
+    assert!(saved.marks.count() > 25);
+    slot.pages().for_each(|pages| saved.marks.add(pages));
+    let saved = Saved { boot: boot().unwrap(), about: vec![7; 9000], disks: vec![saved] };
+    slot.write(&saved.encode()).unwrap();
+    quiet.seal().unwrap();
+    assert!(matches!(quiet.holds(&tracker, (&marks, &marks.stamp()), &saved.disks[0]), Ok(Ok(true))));
+    assert!(slot.write(&vec![0; slot.room() as usize + 1]).is_err() && slot.wipe().is_err());
+    quiet.stay();
+    tracker.remove(marks.number()).unwrap();
+    drop((mount, disk));
+
+    let disk = Loop::own(&file);
+    run("mount", &["-o", "ro", disk.path.to_str().unwrap(), folder.to_str().unwrap()]);
+    let _mount = Mount(folder);
+    let device = BlockDevice::open_in_use(&disk.path).unwrap();
+    let slot = Slot::new(&device, PLACES.to_vec());
+    assert_eq!(Saved::decode(&slot.read().unwrap()), Ok(saved.clone()));
+    let not_given_up = take_up(&mut tracker, &saved.disks[0], || Err(std::io::ErrorKind::Other.into()));
+    assert!(matches!(not_given_up, Err(Doubt::Io(_))) && tracker.disks().count() == 0);
+    take_up(&mut tracker, &saved.disks[0], || slot.wipe()).unwrap();
+    assert_eq!(Saved::decode(&slot.read().unwrap()), Err(FileError::Magic));
+    let marks = tracker.disks().next().unwrap();
+    assert!(saved.disks[0].marks.runs().all(|run| marks.has(run)));
+    // What was wiped counts as written since the start.
+    tracker.remove(marks.number()).unwrap();
+    assert!(matches!(take_up(&mut tracker, &saved.disks[0], || Ok(())), Err(Doubt::Written)));
 }

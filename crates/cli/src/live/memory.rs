@@ -70,6 +70,14 @@ impl Memory {
         self
     }
 
+    /// With the disks of another, which goes on from the same; else the same.
+    pub(super) fn with(mut self, other: Memory) -> Self {
+        if (self.machine, self.number, self.next) == (other.machine, other.number, other.next) {
+            self.disks.extend(other.disks);
+        }
+        self
+    }
+
     /// The names of its disks.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.disks.iter().map(|disk| disk.name.as_str())
@@ -113,5 +121,23 @@ impl Place {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_that_go_on_from_one_point_are_one_memory() {
+        let stamp = |of: u8| Stamp { boot: [of; 16], generation: [of; 16] };
+        let all = Memory::new([1; 16], PointNo(7), [("sda", stamp(1)), ("sdb", stamp(1)), ("sdc", stamp(1))]);
+        let first = all.clone().in_a_new_run(&[("sda", stamp(2))]);
+        let later = all.clone().in_a_new_run(&[("sdc", stamp(2)), ("other", stamp(2))]);
+        let both = first.clone().with(later);
+        assert_eq!(both.names().collect::<Vec<_>>(), ["sda", "sdc"]);
+        assert_eq!((both.stamp("sdc"), both.stamp("sdb")), (Some(stamp(2)), None));
+        let elsewhere = Memory::new([1; 16], PointNo(8), [("sdc", stamp(2))]);
+        assert_eq!(first.clone().with(elsewhere), first, "they go on from another point");
     }
 }

@@ -17,6 +17,7 @@ use backstay_env::volume::Volume;
 use backstay_items::disk::{Part, allocated};
 
 use super::memory::{Memory, Place, runtime_folder};
+use super::own::{ENDING, make_room};
 use crate::failure::{Failure, sentence};
 use crate::output::say;
 
@@ -55,13 +56,13 @@ fn save_machine(name: &str, memory: &Memory, folder: &Path) -> Result<Vec<String
     std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let (mut quiet, mut disks, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     for disk in memory.names() {
-        match save_disk(&tracker, memory, disk, folder) {
+        match save_disk((&tracker, name), memory, disk, folder) {
             Ok((held, marks, saved)) => {
                 lines.push(format!("{name}: the marks of {} pages of {disk} are saved", saved.marks.count()));
                 quiet.push((held, marks));
                 disks.push(saved);
             }
-            Err(why) => lines.push(format!("{name}: {disk} is compared after the restart: {why}")),
+            Err(why) => lines.push(format!("{name}: the marks of {disk} are not saved now: {why}")),
         }
     }
     if disks.is_empty() {
@@ -82,7 +83,7 @@ fn save_machine(name: &str, memory: &Memory, folder: &Path) -> Result<Vec<String
 }
 
 fn save_disk(
-    tracker: &Tracker,
+    (tracker, tracker_name): (&Tracker, &str),
     memory: &Memory,
     name: &str,
     folder: &Path,
@@ -92,7 +93,8 @@ fn save_disk(
     let path = std::fs::read_link(format!("/sys/dev/block/{}", marks.number())).map_err(|e| e.to_string())?;
     let path = Path::new("/dev").join(path.file_name().unwrap_or_default());
     if holds_path(&path, folder).map_err(|e| sentence(&e))? {
-        return Err("what is saved would be written to it".into());
+        make_room(folder, tracker_name, marks.pages() * PAGE).map_err(|e| e.to_string())?;
+        return Err("the system is on it; its marks are saved last".into());
     }
     let quiet = Quiet::begin(&path).map_err(|e| sentence(&e))?;
     let device = quiet.device();
@@ -109,7 +111,7 @@ fn save_disk(
 
 /// Places in which it shows that somebody wrote to a disk while the machine was off; and pages for which it may not show, which
 /// are therefore read anew. What was left out as swap is not looked at.
-fn telling(size: u64, parts: &[Part], tells: impl Fn(&Part) -> bool) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
+pub(super) fn telling(size: u64, parts: &[Part], tells: impl Fn(&Part) -> bool) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
     let mut places = vec![0..END, size.saturating_sub(END)..size];
     let mut untold = Vec::new();
     let mut at = END;
@@ -133,7 +135,7 @@ fn telling(size: u64, parts: &[Part], tells: impl Fn(&Part) -> bool) -> (Vec<Ran
 
 /// Whether the head of a file system shows that somebody has mounted it to write: ext4 counts and dates mounts there, btrfs numbers
 /// transactions, XFS dates its superblock by its log, from its version 5 on.
-fn tells(disk: &dyn Volume, part: &Part) -> bool {
+pub(super) fn tells(disk: &dyn Volume, part: &Part) -> bool {
     let mut version = [0; 2];
     match part.kind {
         _ if part.doubt.is_some() => false,
@@ -148,6 +150,10 @@ fn tells(disk: &dyn Volume, part: &Part) -> bool {
 /// # Errors
 /// What was saved cannot be given up. All else is told, and the disks are compared.
 pub(crate) fn load() -> Result<(), Failure> {
+    // Used by now, or of no use any more.
+    for (_, file) in named(&state_folder(), ENDING) {
+        give_up(&file).map_err(|e| Failure::new(format!("{} cannot be removed: {e}", file.display())))?;
+    }
     for (name, file) in saved_files() {
         let bytes = std::fs::read(&file);
         // Whatever comes now, it is used once.
@@ -174,7 +180,7 @@ fn load_machine(name: &str, saved: &Saved) -> Result<Vec<String>, String> {
     let mut tracker = Tracker::open(&Path::new(PINS).join(name)).map_err(|e| sentence(&e))?;
     let (mut stamps, mut lines): (Vec<(&str, Stamp)>, Vec<_>) = (Vec::new(), Vec::new());
     for disk in &saved.disks {
-        match take_up(&mut tracker, disk) {
+        match take_up(&mut tracker, disk, || Ok(())) {
             Ok(stamp) => {
                 stamps.push((&disk.name, stamp));
                 lines.push(format!("{name}: {} is followed on from {} saved marks", disk.name, disk.marks.count()));
@@ -182,11 +188,13 @@ fn load_machine(name: &str, saved: &Saved) -> Result<Vec<String>, String> {
             Err(doubt) => lines.push(format!("{name}: {} is compared: {}", disk.name, sentence(&doubt))),
         }
     }
-    if stamps.is_empty() {
-        tracker.detach().map_err(|e| sentence(&e))?;
-        return Ok(lines);
+    // The disk that the system is on may be followed on already.
+    let before = place.read().filter(|_| tracker.disks().count() > stamps.len());
+    match (before, stamps.is_empty()) {
+        (Some(before), _) => place.write(&before.with(memory.in_a_new_run(&stamps))).map_err(|e| e.to_string())?,
+        (None, true) => tracker.detach().map_err(|e| sentence(&e))?,
+        (None, false) => place.write(&memory.in_a_new_run(&stamps)).map_err(|e| e.to_string())?,
     }
-    place.write(&memory.in_a_new_run(&stamps)).map_err(|e| e.to_string())?;
     Ok(lines)
 }
 
@@ -206,11 +214,12 @@ fn still_here(name: &str, saved: &Saved) -> Vec<String> {
 
 /// Gives up what was saved of a machine: it goes on without it.
 pub(super) fn forget(name: &str) -> std::io::Result<()> {
+    give_up(&state_folder().join(format!("{name}.{ENDING}")))?;
     give_up(&file_of(&state_folder(), name))
 }
 
 /// Machines that were followed in this run of the machine, and where it says from where.
-fn followed() -> Vec<(String, Place)> {
+pub(super) fn followed() -> Vec<(String, Place)> {
     let files = runtime_folder().map(|folder| named(&folder, "json")).unwrap_or_default();
     files.into_iter().map(|(name, file)| (name, Place(file))).collect()
 }
@@ -220,7 +229,7 @@ fn saved_files() -> Vec<(String, PathBuf)> {
 }
 
 /// Files of a folder that end so, by what they are called before.
-fn named(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
+pub(super) fn named(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let files = files.filter(|file| file.extension() == Some(OsStr::new(ending)));
     files.filter_map(|file| Some((file.file_stem()?.to_str()?.to_owned(), file.clone()))).collect()
@@ -231,7 +240,7 @@ fn file_of(folder: &Path, name: &str) -> PathBuf {
 }
 
 /// Where state that must outlive the machine is kept. On the root file system: nothing else is mounted when it is needed.
-fn state_folder() -> PathBuf {
+pub(super) fn state_folder() -> PathBuf {
     std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from("/var/lib/backstay"), PathBuf::from)
 }
 
@@ -251,7 +260,7 @@ fn put_in_place(beside: &Path, file: &Path) -> std::io::Result<()> {
 }
 
 /// Safe against a power loss, too.
-fn give_up(file: &Path) -> std::io::Result<()> {
+pub(super) fn give_up(file: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(file) {
         Ok(()) => sync_folder(file),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -259,7 +268,7 @@ fn give_up(file: &Path) -> std::io::Result<()> {
     }
 }
 
-fn sync_folder(file: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(file: &Path) -> std::io::Result<()> {
     std::fs::File::open(file.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 

@@ -52,7 +52,19 @@ impl BlockDevice {
 
     pub(super) fn open_as(path: &Path, access: OFlags) -> Result<BlockDevice, DiskError> {
         let alone = if access == OFlags::RDWR { OFlags::EXCL } else { OFlags::empty() };
-        let (fd, about) = open_fd(path, access | alone | OFlags::DIRECT, true)?;
+        BlockDevice::open_with(path, access | alone)
+    }
+
+    /// Opens a block device for reading and writing though others use it. Whoever writes must know that nobody else uses that place.
+    ///
+    /// # Errors
+    /// As [`BlockDevice::open`].
+    pub fn open_in_use(path: impl AsRef<Path>) -> Result<BlockDevice, DiskError> {
+        BlockDevice::open_with(path.as_ref(), OFlags::RDWR)
+    }
+
+    fn open_with(path: &Path, flags: OFlags) -> Result<BlockDevice, DiskError> {
+        let (fd, about) = open_fd(path, flags | OFlags::DIRECT, true)?;
         let failed = |e| DiskError::of(path, e);
         let sector = u64::from(rustix::fs::ioctl_blksszget(&fd).map_err(failed)?);
         if !sector.is_power_of_two() || !(512..=PIECE).contains(&sector) {
