@@ -186,3 +186,24 @@ fn differing(one: &Path, other: &Path, counts: impl Fn(u64) -> bool) -> Result<O
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_differs_is_found_where_it_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // Longer than what is read at once.
+        let mut bytes = vec![1_u8; 3 << 20];
+        std::fs::write(path("one"), &bytes).unwrap();
+        bytes[5 * 4096 + 7] ^= 1;
+        bytes[600 * 4096 + 4095] ^= 1;
+        std::fs::write(path("other"), &bytes).unwrap();
+        let found = |counts: &dyn Fn(u64) -> bool| differing(&path("one"), &path("other"), counts).unwrap();
+        assert_eq!(found(&|_| true), Some((5, 2)));
+        assert_eq!(found(&|page| page > 5), Some((600, 1)));
+        assert_eq!(found(&|page| page != 5 && page != 600), None);
+    }
+}
