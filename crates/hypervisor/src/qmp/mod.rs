@@ -69,11 +69,6 @@ pub enum AskError {
 }
 
 impl AskError {
-    /// Whether there is no such command.
-    pub fn is_unknown_command(&self) -> bool {
-        matches!(self, AskError::Refused { class, .. } if class == "CommandNotFound")
-    }
-
     /// Whether the other side was heard declining, so that it may be asked something else.
     pub fn is_refusal(&self) -> bool {
         matches!(self, AskError::Refused { .. })
