@@ -4,8 +4,6 @@
 //!
 //! Never knows: byte layouts, how a point is made, or the command line.
 
-#![allow(dead_code, unused_imports)] // until the rest of the API is there
-
 pub mod agents;
 mod alerts;
 mod api;
@@ -13,6 +11,7 @@ mod authority;
 mod catalogue;
 mod console;
 mod error;
+mod jobs;
 mod live;
 mod moment;
 mod people;
@@ -22,6 +21,7 @@ mod record;
 mod rights;
 mod running;
 mod server;
+mod watch;
 
 pub use authority::Authority;
 pub use catalogue::machines::Enrolled;

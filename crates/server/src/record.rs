@@ -40,11 +40,6 @@ impl Record {
         appended.unwrap_or(Err(AuditError::Abandoned)).map(|receipt| receipt.index)
     }
 
-    /// As [`Record::append`], on a thread that may wait.
-    pub(crate) fn append_now(&self, event: &Event) -> Result<u64, AuditError> {
-        self.0.append(event).map(|receipt| receipt.index)
-    }
-
     /// The newest `most` records before number `before`, newest first.
     pub(crate) fn read(&self, before: Option<u64>, most: u64) -> Result<Vec<Shown>, AuditError> {
         let size = self.0.checkpoint()?.0.size;

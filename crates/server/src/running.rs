@@ -21,12 +21,13 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 use crate::agents::Agents;
 use crate::authority::Authority;
 use crate::catalogue::Catalogue;
+use crate::jobs::{self, Jobs};
 use crate::live::Live;
 use crate::people::password::Press;
 use crate::place::Place;
@@ -98,6 +99,8 @@ impl Running {
         // Made once here, so that a name that cannot be is told at once.
         server.authority.server(&names, server.now())?;
         runtime.spawn(port::serve(listener, names, server.clone(), router, stopped));
+        runtime.spawn(jobs::calendar(server.clone()));
+        runtime.spawn(crate::watch::watch(server.clone()));
         Ok(Running { server, address, code, stop, runtime: Some(runtime), _place: place })
     }
 
@@ -114,6 +117,12 @@ impl Running {
     /// Its insides.
     pub fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// Runs something that waits, for tests.
+    #[cfg(test)]
+    pub(crate) fn block_on<T>(&self, what: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().expect("it runs until it is dropped").block_on(what)
     }
 
     /// Where it listens.
@@ -175,6 +184,9 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
         press: Press::new(settings.cost),
         throttle: Mutex::default(),
         setup: tokio::sync::Mutex::new(None),
+        jobs: Jobs::default(),
+        job_seat: Arc::new(Semaphore::new(1)),
+        downloads: Arc::new(Semaphore::new(32)),
         damage: opened.damage.map(|damage| damage.to_string()),
     })
 }

@@ -8,10 +8,12 @@ use backstay_env::random::Random;
 use backstay_env::time::Clock;
 use backstay_format::units::Timestamp;
 use backstay_vault::Vault;
+use tokio::sync::Semaphore;
 
 use crate::agents::Agents;
 use crate::authority::Authority;
 use crate::catalogue::Catalogue;
+use crate::jobs::Jobs;
 use crate::live::Live;
 use crate::people::password::Press;
 use crate::people::throttle::Throttle;
@@ -39,6 +41,12 @@ pub struct Server {
     pub(crate) throttle: Mutex<Throttle>,
     /// The code that makes the first administrator; none: there is one.
     pub(crate) setup: tokio::sync::Mutex<Option<String>>,
+    /// Jobs at work.
+    pub(crate) jobs: Jobs,
+    /// Of the one job at a time.
+    pub(crate) job_seat: Arc<Semaphore>,
+    /// Of downloads at once: each keeps a thread.
+    pub(crate) downloads: Arc<Semaphore>,
     /// Why the newest of the vault cannot be shown, if it cannot.
     pub(crate) damage: Option<String>,
 }

@@ -2,20 +2,29 @@
 //!
 //! Never knows: how anything is done; handlers ask, and tell.
 
+mod alerts;
+mod audit;
 mod body;
 mod enrol;
 mod error;
+mod events;
+mod files;
 mod gaps;
 mod guard;
 mod health;
+mod jobs;
 mod login;
-mod machines;
+pub(crate) mod machines;
 mod me;
+mod metrics;
 mod people;
 mod points;
 pub(crate) mod setup;
 mod table;
 mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -71,6 +80,19 @@ fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(points::list))
         .routes(routes!(points::density))
         .routes(routes!(points::one))
+        .routes(routes!(files::parts))
+        .routes(routes!(files::list))
+        .routes(routes!(files::download))
+        .routes(routes!(jobs::list, jobs::start))
+        .routes(routes!(jobs::one))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::plan))
+        .routes(routes!(jobs::calendar, jobs::set_calendar))
+        .routes(routes!(alerts::list))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::checkpoint))
+        .routes(routes!(events::stream))
+        .routes(routes!(metrics::metrics))
         .split_for_parts()
 }
 
@@ -109,7 +131,8 @@ async fn dressed(mut response: Response) -> Response {
 }
 
 /// The document of the API, as it is kept in `openapi/v1.json`.
-pub(crate) fn document() -> String {
+#[cfg(test)]
+fn document() -> String {
     let text = parts().1.to_pretty_json().expect("it is made of plain values");
     format!("{text}\n")
 }

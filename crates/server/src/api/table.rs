@@ -69,6 +69,21 @@ pub(crate) const TABLE: &[Row] = &[
     row(Method::GET, "/api/v1/machines/{machine}/points", See, Machine, None),
     row(Method::GET, "/api/v1/machines/{machine}/points/{point}", See, Machine, None),
     row(Method::GET, "/api/v1/machines/{machine}/density", See, Machine, None),
+    row(Method::GET, "/api/v1/machines/{machine}/points/{point}/disks", Read, Machine, Some("data.disks")),
+    row(Method::GET, "/api/v1/machines/{machine}/points/{point}/files", Read, Machine, Some("data.list")),
+    row(Method::GET, "/api/v1/machines/{machine}/points/{point}/file", Read, Machine, Some("data.read")),
+    row(Method::GET, "/api/v1/jobs", See, Everything, None),
+    row(Method::POST, "/api/v1/jobs", Run, Everything, Some("job.start")),
+    row(Method::GET, "/api/v1/jobs/{job}", See, Everything, None),
+    row(Method::POST, "/api/v1/jobs/{job}/cancel", Run, Everything, Some("job.cancel")),
+    row(Method::POST, "/api/v1/plans", Run, Everything, None),
+    row(Method::GET, "/api/v1/calendar", See, Everything, None),
+    row(Method::PUT, "/api/v1/calendar", Configure, Everything, Some("calendar.set")),
+    row(Method::GET, "/api/v1/alerts", See, Everything, None),
+    row(Method::GET, "/api/v1/audit", Audit, Everything, None),
+    row(Method::GET, "/api/v1/audit/checkpoint", Audit, Everything, None),
+    row(Method::GET, "/api/v1/events", See, Part, None),
+    row(Method::GET, "/metrics", See, Part, None),
 ];
 
 /// The row of a request.

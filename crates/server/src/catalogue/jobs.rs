@@ -12,7 +12,6 @@ use super::Catalogue;
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) id: i64,
-    pub(crate) kind: String,
     /// What it is about, as JSON.
     pub(crate) about: String,
     pub(crate) by: String,
@@ -111,7 +110,6 @@ impl Catalogue {
 fn job(row: &SqliteRow) -> Job {
     Job {
         id: row.get("id"),
-        kind: row.get("kind"),
         about: row.get("about"),
         by: row.get("by"),
         state: row.get("state"),

@@ -20,8 +20,6 @@ pub(crate) struct Person {
     pub(crate) totp: Option<String>,
     /// One that was offered and not confirmed yet.
     pub(crate) totp_next: Option<String>,
-    /// The newest step of the second factor that was used: none is used twice.
-    pub(crate) totp_step: i64,
     pub(crate) disabled: bool,
     pub(crate) created: Timestamp,
     pub(crate) grants: Vec<Grant>,
@@ -96,7 +94,6 @@ impl Catalogue {
             password: row.get("password"),
             totp: row.get("totp"),
             totp_next: row.get("totp_next"),
-            totp_step: row.get("totp_step"),
             disabled: row.get::<i64, _>("disabled") != 0,
             created: Timestamp(row.get("created")),
             grants: grants.iter().filter_map(grant).collect(),

@@ -1,6 +1,7 @@
 //! Tests of the server as people and machines meet it: over TLS, by its own authority.
 
 mod client;
+mod data;
 mod enrol;
 mod login;
 mod people;

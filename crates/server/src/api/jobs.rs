@@ -1,0 +1,170 @@
+//! Jobs: started by hand or by the calendar, watched, ended.
+//!
+//! Never knows: how jobs are done.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::blocking;
+use super::body::Body;
+use super::error::{Answer, Failure};
+use super::guard::Caller;
+use crate::Server;
+use crate::catalogue::jobs::{Due, Job};
+use crate::jobs::{self, Cancelled, Work};
+use crate::moment::{later, parse, rfc3339};
+
+/// A job.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct JobText {
+    id: i64,
+    work: Work,
+    /// Who started it; `calendar` if nobody did.
+    by: String,
+    /// `running`, `done`, `failed`, `cancelled` or `interrupted`.
+    state: String,
+    done: u64,
+    /// Nothing: nobody knows yet.
+    total: Option<u64>,
+    /// What came of it, or why it failed.
+    #[schema(value_type = Object)]
+    result: Value,
+    created: String,
+    ended: Option<String>,
+}
+
+/// Which jobs.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    /// Only those before this one.
+    before: Option<i64>,
+    /// How many, at most 500.
+    limit: Option<u32>,
+}
+
+/// A job that was started.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Started {
+    id: i64,
+}
+
+/// When a kind of job is due.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(crate) struct DueText {
+    work: Work,
+    /// Seconds from one to the next; 0: never.
+    every_seconds: u64,
+    /// When the next one is due; one interval from now if not said.
+    next: Option<String>,
+}
+
+fn text(server: &Server, job: Job) -> JobText {
+    // Of one that runs the newest is in memory: a catalogue is not written for every step.
+    let (done, total) = server.jobs.progress(job.id).unwrap_or((job.done, job.total));
+    JobText {
+        id: job.id,
+        work: serde_json::from_str(&job.about).unwrap_or(Work::Reclaim),
+        by: job.by,
+        state: job.state,
+        done,
+        total: (total > 0).then_some(total),
+        result: serde_json::from_str(&job.told).unwrap_or(Value::String(job.told)),
+        created: rfc3339(job.created),
+        ended: job.ended.map(rfc3339),
+    }
+}
+
+/// Lists jobs, newest first.
+#[utoipa::path(get, path = "/api/v1/jobs", params(Which), responses(
+    (status = 200, body = Vec<JobText>), (status = "4XX", body = Answer)))]
+pub(crate) async fn list(
+    State(server): State<Arc<Server>>,
+    Query(which): Query<Which>,
+) -> Result<Json<Vec<JobText>>, Failure> {
+    let most = which.limit.unwrap_or(100).clamp(1, 500);
+    let jobs = server.catalogue.jobs(which.before.unwrap_or(i64::MAX), most).await?;
+    Ok(Json(jobs.into_iter().map(|job| text(&server, job)).collect()))
+}
+
+/// One job.
+#[utoipa::path(get, path = "/api/v1/jobs/{job}", params(("job" = i64, Path)), responses(
+    (status = 200, body = JobText), (status = "4XX", body = Answer)))]
+pub(crate) async fn one(State(server): State<Arc<Server>>, Path(id): Path<i64>) -> Result<Json<JobText>, Failure> {
+    let job = server.catalogue.job(id).await?.ok_or_else(|| Failure::missing("such job"))?;
+    Ok(Json(text(&server, job)))
+}
+
+/// Says what a job would do, and does nothing.
+#[utoipa::path(post, path = "/api/v1/plans", request_body = Work, responses(
+    (status = 200, description = "What would be dropped or freed", body = Object), (status = "4XX", body = Answer)))]
+pub(crate) async fn plan(State(server): State<Arc<Server>>, Body(work): Body<Work>) -> Result<Json<Value>, Failure> {
+    work.check().map_err(Failure::wrong)?;
+    Ok(Json(blocking(&server, move |server| Ok(jobs::plan(server, &work)?)).await?))
+}
+
+/// Starts a job. One runs at a time.
+#[utoipa::path(post, path = "/api/v1/jobs", request_body = Work, responses(
+    (status = 202, body = Started), (status = "4XX", body = Answer)))]
+pub(crate) async fn start(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+    Body(work): Body<Work>,
+) -> Result<(StatusCode, Json<Started>), Failure> {
+    work.check().map_err(Failure::wrong)?;
+    let id = jobs::start(&server, work, &caller.name).await?;
+    let id = id.ok_or_else(|| Failure::conflict("another job is at work").hint("wait for it, or cancel it"))?;
+    Ok((StatusCode::ACCEPTED, Json(Started { id })))
+}
+
+/// Cancels a job: it ends after the step that it is at. What it did stays done.
+#[utoipa::path(post, path = "/api/v1/jobs/{job}/cancel", params(("job" = i64, Path)), responses(
+    (status = 204), (status = "4XX", body = Answer)))]
+pub(crate) async fn cancel(State(server): State<Arc<Server>>, Path(id): Path<i64>) -> Result<StatusCode, Failure> {
+    match server.jobs.cancel(id) {
+        Cancelled::Yes => Ok(StatusCode::NO_CONTENT),
+        Cancelled::Never => {
+            Err(Failure::conflict("a check cannot be cancelled: it changes nothing, and comes to its end"))
+        }
+        Cancelled::Gone => Err(Failure::missing("such job at work")),
+    }
+}
+
+/// When jobs are due.
+#[utoipa::path(get, path = "/api/v1/calendar", responses(
+    (status = 200, body = Vec<DueText>), (status = "4XX", body = Answer)))]
+pub(crate) async fn calendar(State(server): State<Arc<Server>>) -> Result<Json<Vec<DueText>>, Failure> {
+    let text = |due: Due| {
+        let work = serde_json::from_str(&due.about).ok()?;
+        Some(DueText { work, every_seconds: due.every, next: Some(rfc3339(due.next)) })
+    };
+    Ok(Json(server.catalogue.calendar().await?.into_iter().filter_map(text).collect()))
+}
+
+/// Sets when a kind of job is due.
+#[utoipa::path(put, path = "/api/v1/calendar", request_body = DueText, responses(
+    (status = 204), (status = "4XX", body = Answer)))]
+pub(crate) async fn set_calendar(
+    State(server): State<Arc<Server>>,
+    Body(asked): Body<DueText>,
+) -> Result<StatusCode, Failure> {
+    asked.work.check().map_err(Failure::wrong)?;
+    if asked.every_seconds != 0 && !(60..=366 * 86_400).contains(&asked.every_seconds) {
+        return Err(Failure::wrong("a job is due at most every minute and at least once a year; 0: never"));
+    }
+    let next = asked
+        .next
+        .as_deref()
+        .map(|next| parse(next).ok_or_else(|| Failure::wrong("next is not a time as in RFC 3339")));
+    let next = next.transpose()?.unwrap_or(later(server.now(), asked.every_seconds));
+    let about = serde_json::to_string(&asked.work).map_err(|e| Failure::broken(e.to_string()))?;
+    let due = Due { kind: asked.work.kind().to_owned(), about, every: asked.every_seconds, next };
+    server.catalogue.set_due(&due).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

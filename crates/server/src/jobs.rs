@@ -1,0 +1,318 @@
+//! Jobs on the vault: dropping points by a schedule, giving space back, checking. One at a time, by hand or by the calendar.
+//!
+//! Never knows: who may start one, HTTP.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backstay_audit::{AuditError, Event};
+use backstay_format::units::{PointNo, Timestamp};
+use backstay_timeline::schedule::{Period, Schedule};
+use backstay_timeline::thin::thin;
+use backstay_vault::VaultError;
+use backstay_vault::forget::ForgetPlan;
+use backstay_vault::rows::Machine;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::Server;
+use crate::live::News;
+use crate::moment::{SECOND, later, rfc3339};
+
+/// What a job does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Work {
+    /// Drops points, so that what is left thins out with age.
+    Forget {
+        /// Of this machine; of all, if not said.
+        machine: Option<String>,
+        keep: Keep,
+    },
+    /// Gives back the space of what no point needs any more.
+    Reclaim,
+    /// Checks everything that says where data is.
+    Check {
+        /// And the data.
+        #[serde(default)]
+        read_data: bool,
+    },
+}
+
+/// For how long points are kept, in seconds back from now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub(crate) struct Keep {
+    /// All of them.
+    all: u64,
+    /// One of each minute.
+    minutely: u64,
+    hourly: u64,
+    daily: u64,
+    monthly: u64,
+    yearly: u64,
+}
+
+impl Keep {
+    fn schedule(&self) -> Schedule {
+        let nanos = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(SECOND);
+        let tiers = [
+            (Period::Minute, self.minutely),
+            (Period::Hour, self.hourly),
+            (Period::Day, self.daily),
+            (Period::Month, self.monthly),
+            (Period::Year, self.yearly),
+        ];
+        let tiers = tiers.into_iter().filter(|(_, seconds)| *seconds > 0);
+        Schedule { all: nanos(self.all), tiers: tiers.map(|(period, seconds)| (period, nanos(seconds))).collect() }
+    }
+}
+
+impl Work {
+    /// Its kind, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Work::Forget { .. } => "forget",
+            Work::Reclaim => "reclaim",
+            Work::Check { .. } => "check",
+        }
+    }
+
+    /// Refuses what nobody means: to keep nothing.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Work::Forget { keep, .. } if keep.schedule().is_empty() => Err("say what to keep: nothing is never meant"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The job that is at work, if one is.
+#[derive(Default)]
+pub(crate) struct Jobs(Mutex<Option<Arc<AtWork>>>);
+
+struct AtWork {
+    id: i64,
+    may_stop: bool,
+    stop: AtomicBool,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+/// What became of a wish to cancel.
+pub(crate) enum Cancelled {
+    /// It will end.
+    Yes,
+    /// It cannot be stopped.
+    Never,
+    /// It is not at work.
+    Gone,
+}
+
+impl Jobs {
+    fn at_work(&self, id: i64) -> Option<Arc<AtWork>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|job| job.id == id)
+    }
+
+    /// Steps done, and all steps, of a job that is at work.
+    pub(crate) fn progress(&self, id: i64) -> Option<(u64, u64)> {
+        self.at_work(id).map(|job| (job.done.load(Ordering::Relaxed), job.total.load(Ordering::Relaxed)))
+    }
+
+    /// Asks a job to end.
+    pub(crate) fn cancel(&self, id: i64) -> Cancelled {
+        match self.at_work(id) {
+            None => Cancelled::Gone,
+            Some(job) if !job.may_stop => Cancelled::Never,
+            Some(job) => {
+                job.stop.store(true, Ordering::Relaxed);
+                Cancelled::Yes
+            }
+        }
+    }
+}
+
+/// Starts a job; its number. `None`: another is at work.
+pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<Option<i64>, sqlx::Error> {
+    let seat = server.job_seat.clone().try_acquire_owned();
+    let Ok(seat) = seat else { return Ok(None) };
+    let about = serde_json::to_string(&work).unwrap_or_default();
+    let id = server.catalogue.add_job((work.kind(), &about), by, server.now()).await?;
+    let may_stop = !matches!(work, Work::Check { .. });
+    let job = Arc::new(AtWork {
+        id,
+        may_stop,
+        stop: AtomicBool::new(false),
+        done: AtomicU64::new(0),
+        total: AtomicU64::new(0),
+    });
+    *server.jobs.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.clone());
+    let server = server.clone();
+    tokio::spawn(async move {
+        tell(&server, &job, "running");
+        let (there, doing, work_kind) = (server.clone(), job.clone(), work.kind());
+        let done = tokio::task::spawn_blocking(move || run(&there, &work, &doing)).await;
+        let stopped = job.stop.load(Ordering::Relaxed);
+        let (state, told) = match done {
+            Ok(Ok(told)) if stopped => ("cancelled", told),
+            Ok(Ok(told)) => ("done", told),
+            Ok(Err(error)) => ("failed", json!(error.to_string())),
+            Err(_) => ("failed", json!("it came to an end that nobody foresaw")),
+        };
+        let steps = (job.done.load(Ordering::Relaxed), job.total.load(Ordering::Relaxed));
+        // A catalogue that cannot be written is told of by the next that asks for it.
+        let _ = server.catalogue.end_job(id, (state, &told.to_string()), steps, server.now()).await;
+        look(&server, work_kind, state, &told).await;
+        *server.jobs.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        drop(seat);
+        tell(&server, &job, state);
+    });
+    Ok(Some(id))
+}
+
+/// What of a job's end needs a person.
+async fn look(server: &Server, kind: &str, state: &str, told: &Value) {
+    match state {
+        "failed" => server.alert("job", kind, &format!("the job {kind} failed: {told}")).await,
+        "done" => server.all_clear("job", kind).await,
+        _ => {}
+    }
+    if kind == "check" && state == "done" {
+        let vault = server.vault.name();
+        match told["clean"].as_bool() {
+            Some(true) => server.all_clear("damaged", vault).await,
+            _ => server.alert("damaged", vault, &format!("a check found damage: {}", told["defects"])).await,
+        }
+    }
+}
+
+fn tell(server: &Server, job: &AtWork, state: &str) {
+    let (done, total) = (job.done.load(Ordering::Relaxed), job.total.load(Ordering::Relaxed));
+    server.live.tell(News::Job { job: job.id, state: state.to_owned(), done, total });
+}
+
+fn run(server: &Server, work: &Work, job: &AtWork) -> Result<Value, VaultError> {
+    match work {
+        Work::Forget { machine, keep } => forget(server, machine.as_deref(), keep, job),
+        Work::Reclaim => {
+            let plan = server.vault.plan_reclaim()?;
+            job.total.store(plan.bytes(), Ordering::Relaxed);
+            let freed = server.vault.reclaim(&plan, &|so_far| {
+                job.done.store(so_far.bytes, Ordering::Relaxed);
+                !job.stop.load(Ordering::Relaxed)
+            })?;
+            Ok(json!({ "freed_bytes": freed.bytes, "packs": freed.packs, "rewritten": freed.shrunk }))
+        }
+        Work::Check { read_data } => {
+            let found = server.vault.check(*read_data, &mut |done, total| {
+                job.done.store(done, Ordering::Relaxed);
+                job.total.store(total, Ordering::Relaxed);
+            })?;
+            let defects: Vec<&String> = found.defects.iter().take(100).collect();
+            Ok(json!({
+                "clean": found.is_clean(), "packs": found.packs, "read_bytes": found.bytes,
+                "defects": defects, "losses": found.losses.len(),
+            }))
+        }
+    }
+}
+
+fn meant(server: &Server, machine: Option<&str>) -> Result<Vec<Machine>, VaultError> {
+    match machine {
+        Some(name) => Ok(vec![server.vault.machine(name)?]),
+        None => server.vault.machines(),
+    }
+}
+
+fn forget_plan(server: &Server, machine: &Machine, keep: &Keep) -> Result<ForgetPlan, VaultError> {
+    let points = server.vault.points(machine.id)?;
+    let points: Vec<(PointNo, Timestamp)> = points.iter().map(|point| (point.number, point.row.time)).collect();
+    let drop: BTreeSet<PointNo> = thin(&points, &keep.schedule(), server.now());
+    server.vault.plan_forget(machine, &drop)
+}
+
+fn forget(server: &Server, machine: Option<&str>, keep: &Keep, job: &AtWork) -> Result<Value, VaultError> {
+    let machines = meant(server, machine)?;
+    job.total.store(machines.len() as u64, Ordering::Relaxed);
+    let (mut dropped, mut kept) = (0, 0);
+    for machine in machines {
+        if job.stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let plan = forget_plan(server, &machine, keep)?;
+        if !plan.drop.is_empty() {
+            server.vault.forget(&plan)?;
+        }
+        dropped += plan.drop.len() as u64;
+        kept += plan.keep as u64;
+        job.done.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(json!({ "dropped": dropped, "kept": kept }))
+}
+
+/// What a job would do.
+pub(crate) fn plan(server: &Server, work: &Work) -> Result<Value, VaultError> {
+    match work {
+        Work::Forget { machine, keep } => {
+            let mut plans = Vec::new();
+            for machine in meant(server, machine.as_deref())? {
+                let plan = forget_plan(server, &machine, keep)?;
+                let point = |point: &backstay_vault::rows::Point| json!({ "point": point.number.0, "time": rfc3339(point.row.time) });
+                let drop: Vec<Value> = plan.drop.iter().map(point).collect();
+                plans.push(json!({ "machine": machine.row.name, "drop": drop, "keep": plan.keep }));
+            }
+            Ok(json!({ "machines": plans }))
+        }
+        Work::Reclaim => {
+            let plan = server.vault.plan_reclaim()?;
+            Ok(json!({ "free_bytes": plan.bytes(), "packs": plan.dead.len(), "rewrite": plan.shrink.len() }))
+        }
+        Work::Check { .. } => Ok(json!({})),
+    }
+}
+
+/// Starts what is due, for ever.
+pub(crate) async fn calendar(server: Arc<Server>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for due in server.catalogue.calendar().await.unwrap_or_default() {
+            let now = server.now();
+            // Nor is one waited for longer than from one to the next: a clock may have been set back.
+            if due.next > later(now, due.every) || due.next <= now {
+                let Ok(work) = serde_json::from_str::<Work>(&due.about) else { continue };
+                if begin(&server, work).await.is_ok_and(|begun| begun) {
+                    let next = later(now, due.every);
+                    let _ = server.catalogue.set_due(&crate::catalogue::jobs::Due { next, ..due }).await;
+                }
+            }
+        }
+    }
+}
+
+/// Starts what the calendar says, once the log has it; whether it began.
+async fn begin(server: &Arc<Server>, work: Work) -> Result<bool, AuditError> {
+    if server.job_seat.available_permits() == 0 {
+        return Ok(false);
+    }
+    let detail = serde_json::to_string(&work).unwrap_or_default();
+    server.record.append(Event::intent("job.start").by("calendar").detail(&detail)).await?;
+    Ok(matches!(start(server, work, "calendar").await, Ok(Some(_))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_written_as_it_is_read() {
+        let text = r#"{"kind":"forget","machine":"web","keep":{"all":3600,"hourly":86400}}"#;
+        let work: Work = serde_json::from_str(text).unwrap();
+        assert_eq!((work.kind(), work.check()), ("forget", Ok(())));
+        assert_eq!(serde_json::from_str::<Work>(&serde_json::to_string(&work).unwrap()).unwrap(), work);
+        assert!(serde_json::from_str::<Work>(r#"{"kind":"forget","keep":{}}"#).unwrap().check().is_err());
+        assert!(serde_json::from_str::<Work>(r#"{"kind":"destroy"}"#).is_err());
+    }
+}
