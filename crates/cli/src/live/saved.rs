@@ -62,7 +62,7 @@ fn save_machine(name: &str, memory: &Memory, folder: &Path) -> Result<Vec<String
                 quiet.push((held, marks));
                 disks.push(saved);
             }
-            Err(why) => lines.push(format!("{name}: the marks of {disk} are not saved now: {why}")),
+            Err(why) => lines.push(format!("{name}: {disk} is compared after the restart: {why}")),
         }
     }
     if disks.is_empty() {
@@ -94,7 +94,7 @@ fn save_disk(
     let path = Path::new("/dev").join(path.file_name().unwrap_or_default());
     if holds_path(&path, folder).map_err(|e| sentence(&e))? {
         make_room(folder, tracker_name, marks.pages() * PAGE).map_err(|e| e.to_string())?;
-        return Err("the system is on it; its marks are saved last".into());
+        return Err("the system is on it, and only `marks save --last` can save them".into());
     }
     let quiet = Quiet::begin(&path).map_err(|e| sentence(&e))?;
     let device = quiet.device();
