@@ -2,6 +2,7 @@
 //!
 //! Never knows: how many sessions there are.
 
+use std::cell::RefCell;
 use std::io;
 
 use backstay_env::link::Link;
@@ -29,6 +30,8 @@ struct Talk<'a> {
     vault: &'a Vault,
     watch: &'a dyn Watch,
     shown: Shown,
+    /// Where the timeline ended when this session wrote to it last: before the first point nothing else tells of its disks.
+    at: RefCell<Option<Boundary>>,
 }
 
 /// Talks with an agent until it has no more to say.
@@ -48,7 +51,7 @@ pub(crate) fn talk(
     let (level, frame_pages) = vault.frames();
     let store = vault.store_id().0;
     desk.say(&ToAgent::Welcome { machine: machine.to_owned(), store, cut: cut.0, name: name.0, level, frame_pages })?;
-    let talk = Talk { intake, desk, machine, vault, watch, shown: Shown::default() };
+    let talk = Talk { intake, desk, machine, vault, watch, shown: Shown::default(), at: RefCell::default() };
     while let Some(request) = talk.desk.request()? {
         talk.answer(request)?;
     }
@@ -80,7 +83,7 @@ impl Talk<'_> {
             }
             ToServer::CatchUp(task) => {
                 let at = self.rescan(task, |capture| self.vault.catch_up_far(capture))?;
-                self.reply(at, |at| ToAgent::CaughtUp(told::boundary(&at)))
+                self.set_down(at)
             }
             ToServer::Protect(task) => {
                 let made = self.rescan(task, |capture| self.vault.protect_far(capture))?;
@@ -103,9 +106,16 @@ impl Talk<'_> {
         }
     }
 
+    /// The timeline goes on, without a point.
+    fn set_down(&self, at: Result<Boundary, VaultError>) -> io::Result<()> {
+        self.at.replace(at.as_ref().ok().cloned());
+        self.reply(at, |at| ToAgent::CaughtUp(told::boundary(&at)))
+    }
+
     /// A point: the agent hears of it first; upkeep comes after.
     fn made(&self, made: Result<Made, VaultError>) -> io::Result<()> {
         let machine = made.as_ref().map(|made| made.machine.id).ok();
+        self.at.replace(made.as_ref().ok().map(Made::boundary));
         if let Ok(made) = &made {
             self.watch.made(made);
         }
@@ -173,8 +183,7 @@ impl Talk<'_> {
                 }
                 Some(ToServer::Publish(told)) => return self.publish(following, told),
                 Some(ToServer::SetDown) => {
-                    let at = following.set_down();
-                    return self.reply(at, |at| ToAgent::CaughtUp(told::boundary(&at)));
+                    return self.set_down(following.set_down());
                 }
                 Some(ToServer::Abandon) => return self.desk.say(&ToAgent::Done),
                 None => return Ok(()),
@@ -184,7 +193,11 @@ impl Talk<'_> {
     }
 
     fn begin(&self, number: u64, disks: &[u32]) -> Result<(Following<'_>, Vec<u64>), VaultError> {
-        let at = self.vault.boundary(self.machine)?.filter(|at| at.number.0 == number);
+        let here = |at: &Boundary| at.number.0 == number;
+        let at = match self.at.borrow().clone().filter(here) {
+            Some(at) => Some(at),
+            None => self.vault.boundary(self.machine)?.filter(here),
+        };
         let ordered = at.and_then(|at| Some(Boundary { disks: told::ordered(&at.disks, disks)?, ..at }));
         let from = ordered.ok_or(VaultError::Overtaken)?;
         let sizes = from.disks.iter().map(|disk| disk.size).collect();

@@ -64,6 +64,22 @@ fn compared_and_followed() {
     assert_eq!(log.last().map(String::as_str), Some("alpha: left in peace"));
 }
 
+/// The first point of all may be one of what changed since the disks were compared.
+#[test]
+fn compared_without_a_point_and_followed() {
+    let world = World::new();
+    let mut disk = noise(2 << 20, 3);
+    world.with_session("alpha", |session| {
+        let at = session.catch_up((task(&disk), &reading(&disk)), calm()).unwrap();
+        assert!(at.begun.is_none());
+        disk[..PAGE].fill(9);
+        let mut following = session.follow(at.number, vec![at.disks[0].disk]).unwrap();
+        following.pass((vec![(0, vec![(0, 1)])], &reading(&disk)), calm()).unwrap();
+        let made = following.publish(told()).unwrap();
+        world.holds("alpha", made.at.number, &disk);
+    });
+}
+
 /// Machines with the same bytes, at once: each has its own timeline, and the store has the bytes once.
 #[test]
 fn many_at_once() {
