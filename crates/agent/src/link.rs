@@ -6,12 +6,9 @@ use std::io;
 use std::sync::Arc;
 
 use backstay_env::link::Link;
-use backstay_env::real::link::{ConnectError, Identity, Peer, connect};
+use backstay_env::real::link::{ConnectError, Identity, Peer, SERVER, connect};
 use backstay_format::DecodeError;
 use backstay_format::wire::v1::{PROTOCOL, Refusal};
-
-/// The name that every server's certificate is of, whatever the name of the host: the authority behind it is what is trusted.
-const SERVER: &str = "server.backstay.internal";
 
 /// What a machine got when it was enrolled.
 #[derive(Clone)]

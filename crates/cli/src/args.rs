@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Protect(Protect),
     /// Capture this host's disks for the server that it was enrolled with, until interrupted: the service of a protected machine.
     Agent(Agent),
+    /// Make this machine known to a server, with a code that somebody made there.
+    Enroll(Enroll),
     /// List the machines.
     Machines,
     /// List a machine's points, and the times without any that were promised.
@@ -212,6 +214,18 @@ pub(crate) struct Agent {
     /// How.
     #[command(flatten)]
     pub how: How,
+}
+
+/// `enroll`.
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// The server: https://HOST:PORT.
+    pub url: String,
+    /// The code, as the console or `backstay server` showed it; each is for one machine, once.
+    pub code: String,
+    /// Where to put what makes this machine known.
+    #[arg(long, default_value = "/var/lib/backstay/agent", value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// How sources are captured.

@@ -56,7 +56,6 @@ impl Enrolment {
         Ok(Enrolment { machine, address, enrolled })
     }
 
-    #[expect(dead_code, reason = "enroll comes with the server")]
     /// Writes it. `server.json` comes last: without it nothing else counts.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), Failure> {
         let failed = |error: std::io::Error| Failure::new(format!("{} cannot be written: {error}", dir.display()));

@@ -107,9 +107,11 @@ fn acceptor(server: &Server, names: &[String]) -> Result<TlsAcceptor, ServerErro
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let clients = clients.allow_unauthenticated().build().map_err(|e| bad(&e))?;
     let (certificate, key) = server.authority.server(names, server.now())?;
+    // With the authority's own: a machine that has only a code knows it by its hash.
     let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
     let config = config.map_err(|e| bad(&e))?.with_client_cert_verifier(clients);
-    let mut config = config.with_single_cert(vec![certificate], key).map_err(|e| bad(&e))?;
+    let mut config =
+        config.with_single_cert(vec![certificate, server.authority.der().clone()], key).map_err(|e| bad(&e))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), AGENTS.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use backstay_audit::{Event, tree::Hash};
 use backstay_env::random::Random as _;
 use backstay_env::real::folder::Folder;
+use backstay_env::real::link::SERVER;
 use backstay_env::real::system::{SystemClock, SystemRandom};
 use backstay_env::time::Clock;
 use backstay_format::keys::Argon2Cost;
@@ -152,7 +153,8 @@ impl Drop for Running {
 /// What the certificate is of: the name given, and what this machine calls itself.
 fn names(given: &str) -> Vec<String> {
     let mut names = vec![given.to_owned()];
-    for own in ["localhost", "127.0.0.1", "::1"] {
+    // Machines know it by the last of these, whatever it is called.
+    for own in ["localhost", "127.0.0.1", "::1", SERVER] {
         if own != given {
             names.push(own.to_owned());
         }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod audit;
+mod enroll;
 mod files;
 mod forget;
 mod gaps;
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Init { location } => init::run(common, &location),
         Command::Protect(args) => protect::run(common, &args),
         Command::Agent(args) => agent::run(common, args),
+        Command::Enroll(args) => enroll::run(common, &args),
         Command::Machines => store::reading(common, |vault| list::machines(common, vault)),
         Command::Points { machine } => store::reading(common, |vault| list::points(common, vault, &machine)),
         Command::Show(at) => store::reading(common, |vault| list::show(common, vault, &at)),

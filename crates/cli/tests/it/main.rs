@@ -12,6 +12,7 @@ mod live;
 mod live_excluded;
 mod machines;
 mod refusals;
+mod server;
 mod serving;
 mod suspended;
 mod together;

@@ -6,7 +6,9 @@
 //! Never knows: what the messages mean.
 
 mod connect;
+mod pinned;
 mod pump;
 
 pub use connect::{ConnectError, Identity, Peer, connect};
+pub use pinned::{SERVER, known_by};
 pub use pump::over;
