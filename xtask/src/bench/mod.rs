@@ -16,6 +16,7 @@ mod peers;
 mod programs;
 mod random;
 mod report;
+mod server;
 mod table;
 mod targets;
 mod used;
@@ -26,7 +27,7 @@ use targets::Figure;
 
 /// What may follow `cargo xtask bench`.
 pub(crate) const USAGE: &str = "\
-bench [first|change|restore|memory|index|timeline|capture|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
+bench [first|change|restore|memory|index|timeline|capture|server|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
     first     the first protect of a disk image
     change    also the protect after 6,500 pages were overwritten
     restore   also the whole restore and the delta restore
@@ -34,6 +35,7 @@ bench [first|change|restore|memory|index|timeline|capture|all] [--quick] [--roun
     index     the dedup index with 10^8 chunks
     timeline  a timeline with 100,000 points
     capture   following disks in use: cost, freeze, age, speed, memory
+    server    the first protect by an agent over loopback, against one into a store here
     all       everything; what is measured at full size is written to docs/results.md
     --quick   a quarter of the data and one round; a look in between, no record
     --only    only these: backstay, restic, borg, rustic, casync, zstd, qemu-img
@@ -44,6 +46,7 @@ struct Options {
     index: bool,
     timeline: bool,
     capture: bool,
+    server: bool,
     quick: bool,
     rounds: usize,
     only: Vec<String>,
@@ -55,17 +58,18 @@ impl Options {
     /// What is measured: `first`, `all` and so on.
     fn part(&mut self, word: &str) -> Result<()> {
         let (disk, parts) = match word {
-            "first" => (Some(Depth::First), [false; 3]),
-            "change" => (Some(Depth::Change), [false; 3]),
-            "restore" | "memory" => (Some(Depth::Restore), [false; 3]),
-            "index" => (None, [true, false, false]),
-            "timeline" => (None, [false, true, false]),
-            "capture" => (None, [false, false, true]),
-            "all" => (Some(Depth::Restore), [true; 3]),
+            "first" => (Some(Depth::First), [false; 4]),
+            "change" => (Some(Depth::Change), [false; 4]),
+            "restore" | "memory" => (Some(Depth::Restore), [false; 4]),
+            "index" => (None, [true, false, false, false]),
+            "timeline" => (None, [false, true, false, false]),
+            "capture" => (None, [false, false, true, false]),
+            "server" => (None, [false, false, false, true]),
+            "all" => (Some(Depth::Restore), [true; 4]),
             _ => return Err(wrong(word)),
         };
         self.disk = disk;
-        [self.index, self.timeline, self.capture] = parts;
+        [self.index, self.timeline, self.capture, self.server] = parts;
         Ok(())
     }
 }
@@ -76,6 +80,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         index: true,
         timeline: true,
         capture: true,
+        server: true,
         quick: false,
         rounds: 0,
         only: Vec::new(),
@@ -128,6 +133,12 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if options.capture {
         let (printed, found) = capture::measure(options.quick)?;
         record("capture", &printed, &found, &options, arguments)?;
+        figures.extend(found);
+    }
+    if options.server {
+        let data = data::make(if options.quick { data::QUICK } else { data::FULL })?;
+        let (printed, found) = server::measure(&data, options.rounds)?;
+        record("server", &printed, &found, &options, arguments)?;
         figures.extend(found);
     }
     targets::all_reached(&figures)
