@@ -21,6 +21,7 @@ mod record;
 mod rights;
 mod running;
 mod server;
+mod space;
 mod watch;
 
 pub use authority::Authority;

@@ -58,6 +58,8 @@ pub struct Settings {
 pub struct StorePlace {
     /// The way to it.
     pub seams: Seams,
+    /// The folder that it is, if it is one.
+    pub folder: Option<PathBuf>,
     /// What opens it, if others made it.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
 }
@@ -189,6 +191,11 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
         jobs: Jobs::default(),
         job_seat: Arc::new(Semaphore::new(1)),
         downloads: Arc::new(Semaphore::new(32)),
+        folder: match &settings.store {
+            Some(store) => store.folder.clone(),
+            None => Some(place.path("store")),
+        },
+        config: config(settings),
         damage: opened.damage.map(|damage| damage.to_string()),
     })
 }

@@ -2,8 +2,10 @@
 //!
 //! Never knows: how people or agents reach it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use backstay_audit::tree::Hash;
 use backstay_env::random::Random;
 use backstay_env::time::Clock;
 use backstay_format::units::Timestamp;
@@ -47,6 +49,10 @@ pub struct Server {
     pub(crate) job_seat: Arc<Semaphore>,
     /// Of downloads at once: each keeps a thread.
     pub(crate) downloads: Arc<Semaphore>,
+    /// The folder that the store is in, if it is in one.
+    pub(crate) folder: Option<PathBuf>,
+    /// What the settings are, in short: the log's signs of life carry it.
+    pub(crate) config: Hash,
     /// Why the newest of the vault cannot be shown, if it cannot.
     pub(crate) damage: Option<String>,
 }

@@ -19,6 +19,7 @@ pub(crate) const TEST: &[Package] = &[
     package("gcc", "builds the C parts of cryptography and compression"),
     package("libc6-dev", "headers for those"),
     package("g++", "builds what the fuzz targets link, so that they are checked too"),
+    package("curl", "asks a server what it answers, as people do"),
     package("e2fsprogs", "ext4: mkfs, e2fsck, dumpe2fs and debugfs make and judge test images"),
     package("xfsprogs", "XFS: mkfs, xfs_db and xfs_repair make and judge test images"),
     package("btrfs-progs", "btrfs: mkfs and btrfs inspect-internal make and judge test images"),

@@ -33,7 +33,7 @@ fn place(common: &Common) -> Result<StorePlace, Failure> {
     let seams = location.seams(true).map_err(|failure| failure.about(&location))?;
     let file = common.passphrase_file.as_deref();
     let passphrase = file.map(|file| store::passphrase(Some(file), false)).transpose()?;
-    Ok(StorePlace { seams, passphrase })
+    Ok(StorePlace { seams, folder: location.folder().map(Path::to_owned), passphrase })
 }
 
 fn tell(common: &Common, running: &Running, name: &str, data: &Path) -> Result<(), Failure> {

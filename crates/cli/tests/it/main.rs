@@ -14,6 +14,7 @@ mod machines;
 mod refusals;
 mod server;
 mod serving;
+mod started;
 mod suspended;
 mod together;
 mod tools;

@@ -17,7 +17,7 @@ use crate::moment::rfc3339;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AlertText {
     id: i64,
-    /// `late`, `logins`, `damaged` or `job`.
+    /// `late`, `logins`, `damaged`, `space` or `job`.
     kind: String,
     /// What it is about: a machine, a person, an address, a kind of job.
     subject: String,

@@ -171,8 +171,12 @@ pub(crate) async fn enrol(
     let issued = issued.ok_or_else(|| Failure::wrong("csr_pem is not a certificate request"))?;
     let who = Enrolled { id, name: code.machine, vault: code.vault };
     let event = Event::intent("machine.enrol").by(&format!("machine {}", who.name)).from(&from.0);
-    server.record.append(event.on(&format!("certificate {}", issued.serial))).await?;
-    if !server.catalogue.enrol(code.id, &who, &issued, now).await? {
+    let intent = server.record.append(event.on(&format!("certificate {}", issued.serial))).await?;
+    let enrolled = server.catalogue.enrol(code.id, &who, &issued, now).await;
+    // It is done, logged or not.
+    let outcome = Event::outcome(intent, "machine.enrol", matches!(enrolled, Ok(true)));
+    let _ = server.record.append(outcome.by(&format!("machine {}", who.name))).await;
+    if !enrolled? {
         return Err(refused());
     }
     server.agents.end(&who.name);

@@ -171,6 +171,17 @@ impl Server {
         self.throttle().succeeded(whom);
     }
 
+    /// Series of failures that are over need nobody any more.
+    pub(crate) async fn end_quiet_series(&self) {
+        let Ok(alerts) = self.catalogue.alerts(500).await else { return };
+        for alert in alerts.iter().filter(|alert| alert.kind == "logins" && alert.ended.is_none()) {
+            let quiet = self.throttle().is_quiet(&alert.subject, self.now());
+            if quiet {
+                self.all_clear("logins", &alert.subject).await;
+            }
+        }
+    }
+
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }

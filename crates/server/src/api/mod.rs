@@ -20,6 +20,7 @@ mod metrics;
 mod people;
 mod points;
 pub(crate) mod setup;
+mod space;
 mod table;
 mod tokens;
 
@@ -88,6 +89,7 @@ fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::plan))
         .routes(routes!(jobs::calendar, jobs::set_calendar))
+        .routes(routes!(space::space))
         .routes(routes!(alerts::list))
         .routes(routes!(audit::list))
         .routes(routes!(audit::checkpoint))

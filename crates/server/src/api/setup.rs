@@ -58,11 +58,13 @@ pub(crate) async fn setup(
     if let Some(why) = password::refuse(&first.password) {
         return Err(Failure::wrong(why));
     }
-    server.record.append(Event::intent("setup").by(&first.name).from(&from.0.0)).await?;
+    let intent = server.record.append(Event::intent("setup").by(&first.name).from(&from.0.0)).await?;
     let kept = server.press.keep(&first.password, server.random()).await;
     let grants = [Grant { role: Role::Administrator, scope: Scope::All }];
     let added = server.catalogue.add_person((&first.name, &kept), &grants, true, server.now()).await?;
     *code = None;
+    // It is done, logged or not.
+    let _ = server.record.append(Event::outcome(intent, "setup", added.is_some()).by(&first.name)).await;
     match added {
         Some(_) => Ok(StatusCode::NO_CONTENT),
         None => Err(Failure::conflict("there is an administrator already")),

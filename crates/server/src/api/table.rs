@@ -79,6 +79,7 @@ pub(crate) const TABLE: &[Row] = &[
     row(Method::POST, "/api/v1/plans", Run, Everything, None),
     row(Method::GET, "/api/v1/calendar", See, Everything, None),
     row(Method::PUT, "/api/v1/calendar", Configure, Everything, Some("calendar.set")),
+    row(Method::GET, "/api/v1/space", See, Part, None),
     row(Method::GET, "/api/v1/alerts", See, Everything, None),
     row(Method::GET, "/api/v1/audit", Audit, Everything, None),
     row(Method::GET, "/api/v1/audit/checkpoint", Audit, Everything, None),

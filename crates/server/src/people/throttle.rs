@@ -57,6 +57,11 @@ impl Throttle {
         tries.failures
     }
 
+    /// Whether nothing failed for so long that it is forgotten.
+    pub(crate) fn is_quiet(&self, whom: &str, now: Timestamp) -> bool {
+        self.0.get(whom).is_none_or(|tries| now.0.saturating_sub(tries.last.0) > FORGOTTEN)
+    }
+
     /// A try succeeded.
     pub(crate) fn succeeded(&mut self, whom: &str) {
         self.0.remove(whom);
@@ -83,7 +88,9 @@ mod tests {
             (30, 0, 0)
         );
         assert_eq!(throttle.wait("ada", at(0)), 60, "a clock that was set back");
+        assert!(!throttle.is_quiet("ada", at(200)) && throttle.is_quiet("ada", at(3800)));
         throttle.succeeded("ada");
+        assert!(throttle.is_quiet("ada", at(100)));
         assert_eq!((throttle.wait("ada", at(100)), throttle.failed("ada", at(100))), (0, 1));
         assert_eq!(throttle.failed("ada", at(4000)), 1, "an hour later it is forgotten");
     }

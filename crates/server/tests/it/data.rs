@@ -114,6 +114,9 @@ fn points_are_listed_by_pages_and_seen_as_a_picture() {
     assert_eq!(olga.get("/api/v1/machines/web/points/9").0, 404);
     let (_, empty) = olga.get("/api/v1/machines/web/points?to=1999-01-01T00:00:00Z");
     assert_eq!(numbers(&empty), [0; 0]);
+    let (_, space) = olga.get("/api/v1/space");
+    assert_eq!(space["disk_bytes"], 16 << 20, "{space}");
+    assert!(space["stored_bytes"].as_u64().unwrap() > 0 && space["free_bytes"].is_u64(), "{space}");
     let figures = olga.request(Method::GET, "/metrics").send().unwrap().text().unwrap();
     assert!(figures.contains("backstay_point_age_seconds{machine=\"web\"}") && !figures.contains("mail"), "{figures}");
 }

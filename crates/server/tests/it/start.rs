@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use backstay_server::{Running, ServerError, Settings};
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 
 use crate::client::{Client, PASSWORD, logged_in, server};
@@ -97,4 +98,37 @@ fn without_a_console_a_page_tells_so() {
     );
     assert!(page.text().unwrap().contains("without the console"));
     assert_eq!(client.get("/api/v1/nothing").0, 404);
+}
+
+#[test]
+fn half_a_request_ends_and_others_are_served_meanwhile() {
+    use std::sync::Arc;
+
+    let data = tempfile::tempdir().unwrap();
+    let running = server(data.path());
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = rustls::pki_types::CertificateDer::from_pem_slice(running.server().authority.pem().as_bytes());
+    roots.add(authority.unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    let half = |text: &str| {
+        let session = rustls::ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
+        let stream = TcpStream::connect(running.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut stream = rustls::StreamOwned::new(session, stream);
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let mut head = half("GET /api/v1/health HTTP/1.1\r\nHost: loc");
+    let mut body = half(
+        "POST /api/v1/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
+    );
+    assert_eq!(Client::of(&running).get("/api/v1/health").0, 200);
+    let mut said = String::new();
+    let _ = head.read_to_string(&mut said); // it ends, which is what is looked for
+    assert!(!said.contains("200"), "{said}");
+    let mut said = [0; 64];
+    let read = body.read(&mut said).unwrap();
+    assert!(said[..read].starts_with(b"HTTP/1.1 408"), "{:?}", String::from_utf8_lossy(&said[..read]));
 }

@@ -9,11 +9,13 @@ mod bundle;
 mod consolidate;
 mod merge;
 mod needs;
+mod packed;
 mod plan;
 mod reclaim;
 mod summarise;
 
 pub(crate) use bundle::is_small;
+pub use packed::Packed;
 pub use plan::{Left, ReclaimPlan};
 pub use reclaim::Reclaimed;
 
