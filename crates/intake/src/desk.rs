@@ -4,7 +4,7 @@
 //!
 //! Never knows: what is done with the answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +26,8 @@ pub(crate) struct Desk<'a> {
 
 #[derive(Default)]
 struct State {
+    /// Segments of which an answer is due. Nothing else is taken: so no more is held in memory than was asked for.
+    due: HashSet<u64>,
     /// Answers that nobody took yet, by segment.
     answers: HashMap<u64, Answer>,
     /// Somebody is receiving.
@@ -108,12 +110,9 @@ enum Came {
 impl State {
     fn take(&mut self, came: Came) {
         match came {
-            // What nobody asked for is kept until the session ends: no more than was asked for is taken.
-            Came::Answer(segment, answer) if self.answers.len() < 4 * crate::limits::SEGMENTS => {
-                self.answers.insert(segment, answer);
-            }
+            Came::Answer(segment, answer) if self.due.remove(&segment) => drop(self.answers.insert(segment, answer)),
             Came::Verdict(still, stamps) => self.verdict = Some((still, stamps)),
-            Came::Answer(..) => self.over = Some("more answers than questions".into()),
+            Came::Answer(..) => self.over = Some(nonsense().to_string()),
         }
     }
 }
@@ -132,8 +131,11 @@ fn read(message: &[u8]) -> io::Result<Came> {
         }
         ToServer::Failed { segment, why } => Ok(Came::Answer(segment, Answer::Failed(why))),
         ToServer::Frames { segment, frames } => {
+            if frames.len() > PAGES {
+                return Err(nonsense());
+            }
             let mut rest = body;
-            let mut out = Vec::with_capacity(frames.len().min(PAGES));
+            let mut out = Vec::with_capacity(frames.len());
             for (chunks, length, compressed) in frames {
                 let (bytes, more) = rest.split_at_checked(length as usize).ok_or_else(nonsense)?;
                 rest = more;
@@ -157,7 +159,10 @@ fn page(kind: PageKind) -> Page {
 }
 
 impl Desk<'_> {
-    fn answer(&self, segment: u64) -> io::Result<Answer> {
+    /// Asks something about a segment, and waits for the answer.
+    fn answer(&self, segment: u64, question: &ToAgent) -> io::Result<Answer> {
+        self.lock().due.insert(segment);
+        self.say(question)?;
         match self.wait(|state| state.answers.remove(&segment))? {
             Answer::Failed(why) => Err(io::Error::other(why)),
             answer => Ok(answer),
@@ -168,16 +173,14 @@ impl Desk<'_> {
 impl Far for Desk<'_> {
     fn look(&self, segment: u64, asked: &FarSegment) -> io::Result<Offer> {
         let pieces = asked.pieces.iter().map(|piece| (piece.start, piece.end)).collect();
-        self.say(&ToAgent::Look { segment, disk: asked.disk as u32, pieces })?;
-        match self.answer(segment)? {
+        match self.answer(segment, &ToAgent::Look { segment, disk: asked.disk as u32, pieces })? {
             Answer::Offer(offer) => Ok(offer),
             _ => Err(nonsense()),
         }
     }
 
     fn fetch(&self, segment: u64, wanted: &[bool]) -> io::Result<Vec<FarFrame>> {
-        self.say(&ToAgent::Fetch { segment, wanted: wanted.to_vec() })?;
-        match self.answer(segment)? {
+        match self.answer(segment, &ToAgent::Fetch { segment, wanted: wanted.to_vec() })? {
             Answer::Frames(frames) => Ok(frames),
             _ => Err(nonsense()),
         }

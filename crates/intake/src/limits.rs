@@ -56,9 +56,6 @@ pub(crate) fn pages(told: &[Pages], size: u64) -> Option<Vec<Range<u64>>> {
     Some(out)
 }
 
-/// Segments that are under way at once, on a server with many cores.
-pub(crate) const SEGMENTS: usize = 64;
-
 /// Pages of a segment.
 pub(crate) const PAGES: usize = SEGMENT as usize;
 

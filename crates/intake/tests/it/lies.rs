@@ -73,13 +73,15 @@ fn what_is_not_the_protocol_ends_the_session() {
 #[test]
 fn answers_that_make_no_sense() {
     let disk = noise(1 << 20, 1);
-    let offers: [fn(u64) -> ToServer; 6] = [
+    let offers: [fn(u64) -> ToServer; 8] = [
         |segment| ToServer::Offer { segment, state: vec![(PageKind::Data, 256)], chunks: vec![] },
         |segment| ToServer::Offer { segment, state: vec![(PageKind::Data, 255)], chunks: vec![([1; 32], 255)] },
         |segment| ToServer::Offer { segment, state: vec![(PageKind::Data, u16::MAX); 99], chunks: vec![] },
         |segment| ToServer::Offer { segment, state: vec![(PageKind::Data, 256)], chunks: vec![([1; 32], 0); 256] },
         |segment| ToServer::Frames { segment, frames: vec![(1, u32::MAX, true)] },
         |segment| ToServer::Failed { segment: segment + 77, why: String::new() },
+        |segment| ToServer::Offer { segment: segment + 1, state: vec![(PageKind::Zero, 256)], chunks: vec![] },
+        |segment| ToServer::Frames { segment, frames: vec![(0, 0, false); 2000] },
     ];
     for offer in offers {
         let world = World::new();

@@ -215,7 +215,10 @@ pub(crate) async fn suspend(
         return Err(Failure::wrong("a suspension has a reason of at most 300 bytes, and lasts at most 30 days"));
     }
     let length = asked.seconds * SECOND as u64;
+    let whose = name.clone();
     let row = blocking(&server, move |server| Ok(server.vault.suspend(&name, &asked.reason, length)?)).await?;
+    // What its agent is amid is called off; it comes back and hears of the suspension.
+    server.agents.end(&whose);
     Ok(Json(SuspensionText::of(&row)))
 }
 
