@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use backstay_audit::{Event, HEARTBEAT, tree::Hash};
+use backstay_audit::{Event, tree::Hash};
 use backstay_env::random::Random as _;
 use backstay_env::real::folder::Folder;
 use backstay_env::real::link::SERVER;
@@ -37,9 +37,6 @@ use crate::{Server, ServerError, api, port};
 
 /// How long those who are there may take to go when the server ends.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// How often the log is told that nothing happened.
-const BEAT: Duration = Duration::from_nanos(HEARTBEAT as u64);
 
 /// How a server is to be.
 pub struct Settings {
@@ -105,7 +102,6 @@ impl Running {
         // Made once here, so that a name that cannot be is told at once.
         server.authority.server(&names, server.now())?;
         runtime.spawn(port::serve(listener, names, server.clone(), router, stopped));
-        runtime.spawn(beat(server.clone(), config(&settings)));
         runtime.spawn(jobs::calendar(server.clone()));
         runtime.spawn(crate::watch::watch(server.clone()));
         Ok(Running { server, address, code, stop, runtime: Some(runtime), _place: place })
@@ -153,15 +149,6 @@ impl Drop for Running {
             self.server.catalogue.close().await;
         });
         runtime.shutdown_timeout(GRACE);
-    }
-}
-
-/// Says in the log, again and again, that it is alive: a time without anything is one of which it was kept from speaking.
-async fn beat(server: Arc<Server>, config: Hash) {
-    loop {
-        tokio::time::sleep(BEAT).await;
-        // A log that fails shows in the gap, and in all that is refused for it.
-        let _ = server.record.append(Event::heartbeat(config)).await;
     }
 }
 
