@@ -43,7 +43,6 @@ pub(crate) const TEST: &[Package] = &[
 
 /// What the bench needs on top.
 pub(crate) const BENCH: &[Package] = &[
-    package("curl", "asks a server of the bench for a code"),
     package("time", "GNU time takes a program's peak memory"),
     package("restic", "a peer of the bench"),
     package("borgbackup", "a peer of the bench"),
