@@ -32,7 +32,7 @@ pub(super) fn run(common: &Common, args: args::Agent) -> Result<(), Failure> {
     if !args.how.once {
         wait_for(&server, &address)?;
     }
-    protect::keep(common, &args, &Goal { target: &server, store: &address, machine: &machine }, every)
+    protect::keep(common, &args, &Goal { target: &server, store: &address, folder: None, machine: &machine }, every)
 }
 
 /// Waits until the server can be reached. What changes meanwhile is marked in the kernel, if an earlier agent began to.

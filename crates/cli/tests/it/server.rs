@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::live::{EXT4, command};
 use crate::tools::{Loop, Mount, Numbers, copy, noisy_image, output, patiently, poke, run, sparse, text};
+use crate::world::said;
 use crate::world::{Running, World};
 
 const MIB: u64 = 1 << 20;
@@ -150,17 +151,19 @@ fn enrolled_once_and_protected() {
     assert!(world.ok(&args.iter().map(String::as_str).collect::<Vec<_>>()).contains("web"));
     assert!(refused(4, &code).contains("not valid"));
 
-    let agent = |json| {
-        let mut args = vec!["agent", text(&image), "--dir", text(&dir), "--once"];
-        args.extend(Some("--json").filter(|_| json));
-        world.ok(&args)
+    // There is no store on the machine of an agent.
+    let agent = || -> Value {
+        let mut command = world.command(&["agent", text(&image), "--dir", text(&dir), "--once", "--json"]);
+        let said = said(command.env_remove("BACKSTAY_STORE").env_remove("BACKSTAY_PASSPHRASE_FILE"));
+        assert_eq!(said.status, Some(0), "{said:?}");
+        serde_json::from_str(&said.out).unwrap()
     };
-    let first: Value = serde_json::from_str(&agent(true)).unwrap();
+    let first = agent();
     assert!(first["machine"] == "web" && first["point"] == 1 && first["consistent"] == true, "{first}");
     let kept = world.path("kept.img");
     copy(&image, &kept);
     poke(&image, 5 * MIB, &Numbers(5).bytes(8192));
-    let second: Value = serde_json::from_str(&agent(true)).unwrap();
+    let second = agent();
     assert!(second["changed_pages"].as_u64().unwrap() <= 3, "{second}");
     crate::tools::assert_same(&service.restored("web"), &image);
     assert_eq!(service.points("web"), 2);
@@ -183,7 +186,12 @@ fn followed_through_deaths_of_either() {
     run(EXT4.make[0], EXT4.make[1..].iter().copied().chain([device.path()]));
     let mount = Mount::new(&["-o", EXT4.mount], device.path(), &folder);
     let agent = ["agent", device.path(), "--dir", text(&dir), "--every", "1s"];
-    let mut running = world.start_as(command(&world, &agent));
+    let start = || {
+        let mut command = command(&world, &agent);
+        command.env_remove("BACKSTAY_STORE").env_remove("BACKSTAY_PASSPHRASE_FILE");
+        world.start_as(command)
+    };
+    let mut running = start();
     let write = |name: &str| {
         fs::write(folder.join(name), Numbers(name.len() as u64).bytes(300_000)).unwrap();
         run("sync", ["-f", text(&folder)]);
@@ -202,7 +210,7 @@ fn followed_through_deaths_of_either() {
     running.end();
     write("while nobody was there");
     let said_before = running.log();
-    let mut running = world.start_as(command(&world, &agent));
+    let mut running = start();
     let before = service.points("live");
     assert!(patiently(|| service.points("live") >= before + 2), "{}", running.log());
     assert_eq!(running.interrupt(), Some(0), "{}", running.log());

@@ -61,7 +61,7 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     check_choices(&args.how.exclude, &source::open_all(&args.sources, location.folder())?)?;
     let vault = settings::tuned(store::open(common)?, args);
     let store = common.store.as_deref().unwrap_or_default();
-    keep(common, args, &Goal { target: &vault, store, machine: &machine }, every)
+    keep(common, args, &Goal { target: &vault, store, folder: location.folder(), machine: &machine }, every)
 }
 
 /// Where points go.
@@ -69,6 +69,8 @@ pub(super) struct Goal<'a> {
     pub(super) target: &'a dyn Target,
     /// Names the store, for people or programs.
     pub(super) store: &'a str,
+    /// The store's folder, if it has one here: what holds it cannot be captured.
+    pub(super) folder: Option<&'a Path>,
     pub(super) machine: &'a str,
 }
 
@@ -83,6 +85,7 @@ pub(super) fn keep(common: &Common, args: &Protect, goal: &Goal<'_>, every: Dura
     let mut protecting = Protecting {
         target: goal.target,
         store: goal.store,
+        folder: goal.folder,
         common,
         args,
         machine: goal.machine,
@@ -113,6 +116,7 @@ pub(super) fn keep(common: &Common, args: &Protect, goal: &Goal<'_>, every: Dura
 struct Protecting<'a> {
     target: &'a dyn Target,
     store: &'a str,
+    folder: Option<&'a Path>,
     common: &'a Common,
     args: &'a Protect,
     machine: &'a str,
@@ -243,7 +247,7 @@ impl<'a> Protecting<'a> {
     }
 
     fn capture(&mut self, promise: Promise) -> Result<Made, (Failure, Why)> {
-        let opened = Location::of(self.common).and_then(|at| source::open_all(&self.args.sources, at.folder()));
+        let opened = source::open_all(&self.args.sources, self.folder);
         let opened = opened.map_err(|failure| (failure, Why::Failed))?;
         let progress = Progress::default();
         let meter = Meter::new(format!("protecting {}", self.machine), self.common.json);
