@@ -3,6 +3,7 @@
 //! Never knows: what the messages mean, or who is at the other end.
 
 use std::io;
+use std::time::Duration;
 
 /// Bytes of a message at most.
 pub const MOST: usize = 8 << 20;
@@ -23,6 +24,12 @@ pub trait Link: Send + Sync {
     /// # Errors
     /// The link is gone.
     fn receive(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// As [`Link::receive`], for so long.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`]: nothing came; the link is as it was.
+    fn receive_within(&self, patience: Duration) -> io::Result<Option<Vec<u8>>>;
 
     /// Ends the link: whoever waits at either end gets an error or the end. May be called more than once.
     fn close(&self);

@@ -3,8 +3,9 @@
 //! Never knows: what the messages mean.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::link::{Link, MOST};
 
@@ -39,6 +40,14 @@ impl Link for SimLink {
 
     fn receive(&self) -> io::Result<Option<Vec<u8>>> {
         Ok(self.arrived.lock().unwrap_or_else(PoisonError::into_inner).recv().ok())
+    }
+
+    fn receive_within(&self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        match self.arrived.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience) {
+            Ok(message) => Ok(Some(message)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 
     fn close(&self) {

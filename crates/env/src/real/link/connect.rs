@@ -132,6 +132,10 @@ impl Link for Connected {
         self.inner.receive()
     }
 
+    fn receive_within(&self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        self.inner.receive_within(patience)
+    }
+
     fn close(&self) {
         self.inner.close();
     }

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
@@ -22,6 +23,7 @@ struct Pump {
     out: Mutex<Option<mpsc::Sender<Vec<u8>>>>,
     arrived: Mutex<mpsc::Receiver<Arrived>>,
     reading: AbortHandle,
+    runtime: Handle,
 }
 
 /// A link over a stream, which `runtime` moves the bytes of. Neither end may be used from a thread of that runtime.
@@ -31,7 +33,7 @@ pub fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static, runtime: &Hand
     let (arriving, arrived) = mpsc::channel(WAITING);
     runtime.spawn(write(writer, to_send));
     let reading = runtime.spawn(read(reader, arriving)).abort_handle();
-    Arc::new(Pump { out: Mutex::new(Some(out)), arrived: Mutex::new(arrived), reading })
+    Arc::new(Pump { out: Mutex::new(Some(out)), arrived: Mutex::new(arrived), reading, runtime: runtime.clone() })
 }
 
 async fn write(mut writer: impl AsyncWrite + Unpin, mut to_send: mpsc::Receiver<Vec<u8>>) {
@@ -99,6 +101,12 @@ impl Link for Pump {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv().transpose()
     }
 
+    fn receive_within(&self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.runtime.block_on(async { tokio::time::timeout(patience, arrived.recv()).await });
+        next.unwrap_or_else(|_| Some(Err(io::ErrorKind::TimedOut.into()))).transpose()
+    }
+
     fn close(&self) {
         drop(self.out.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.reading.abort();
@@ -135,6 +143,10 @@ mod tests {
         sender.join().unwrap().unwrap();
         other.send(&[b"and back"]).unwrap();
         assert_eq!(one.receive().unwrap().unwrap(), b"and back");
+        let late = other.receive_within(Duration::from_millis(1)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        one.send(&[b"later"]).unwrap();
+        assert_eq!(other.receive_within(Duration::from_secs(60)).unwrap().unwrap(), b"later");
         one.close();
         assert!(other.receive().unwrap().is_none());
         assert!(one.send(&[b"x"]).is_err());
