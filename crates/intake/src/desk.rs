@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use backstay_env::link::Link;
 use backstay_format::units::ChunkId;
@@ -20,6 +21,8 @@ use crate::limits::PAGES;
 /// An agent at the other end of a link.
 pub(crate) struct Desk<'a> {
     link: &'a dyn Link,
+    /// How long nothing may come while an answer is due: others may be waiting for their turn.
+    patience: Duration,
     state: Mutex<State>,
     came: Condvar,
 }
@@ -45,16 +48,18 @@ enum Answer {
 }
 
 impl<'a> Desk<'a> {
-    pub(crate) fn new(link: &'a dyn Link) -> Self {
-        Desk { link, state: Mutex::default(), came: Condvar::new() }
+    pub(crate) fn new(link: &'a dyn Link, patience: Duration) -> Self {
+        Desk { link, patience, state: Mutex::default(), came: Condvar::new() }
     }
 
     pub(crate) fn say(&self, told: &ToAgent) -> io::Result<()> {
         self.link.send(&[&wire::encode(told)])
     }
 
-    /// The next request; `None`: the agent has ended the session. To be asked only while no answers are due.
+    /// The next request; `None`: the agent has ended the session. To be asked only while no answers are due. Who owes one
+    /// is not heard any more.
     pub(crate) fn request(&self) -> io::Result<Option<ToServer>> {
+        self.lock().sound()?;
         let Some(message) = self.link.receive()? else { return Ok(None) };
         wire::decode::<ToServer>(&message).map(|(request, _)| Some(request)).map_err(|_| nonsense())
     }
@@ -72,16 +77,14 @@ impl<'a> Desk<'a> {
             if let Some(found) = look(&mut state) {
                 return Ok(found);
             }
-            if let Some(why) = &state.over {
-                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why.clone()));
-            }
+            state.sound()?;
             if state.receiving {
                 state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             state.receiving = true;
             drop(state);
-            let received = self.link.receive();
+            let received = self.link.receive_within(self.patience);
             state = self.lock();
             state.receiving = false;
             match received {
@@ -90,6 +93,9 @@ impl<'a> Desk<'a> {
                     Err(error) => state.over = Some(error.to_string()),
                 },
                 Ok(None) => state.over = Some("the agent has ended the connection".into()),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    state.over = Some("the agent does not answer".into())
+                }
                 Err(error) => state.over = Some(error.to_string()),
             }
             self.came.notify_all();
@@ -108,6 +114,13 @@ enum Came {
 }
 
 impl State {
+    fn sound(&self) -> io::Result<()> {
+        match &self.over {
+            Some(why) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, why.clone())),
+            None => Ok(()),
+        }
+    }
+
     fn take(&mut self, came: Came) {
         match came {
             Came::Answer(segment, answer) if self.due.remove(&segment) => drop(self.answers.insert(segment, answer)),

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use backstay_env::link::Link;
 use backstay_env::time::Clock;
@@ -33,8 +34,12 @@ pub struct Intake {
     /// Whole disks may be compared by so many more at once.
     room: Mutex<usize>,
     freed: Condvar,
+    patience: Duration,
     stopping: AtomicBool,
 }
+
+/// How long an agent may be silent while an answer is due: a disk that fails takes some time for a read.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Intake {
     /// An intake in which at most `most` sessions compare whole disks at once: each takes some 100 MiB.
@@ -44,8 +49,19 @@ impl Intake {
             sessions: Mutex::default(),
             room: Mutex::new(most.max(1)),
             freed: Condvar::new(),
+            patience: PATIENCE,
             stopping: AtomicBool::new(false),
         }
+    }
+
+    /// Agents may be silent for so long while an answer is due.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Intake {
+        Intake { patience, ..self }
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Holds a session until it ends. An older session of the machine is ended: its agent is most likely gone. What the agent

@@ -41,7 +41,7 @@ pub(crate) fn talk(
     (machine, vault): (&str, &Vault),
     watch: &dyn Watch,
 ) -> io::Result<()> {
-    let desk = Desk::new(link);
+    let desk = Desk::new(link, intake.patience());
     match desk.request()? {
         Some(ToServer::Hello { program }) if program.len() <= PROGRAM => watch.came(machine, &program),
         None => return Ok(()),

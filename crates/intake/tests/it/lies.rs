@@ -123,3 +123,28 @@ fn what_others_stored_is_not_told() {
         assert_eq!(hear(&link), Some(ToAgent::Fetch { segment, wanted: vec![true; count] }));
     });
 }
+
+/// Who does not answer loses its place among those who compare whole disks; the others get theirs.
+#[test]
+fn who_stalls_is_not_waited_for() {
+    let disk = noise(1 << 20, 1);
+    let world = World::new().impatient();
+    std::thread::scope(|scope| {
+        for name in ["silent", "mute", "dumb"] {
+            let (world, disk) = (&world, &disk);
+            scope.spawn(move || {
+                world.with_link(name, |link| {
+                    greet(&link);
+                    say(&link, &ToServer::Protect(task(disk)));
+                    while let Some(told) = hear(&link) {
+                        assert!(!matches!(told, ToAgent::Made(_)));
+                    }
+                });
+            });
+        }
+        world.with_session("honest", |session| {
+            session.protect((task(&disk), &reading(&disk), &|| (true, vec![])), calm()).unwrap();
+        });
+    });
+    world.holds("honest", 1, &disk);
+}

@@ -70,6 +70,11 @@ impl World {
         World { dir, vault, intake: Intake::new(clock, 2), log: Log::default() }
     }
 
+    /// One that is not patient.
+    pub(crate) fn impatient(self) -> World {
+        World { intake: self.intake.with_patience(std::time::Duration::from_millis(300)), ..self }
+    }
+
     /// Holds a session of a machine while `then` talks over its other end.
     pub(crate) fn with_link<T>(&self, machine: &str, then: impl FnOnce(Arc<dyn Link>) -> T) -> T {
         let (here, there) = pair();
