@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_env::real::disk::{Buffer, Buffers};
+use backstay_format::pack::MAX_FRAME_PLAIN;
 use backstay_format::units::{ChunkId, DiskNo, PAGE_SIZE, PageNo};
 use backstay_scan::{Cutting, Page, SEGMENT};
 use backstay_seal::compress;
@@ -35,8 +36,6 @@ use crate::{Vault, VaultError};
 
 /// Pages of a chunk at most.
 const MOST: usize = 64;
-/// Bytes of a frame at most, as they come.
-const FRAME: usize = 1 << 20;
 
 /// Pieces of one disk that are looked at together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +91,7 @@ pub trait Far: Sync {
 /// that it came with. A segment may rely on those before it, for these get their places first.
 #[derive(Default)]
 pub struct Shown {
-    chunks: Mutex<HashMap<[u8; 8], u64>>,
+    chunks: Mutex<HashMap<[u8; 16], u64>>,
     segments: AtomicU64,
 }
 
@@ -129,10 +128,10 @@ impl Shown {
     }
 }
 
-/// Enough of an id: who can make two chunks that share so much can only say so of its own disks.
-fn short(id: &ChunkId) -> [u8; 8] {
-    let mut short = [0; 8];
-    short.copy_from_slice(&id.0[..8]);
+/// Enough of an id: nobody finds another chunk that shares so much with one that is guessed, to have it taken for shown.
+fn short(id: &ChunkId) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&id.0[..16]);
     short
 }
 
@@ -365,11 +364,14 @@ impl FarScanner<'_> {
         for frame in frames {
             let inside: Vec<usize> = rest.by_ref().take(frame.chunks).collect();
             let pages: usize = inside.iter().map(|index| chunks[*index].pages.len()).sum();
-            if inside.len() != frame.chunks || inside.is_empty() || frame.bytes.len() > FRAME {
+            // What no reader of the format takes must not get into a pack: others will refer to what is in it.
+            let plain = pages * PAGE_SIZE;
+            let fits = plain as u64 <= MAX_FRAME_PLAIN && (!frame.compressed || frame.bytes.len() < plain);
+            if inside.len() != frame.chunks || inside.is_empty() || !fits {
                 return Err(nonsense("a frame"));
             }
             let plain = match frame.compressed {
-                true => Some(compress::decompress_own(&frame.bytes, pages * PAGE_SIZE).map_err(io::Error::other)?),
+                true => Some(compress::decompress_own(&frame.bytes, plain).map_err(io::Error::other)?),
                 false => None,
             };
             let mut plain = plain.as_deref().unwrap_or(&frame.bytes);

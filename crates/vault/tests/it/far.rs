@@ -34,8 +34,10 @@ enum Lie {
     Missing,
     /// A frame of another make of zstd.
     Checksum,
-    /// It claims to have shown what it never did.
+    /// A frame goes on after its end.
     Length,
+    /// A frame larger than any reader takes.
+    Huge,
 }
 
 /// Reads a disk in memory.
@@ -92,7 +94,7 @@ impl Far for Somebody<'_> {
             bytes[range.start + 77] ^= 1;
         }
         let mut frames = Vec::new();
-        for few in ranges.chunks(3) {
+        for few in ranges.chunks(if self.lie == Lie::Huge { 1024 } else { 3 }) {
             let plain: Vec<u8> = few.iter().flat_map(|range| bytes[range.clone()].to_vec()).collect();
             let mut out = Vec::new();
             let compressed = Compressor::new(3).compress(&plain, &mut out);
@@ -220,7 +222,7 @@ fn followed_from_elsewhere() {
 
 #[test]
 fn lies_are_refused_and_leave_nothing_wrong_behind() {
-    for lie in [Lie::Bytes, Lie::Short, Lie::Missing, Lie::Checksum, Lie::Length] {
+    for lie in [Lie::Bytes, Lie::Short, Lie::Missing, Lie::Checksum, Lie::Length, Lie::Huge] {
         let world = World::new();
         let vault = world.open();
         let disk = disk();
