@@ -1,6 +1,7 @@
 //! The ledger against a model: several writers, folding at any time, damage.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use backstay_env::objects::{Key, Objects};
@@ -12,7 +13,7 @@ use backstay_env::sim::random::SimRandom;
 use backstay_format::ledger::Change;
 use backstay_format::units::{StoreId, Timestamp, VaultId};
 use backstay_seal::Secret;
-use backstay_store::ledger::{CommitError, Ledger, Place, View};
+use backstay_store::ledger::{CommitError, End, Ledger, Place, View};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -82,6 +83,22 @@ impl Dice {
     }
 }
 
+/// A range of keys, taken from both ends, counted and read by pieces.
+fn assert_ranges_agree(view: &View, model: &Model, dice: &mut Dice) {
+    let key = |dice: &mut Dice| (dice.roll(3100) as u32).to_be_bytes();
+    let (one, other, most) = (key(dice), key(dice), dice.roll(700) as usize);
+    let (from, to) = (Bound::Included(&one.min(other)[..]), Bound::Excluded(&one.max(other)[..]));
+    let all: Vec<_> = model.range::<[u8], _>((from, to)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let back: Vec<_> = all.iter().rev().take(most).cloned().collect();
+    assert_eq!(view.some_in((from, to), End::First, most).unwrap(), all[..most.min(all.len())]);
+    assert_eq!(view.some_in((from, to), End::Last, most).unwrap(), back);
+    assert_eq!(view.count(from, to).unwrap(), all.len() as u64);
+    let pieces = view.pieces(from, to);
+    let rows = pieces.iter().flat_map(|piece| view.piece_rows(piece).unwrap().as_ref().clone());
+    let inside = |(k, _): &(Vec<u8>, Vec<u8>)| one.min(other)[..] <= **k && **k < one.max(other)[..];
+    assert_eq!(rows.filter(inside).collect::<Vec<_>>(), all);
+}
+
 #[test]
 fn several_writers_agree_with_a_model_whoever_folds() {
     for seed in 0..12 {
@@ -113,6 +130,9 @@ fn several_writers_agree_with_a_model_whoever_folds() {
             }
         }
         assert_eq!(rows(&world.open().view()), model, "seed {seed}");
+        for _ in 0..40 {
+            assert_ranges_agree(&writers[dice.roll(3) as usize].refresh().unwrap(), &model, &mut dice);
+        }
         assert!(world.names("state").len() <= 2 && world.names("entry").len() < 250);
         for key in model.keys().take(50) {
             assert_eq!(world.open().view().get(key).unwrap().as_ref(), model.get(key));

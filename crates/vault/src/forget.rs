@@ -30,9 +30,12 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn plan_forget(&self, machine: &Machine, drop: &BTreeSet<PointNo>) -> Result<ForgetPlan, VaultError> {
-        let points = self.points(machine.id)?;
-        let (drop, keep): (Vec<Point>, Vec<Point>) = points.into_iter().partition(|p| drop.contains(&p.number));
-        Ok(ForgetPlan { machine: machine.clone(), drop, keep: keep.len() })
+        let mut plan = ForgetPlan { machine: machine.clone(), drop: Vec::new(), keep: 0 };
+        self.each_point(machine.id, |point| match drop.contains(&point.number) {
+            true => plan.drop.push(point),
+            false => plan.keep += 1,
+        })?;
+        Ok(plan)
     }
 
     /// Drops the points of a plan and merges the spans between those that stay. Space is freed by reclaim.

@@ -22,6 +22,7 @@ use backstay_store::packs::{CacheSizes, Packs};
 
 use crate::VaultError;
 use crate::catalogue::Catalogue;
+use crate::figures::Figures;
 use crate::index::LazyIndex;
 use crate::map::RunCache;
 
@@ -67,6 +68,7 @@ pub struct Vault {
     pub(crate) packs: Arc<Packs>,
     pub(crate) runs: Arc<RunCache>,
     pub(crate) index: Mutex<LazyIndex>,
+    pub(crate) figures: Figures,
     pub(crate) tuning: Tuning,
     pub(crate) slot: Option<u16>,
 }
@@ -174,6 +176,7 @@ impl Vault {
             packs: Arc::new(packs),
             runs: Arc::default(),
             index,
+            figures: Figures::default(),
             tuning: Tuning::default(),
             slot: None,
         };

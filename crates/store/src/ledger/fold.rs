@@ -13,7 +13,8 @@ use backstay_seal::boxes;
 use backstay_seal::compress::Compressor;
 
 use super::io::LedgerIo;
-use super::view::{Part, StateAt, View};
+use super::parts::Part;
+use super::view::{StateAt, View};
 use super::{LedgerError, chain};
 
 /// A part ends before a row whose key's hash is divisible by this: cuts stay where they are when rows come and go.

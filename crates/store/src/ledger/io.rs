@@ -13,7 +13,8 @@ use backstay_format::units::Digest;
 use backstay_seal::boxes;
 use backstay_seal::compress::decompress;
 
-use super::view::{Part, StateAt, View};
+use super::parts::{Cache, Part};
+use super::view::{StateAt, View};
 use super::{LedgerError, Place, chain};
 
 /// The most bytes of a decompressed part.
@@ -26,12 +27,14 @@ pub(super) struct LedgerIo {
     domain: String,
     /// Entries up to this one survive a power loss.
     settled: AtomicU64,
+    /// Rows of parts that were read.
+    pub(super) cache: Cache,
 }
 
 impl LedgerIo {
     pub(super) fn new(place: Place) -> Self {
         let domain = place.folder.rsplit('/').next().unwrap_or_default().to_owned();
-        LedgerIo { place, domain, settled: AtomicU64::new(0) }
+        LedgerIo { place, domain, settled: AtomicU64::new(0), cache: Cache::default() }
     }
 
     pub(super) fn key(&self, kind: &str, seq: u64) -> Key {

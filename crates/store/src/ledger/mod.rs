@@ -9,6 +9,7 @@
 mod check;
 mod fold;
 mod io;
+mod parts;
 mod rescue;
 mod view;
 
@@ -21,7 +22,8 @@ use backstay_format::ledger::{Change, Entry};
 use backstay_format::units::{Digest, StoreId, Timestamp, VaultId};
 use backstay_seal::{OpenError, Secret};
 
-pub use view::View;
+pub use parts::PartId;
+pub use view::{End, Piece, View};
 
 /// A state is written after so many entries.
 pub const FOLD_AFTER: u64 = 64;

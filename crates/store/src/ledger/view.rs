@@ -3,14 +3,16 @@
 //! Never knows: writers.
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::ops::{Bound, Range};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use backstay_format::ledger::{Change, PartRef, Row, Rows};
+use backstay_format::ledger::{Change, Row, Rows};
 use backstay_format::units::Digest;
 
 use super::LedgerError;
 use super::io::LedgerIo;
+use super::parts::{Part, PartId};
 use super::rescue::rescue;
 
 /// Rows at one entry. Cheap to keep: parts are read when asked for.
@@ -32,49 +34,6 @@ pub(super) struct StateAt {
     pub(super) last: Option<Digest>,
     /// Its parts.
     pub(super) parts: Vec<Arc<Part>>,
-}
-
-/// A part, and its rows once they were read.
-pub(super) struct Part {
-    pub(super) place: PartRef,
-    read: Mutex<Option<Read>>,
-}
-
-/// Rows of a part.
-#[derive(Clone)]
-struct Read {
-    rows: Arc<Rows>,
-    /// They come from elsewhere: the part itself is lost.
-    rescued: bool,
-}
-
-impl Part {
-    pub(super) fn new(place: PartRef) -> Self {
-        Part { place, read: Mutex::new(None) }
-    }
-
-    /// Whether its rows are not where a state says, so that a state to come should hold them again.
-    pub(super) fn is_lost(&self) -> bool {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|read| read.rescued)
-    }
-
-    fn rows(
-        &self,
-        io: &LedgerIo,
-        rescue: impl FnOnce(LedgerError) -> Result<Rows, LedgerError>,
-    ) -> Result<Arc<Rows>, LedgerError> {
-        let mut cached = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(read) = &*cached {
-            return Ok(read.rows.clone());
-        }
-        let (rows, rescued) = match io.read_part(&self.place) {
-            Err(error) if error.is_damage() => (rescue(error)?, true),
-            read => (read?, false),
-        };
-        let rows = Arc::new(rows);
-        *cached = Some(Read { rows: rows.clone(), rescued });
-        Ok(rows)
-    }
 }
 
 impl View {
@@ -166,16 +125,92 @@ impl View {
     /// # Errors
     /// As [`View::prefix`].
     pub fn last_in(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Option<Row>, LedgerError> {
-        let newest = self.overlay.range::<[u8], _>((from, to)).rev().find(|(_, v)| v.is_some());
-        let newest = newest.and_then(|(k, v)| Some((k.clone(), v.clone()?)));
-        for index in self.parts_in(from, to).rev() {
-            let rows = self.part(index)?;
-            let alive = |k: &Vec<u8>| inside(k, from, to) && !self.overlay.contains_key(k);
-            if let Some(row) = rows.iter().rev().find(|(k, _)| alive(k)) {
-                return Ok(newest.into_iter().chain([row.clone()]).max());
+        Ok(self.some_in((from, to), End::Last, 1)?.pop())
+    }
+
+    /// At most `most` rows of a range, taken one by one from one of its ends. Reads as few parts as it can.
+    ///
+    /// # Errors
+    /// As [`View::prefix`].
+    pub fn some_in(
+        &self,
+        (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+        end: End,
+        most: usize,
+    ) -> Result<Rows, LedgerError> {
+        let mut found = Vec::new();
+        let (parts, changed) = (self.parts_in(from, to), self.overlay.range::<[u8], _>((from, to)));
+        match end {
+            End::First => {
+                let mut changed = changed.peekable();
+                for index in parts {
+                    let rows = self.part(index)?;
+                    lay_over(between(&rows, from, to).iter(), &mut changed, |a, b| a < b, (&mut found, most));
+                    if found.len() >= most {
+                        return Ok(found);
+                    }
+                }
+                take(&mut changed, |_| true, (&mut found, most));
+            }
+            End::Last => {
+                let mut changed = changed.rev().peekable();
+                for index in parts.rev() {
+                    let rows = self.part(index)?;
+                    lay_over(between(&rows, from, to).iter().rev(), &mut changed, |a, b| a > b, (&mut found, most));
+                    if found.len() >= most {
+                        return Ok(found);
+                    }
+                }
+                take(&mut changed, |_| true, (&mut found, most));
             }
         }
-        Ok(newest)
+        Ok(found)
+    }
+
+    /// How many rows a range has. Reads the parts that changed or that the range cuts, and no others.
+    ///
+    /// # Errors
+    /// As [`View::prefix`].
+    pub fn count(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<u64, LedgerError> {
+        let mut count = 0;
+        for piece in self.pieces(from, to) {
+            let whole = piece.part.is_some() && self.is_inside(piece.index, from, to);
+            count += match whole {
+                true => self.state.parts[piece.index].place.rows,
+                false => self.piece_rows(&piece)?.iter().filter(|(k, _)| inside(k, from, to)).count() as u64,
+            };
+        }
+        Ok(count)
+    }
+
+    /// Whether all rows of a part are in a range: the one that begins the next part is not behind its end.
+    fn is_inside(&self, index: usize, from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+        let first = |index: usize| self.state.parts.get(index).map(|part| part.place.first_key.as_slice());
+        first(index).is_some_and(|key| inside(key, from, to))
+            && first(index + 1).is_some_and(|key| inside(key, from, to))
+    }
+
+    /// Pieces that together have all rows of a range, in order, and perhaps some before it and after it. Reads nothing.
+    pub fn pieces(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Vec<Piece> {
+        if self.state.parts.is_empty() {
+            return vec![Piece { index: 0, part: None }];
+        }
+        let piece = |index| {
+            let changed = self.overlay.range::<[u8], _>(self.keys(index)).next().is_some();
+            Piece { index, part: (!changed).then(|| self.state.parts[index].id()) }
+        };
+        self.parts_in(from, to).map(piece).collect()
+    }
+
+    /// The rows of a piece of this view, as they are now.
+    ///
+    /// # Errors
+    /// As [`View::prefix`].
+    pub fn piece_rows(&self, piece: &Piece) -> Result<Arc<Rows>, LedgerError> {
+        match piece.part {
+            Some(_) => self.part(piece.index),
+            None => self.rows_of_part(piece.index).map(Arc::new),
+        }
     }
 
     /// The rows of a part of the state; where it is damaged, as older states and the entries after them have them.
@@ -204,17 +239,84 @@ impl View {
         start..end.max(start)
     }
 
+    /// The keys from a part's first on, up to the next part's. The first part has all before it as well.
+    fn keys(&self, index: usize) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        let first = |index: usize| self.state.parts.get(index).map(|part| part.place.first_key.as_slice());
+        let from = first(index).filter(|_| index > 0).map_or(Bound::Unbounded, Bound::Included);
+        (from, first(index + 1).map_or(Bound::Unbounded, Bound::Excluded))
+    }
+
     /// The rows between a part's first key and the next part's, as they are now.
     pub(super) fn rows_of_part(&self, index: usize) -> Result<Rows, LedgerError> {
-        let parts = &self.state.parts;
-        let from = if index == 0 { Bound::Unbounded } else { Bound::Included(parts[index].place.first_key.as_slice()) };
-        let to = parts.get(index + 1).map_or(Bound::Unbounded, |p| Bound::Excluded(p.place.first_key.as_slice()));
+        let (from, to) = self.keys(index);
         self.range(from, to)
     }
 
     pub(super) fn all_rows(&self) -> Result<Rows, LedgerError> {
         self.range(Bound::Unbounded, Bound::Unbounded)
     }
+}
+
+/// From which end rows are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// From the first row on.
+    First,
+    /// From the last row back.
+    Last,
+}
+
+/// Rows of a view that a state has together.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    index: usize,
+    /// The part that has exactly these rows. `None`: some of them changed since.
+    pub part: Option<PartId>,
+}
+
+/// A row that changed since the state.
+type Changed<'v> = (&'v Vec<u8>, &'v Option<Vec<u8>>);
+
+/// Takes rows of a part, in an order, with what changed in between and over them, until there are enough.
+fn lay_over<'r, 'v>(
+    rows: impl Iterator<Item = &'r Row>,
+    changed: &mut Peekable<impl Iterator<Item = Changed<'v>>>,
+    comes_before: impl Fn(&[u8], &[u8]) -> bool,
+    (found, most): (&mut Rows, usize),
+) {
+    for (key, value) in rows {
+        take(changed, |one| comes_before(one, key), (found, most));
+        if found.len() >= most {
+            return;
+        }
+        match changed.next_if(|(one, _)| *one == key) {
+            Some((key, value)) => found.extend(value.iter().map(|value| (key.clone(), value.clone()))),
+            None => found.push((key.clone(), value.clone())),
+        }
+    }
+}
+
+/// Takes rows that changed, for as long as they are wanted, until there are enough.
+fn take<'v>(
+    changed: &mut Peekable<impl Iterator<Item = Changed<'v>>>,
+    wanted: impl Fn(&[u8]) -> bool,
+    (found, most): (&mut Rows, usize),
+) {
+    while found.len() < most {
+        let Some((key, value)) = changed.next_if(|(key, _)| wanted(key)) else { return };
+        found.extend(value.iter().map(|value| (key.clone(), value.clone())));
+    }
+}
+
+/// The rows in a range of keys, of rows that are in order.
+fn between<'r>(rows: &'r [Row], from: Bound<&[u8]>, to: Bound<&[u8]>) -> &'r [Row] {
+    let start = rows.partition_point(|(key, _)| match from {
+        Bound::Unbounded => false,
+        Bound::Included(first) => key.as_slice() < first,
+        Bound::Excluded(first) => key.as_slice() <= first,
+    });
+    let end = rows.partition_point(|(key, _)| inside(key, Bound::Unbounded, to));
+    &rows[start..end.max(start)]
 }
 
 fn inside(key: &[u8], from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {

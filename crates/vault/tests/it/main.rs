@@ -7,6 +7,7 @@ mod follow;
 mod forget;
 mod gap;
 mod likely;
+mod points;
 mod protect;
 mod start_over;
 mod world;
