@@ -58,6 +58,9 @@ pub(crate) struct Server {
     /// Where it listens, for people and machines.
     #[arg(long, default_value = "0.0.0.0:7443", value_name = "HOST:PORT")]
     pub listen: String,
+    /// A folder on this machine that disks may be restored to from the console; else they are restored elsewhere only.
+    #[arg(long, value_name = "DIR")]
+    pub restores: Option<PathBuf>,
     /// The name that people and machines reach it by; else this machine's name.
     #[arg(long, value_name = "HOSTNAME")]
     pub name: Option<String>,

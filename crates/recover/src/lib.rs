@@ -1,4 +1,5 @@
-//! Giving data back: a volume served over the network (NBD), shown as a folder (FUSE), or written to a disk or file.
+//! Giving data back: a volume served over the network (NBD), shown as a folder (FUSE), written to a disk or file, or
+//! packed into an archive.
 //!
 //! Everything here reads from [`backstay_env::volume::Volume`]s and, for files, from
 //! [`backstay_items::tree::FileTree`]s that the caller opened.
@@ -7,11 +8,14 @@
 
 use std::sync::Arc;
 
+pub mod compare;
+pub mod find;
 pub mod kept;
 pub mod mount;
 pub mod nbd;
 pub mod restore;
 mod spans;
+pub mod tar;
 
 /// Where this room says what went wrong behind a client's back: one line of plain words a call, without a newline.
 /// Called from many threads at once; must not block for long.

@@ -21,4 +21,18 @@ impl Server {
             self.live.tell(News::Alert { kind: kind.to_owned(), subject: subject.to_owned(), began: false });
         }
     }
+
+    /// Nothing of a kind needs a person any more.
+    pub(crate) async fn all_clear_of(&self, kind: &str) {
+        for alert in self.catalogue.alerts(500).await.unwrap_or_default() {
+            if alert.kind == kind && alert.ended.is_none() {
+                self.all_clear(kind, &alert.subject).await;
+            }
+        }
+    }
+
+    /// Something of a point turned out to be damaged while it was read.
+    pub(crate) async fn found_damaged(&self, machine: &str, point: u64, what: &str) {
+        self.alert("damaged", machine, &format!("point {point}: {what}")).await;
+    }
 }

@@ -1,10 +1,10 @@
-//! Jobs on the vault: dropping points by a schedule, giving space back, checking. One at a time, by hand or by the calendar.
+//! Jobs: dropping points by a schedule, giving space back, checking; one at a time, by hand or by the calendar. And restores.
 //!
 //! Never knows: who may start one, HTTP.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backstay_audit::{AuditError, Event};
@@ -21,6 +21,8 @@ use utoipa::ToSchema;
 use crate::Server;
 use crate::live::News;
 use crate::moment::{SECOND, later, rfc3339};
+use crate::restores::{self, Restore};
+use crate::words;
 
 /// What a job does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -34,6 +36,8 @@ pub(crate) enum Work {
     },
     /// Gives back the space of what no point needs any more.
     Reclaim,
+    /// Writes a disk to a file here. Started at `restores`, by those who may read what is on it.
+    Restore(Restore),
     /// Checks everything that says where data is.
     Check {
         /// And the data.
@@ -77,22 +81,24 @@ impl Work {
         match self {
             Work::Forget { .. } => "forget",
             Work::Reclaim => "reclaim",
+            Work::Restore(_) => "restore",
             Work::Check { .. } => "check",
         }
     }
 
-    /// Refuses what nobody means: to keep nothing.
+    /// Refuses what nobody means, such as to keep nothing, and what is not started as a job.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
             Work::Forget { keep, .. } if keep.schedule().is_empty() => Err("say what to keep: nothing is never meant"),
+            Work::Restore(_) => Err("a restore is started at /api/v1/restores"),
             _ => Ok(()),
         }
     }
 }
 
-/// The job that is at work, if one is.
+/// The jobs that are at work.
 #[derive(Default)]
-pub(crate) struct Jobs(Mutex<Option<Arc<AtWork>>>);
+pub(crate) struct Jobs(Mutex<Vec<Arc<AtWork>>>);
 
 struct AtWork {
     id: i64,
@@ -113,8 +119,12 @@ pub(crate) enum Cancelled {
 }
 
 impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<AtWork>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn at_work(&self, id: i64) -> Option<Arc<AtWork>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|job| job.id == id)
+        self.lock().iter().find(|job| job.id == id).cloned()
     }
 
     /// Steps done, and all steps, of a job that is at work.
@@ -135,10 +145,10 @@ impl Jobs {
     }
 }
 
-/// Starts a job; its number. `None`: another is at work.
+/// Starts a job; its number. `None`: others are at work.
 pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<Option<i64>, sqlx::Error> {
-    let seat = server.job_seat.clone().try_acquire_owned();
-    let Ok(seat) = seat else { return Ok(None) };
+    let seats = if matches!(work, Work::Restore(_)) { &server.restore_seats } else { &server.job_seat };
+    let Ok(seat) = seats.clone().try_acquire_owned() else { return Ok(None) };
     let about = serde_json::to_string(&work).unwrap_or_default();
     let id = server.catalogue.add_job((work.kind(), &about), by, server.now()).await?;
     let may_stop = !matches!(work, Work::Check { .. });
@@ -149,24 +159,24 @@ pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<
         done: AtomicU64::new(0),
         total: AtomicU64::new(0),
     });
-    *server.jobs.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.clone());
+    server.jobs.lock().push(job.clone());
     let server = server.clone();
     tokio::spawn(async move {
         tell(&server, &job, "running");
-        let (there, doing, work_kind) = (server.clone(), job.clone(), work.kind());
-        let done = tokio::task::spawn_blocking(move || run(&there, &work, &doing)).await;
+        let (there, doing, what) = (server.clone(), job.clone(), work.clone());
+        let done = tokio::task::spawn_blocking(move || run(&there, &what, &doing)).await;
         let stopped = job.stop.load(Ordering::Relaxed);
         let (state, told) = match done {
             Ok(Ok(told)) if stopped => ("cancelled", told),
             Ok(Ok(told)) => ("done", told),
-            Ok(Err(error)) => ("failed", json!(error.to_string())),
+            Ok(Err(error)) => ("failed", json!(error)),
             Err(_) => ("failed", json!("it came to an end that nobody foresaw")),
         };
         let steps = (job.done.load(Ordering::Relaxed), job.total.load(Ordering::Relaxed));
         // A catalogue that cannot be written is told of by the next that asks for it.
         let _ = server.catalogue.end_job(id, (state, &told.to_string()), steps, server.now()).await;
-        look(&server, work_kind, state, &told).await;
-        *server.jobs.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        look(&server, &work, state, &told).await;
+        server.jobs.lock().retain(|other| other.id != id);
         drop(seat);
         tell(&server, &job, state);
     });
@@ -174,15 +184,21 @@ pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<
 }
 
 /// What of a job's end needs a person.
-async fn look(server: &Server, kind: &str, state: &str, told: &Value) {
+async fn look(server: &Server, work: &Work, state: &str, told: &Value) {
+    let kind = work.kind();
     match state {
         "failed" => server.alert("job", kind, &format!("the job {kind} failed: {told}")).await,
         "done" => server.all_clear("job", kind).await,
         _ => {}
     }
+    if let (Work::Restore(asked), Some(lost)) = (work, told["unreadable"].get(0)) {
+        server.found_damaged(&asked.machine, asked.point, &format!("restoring to {}: {lost}", asked.to)).await;
+    }
     if kind == "check" && state == "done" {
         let vault = server.vault.name();
         match told["clean"].as_bool() {
+            // All data was read: also what somebody stumbled upon is whole again, or gone.
+            Some(true) if told["read_data"] == true => server.all_clear_of("damaged").await,
             Some(true) => server.all_clear("damaged", vault).await,
             _ => server.alert("damaged", vault, &format!("a check found damage: {}", told["defects"])).await,
         }
@@ -194,7 +210,22 @@ fn tell(server: &Server, job: &AtWork, state: &str) {
     server.live.tell(News::Job { job: job.id, state: state.to_owned(), done, total });
 }
 
-fn run(server: &Server, work: &Work, job: &AtWork) -> Result<Value, VaultError> {
+/// # Errors
+/// Why it was not done, in words.
+fn run(server: &Server, work: &Work, job: &AtWork) -> Result<Value, String> {
+    match work {
+        Work::Restore(asked) => {
+            let progress = |done, total| {
+                job.done.store(done, Ordering::Relaxed);
+                job.total.store(total, Ordering::Relaxed);
+            };
+            restores::run(server, asked, &progress, &job.stop)
+        }
+        work => on_vault(server, work, job).map_err(|error| words(&error)),
+    }
+}
+
+fn on_vault(server: &Server, work: &Work, job: &AtWork) -> Result<Value, VaultError> {
     match work {
         Work::Forget { machine, keep } => forget(server, machine.as_deref(), keep, job),
         Work::Reclaim => {
@@ -206,6 +237,8 @@ fn run(server: &Server, work: &Work, job: &AtWork) -> Result<Value, VaultError> 
             })?;
             Ok(json!({ "freed_bytes": freed.bytes, "packs": freed.packs, "rewritten": freed.shrunk }))
         }
+        // It does not work on the vault.
+        Work::Restore(_) => Ok(Value::Null),
         Work::Check { read_data } => {
             let found = server.vault.check(*read_data, &mut |done, total| {
                 job.done.store(done, Ordering::Relaxed);
@@ -213,7 +246,7 @@ fn run(server: &Server, work: &Work, job: &AtWork) -> Result<Value, VaultError> 
             })?;
             let defects: Vec<&String> = found.defects.iter().take(100).collect();
             Ok(json!({
-                "clean": found.is_clean(), "packs": found.packs, "read_bytes": found.bytes,
+                "clean": found.is_clean(), "read_data": read_data, "packs": found.packs, "read_bytes": found.bytes,
                 "defects": defects, "losses": found.losses.len(),
             }))
         }
@@ -228,8 +261,8 @@ fn meant(server: &Server, machine: Option<&str>) -> Result<Vec<Machine>, VaultEr
 }
 
 fn forget_plan(server: &Server, machine: &Machine, keep: &Keep) -> Result<ForgetPlan, VaultError> {
-    let points = server.vault.points(machine.id)?;
-    let points: Vec<(PointNo, Timestamp)> = points.iter().map(|point| (point.number, point.row.time)).collect();
+    let mut points: Vec<(PointNo, Timestamp)> = Vec::new();
+    server.vault.each_point(machine.id, |point| points.push((point.number, point.row.time)))?;
     let drop: BTreeSet<PointNo> = thin(&points, &keep.schedule(), server.now());
     server.vault.plan_forget(machine, &drop)
 }
@@ -270,7 +303,7 @@ pub(crate) fn plan(server: &Server, work: &Work) -> Result<Value, VaultError> {
             let plan = server.vault.plan_reclaim()?;
             Ok(json!({ "free_bytes": plan.bytes(), "packs": plan.dead.len(), "rewrite": plan.shrink.len() }))
         }
-        Work::Check { .. } => Ok(json!({})),
+        Work::Restore(_) | Work::Check { .. } => Ok(json!({})),
     }
 }
 

@@ -18,6 +18,7 @@ mod people;
 mod place;
 mod port;
 mod record;
+mod restores;
 mod rights;
 mod running;
 mod server;
@@ -30,3 +31,12 @@ pub use error::ServerError;
 pub use live::{Live, News};
 pub use running::{Running, Settings, StorePlace};
 pub use server::Server;
+
+/// An error with its causes, as one text.
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |all, cause| {
+        let cause = cause.to_string();
+        if all.contains(&cause) { all } else { format!("{all}: {cause}") }
+    })
+}

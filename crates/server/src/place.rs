@@ -87,7 +87,8 @@ impl Place {
     }
 }
 
-fn folder(path: &Path) -> Result<(), ServerError> {
+/// Makes a folder that is ours alone, if it is not there yet.
+pub(crate) fn folder(path: &Path) -> Result<(), ServerError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(path))
 }
 

@@ -31,7 +31,7 @@ use crate::catalogue::Catalogue;
 use crate::jobs::{self, Jobs};
 use crate::live::Live;
 use crate::people::password::Press;
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::record::Record;
 use crate::{Server, ServerError, api, port};
 
@@ -50,6 +50,8 @@ pub struct Settings {
     pub vault: String,
     /// Where the store is, if not in the data folder.
     pub store: Option<StorePlace>,
+    /// The folder that disks may be restored to, on this machine; none: nowhere.
+    pub restores: Option<PathBuf>,
     /// What guessing a password costs.
     pub cost: Argon2Cost,
 }
@@ -68,7 +70,8 @@ impl Settings {
     /// The usual ones.
     pub fn new(data: &Path, listen: &str, name: &str) -> Settings {
         let (listen, name) = (listen.to_owned(), name.to_owned());
-        Settings { data: data.to_owned(), listen, name, vault: "main".to_owned(), store: None, cost: passphrase::COST }
+        let (data, vault) = (data.to_owned(), "main".to_owned());
+        Settings { data, listen, name, vault, store: None, restores: None, cost: passphrase::COST }
     }
 }
 
@@ -114,7 +117,8 @@ impl Running {
     pub fn for_tests(data: &Path) -> Running {
         let settings = Settings::new(data, "127.0.0.1:0", "localhost");
         let cost = Argon2Cost { memory_kib: 32, passes: 1, lanes: 1 };
-        Running::start(Settings { cost, ..settings }).expect("a server starts in a fresh folder")
+        Running::start(Settings { cost, restores: Some(data.join("restores")), ..settings })
+            .expect("a server starts in a fresh folder")
     }
 
     /// Its insides.
@@ -165,6 +169,9 @@ fn names(given: &str) -> Vec<String> {
 }
 
 async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerError> {
+    if let Some(folder) = &settings.restores {
+        place::folder(folder)?;
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random = Arc::new(SystemRandom);
     let authority = Authority::open(place, clock.now())?;
@@ -190,11 +197,13 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
         setup: tokio::sync::Mutex::new(None),
         jobs: Jobs::default(),
         job_seat: Arc::new(Semaphore::new(1)),
+        restore_seats: Arc::new(Semaphore::new(4)),
         downloads: Arc::new(Semaphore::new(32)),
         folder: match &settings.store {
             Some(store) => store.folder.clone(),
             None => Some(place.path("store")),
         },
+        restores: settings.restores.clone(),
         config: config(settings),
         damage: opened.damage.map(|damage| damage.to_string()),
     })
@@ -202,7 +211,8 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
 
 /// What the settings are, in short.
 fn config(settings: &Settings) -> Hash {
-    let all = format!("listen {}\nname {}\n", settings.listen, settings.name);
+    let restores = settings.restores.as_deref().map(|dir| dir.display().to_string()).unwrap_or_default();
+    let all = format!("listen {}\nname {}\nrestores {restores}\n", settings.listen, settings.name);
     Hash(Sha256::digest(all.as_bytes()).into())
 }
 

@@ -47,10 +47,14 @@ pub struct Server {
     pub(crate) jobs: Jobs,
     /// Of the one job at a time.
     pub(crate) job_seat: Arc<Semaphore>,
+    /// Of restores at once.
+    pub(crate) restore_seats: Arc<Semaphore>,
     /// Of downloads at once: each keeps a thread.
     pub(crate) downloads: Arc<Semaphore>,
     /// The folder that the store is in, if it is in one.
     pub(crate) folder: Option<PathBuf>,
+    /// The folder that disks may be restored to.
+    pub(crate) restores: Option<PathBuf>,
     /// What the settings are, in short: the log's signs of life carry it.
     pub(crate) config: Hash,
     /// Why the newest of the vault cannot be shown, if it cannot.

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_audit::Event;
+use backstay_format::units::Timestamp;
 
 use crate::api::machines::{self, MachineText, Trouble};
+use crate::catalogue::space::Taken;
+use crate::moment::{SECOND, rfc3339};
 use crate::{Server, space};
 
 /// From one look to the next.
@@ -17,10 +20,17 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Looks from one sign of life in the log to the next: a minute.
 const HEARTBEAT: u64 = 12;
 
+/// Looks from one note of what the store takes to the next: an hour. And for how long notes are kept.
+const SPACE: u64 = 720;
+const KEPT: i64 = 400 * 86_400 * SECOND;
+
 /// Looks, for ever.
 pub(crate) async fn watch(server: Arc<Server>) {
     let mut late = BTreeSet::new();
     let mut first = true;
+    let there = server.clone();
+    // So that nobody waits for it later; what cannot be read is found by whoever asks.
+    drop(tokio::task::spawn_blocking(move || there.vault.learn_figures()));
     for look_no in 1_u64.. {
         let there = server.clone();
         // What the command line wrote to the same store; one that cannot be read is found by whoever asks.
@@ -28,6 +38,9 @@ pub(crate) async fn watch(server: Arc<Server>) {
         if let Ok(machines) = machines::all(&server, |_, _| true).await {
             late = look(&server, &machines, (&late, first)).await;
             first = false;
+        }
+        if look_no % SPACE == 1 {
+            note_space(&server).await;
         }
         look_at_space(&server).await;
         server.end_quiet_series().await;
@@ -39,13 +52,33 @@ pub(crate) async fn watch(server: Arc<Server>) {
     }
 }
 
-/// Tells when the disk that the store is on fills up.
+/// Notes what the store takes.
+async fn note_space(server: &Arc<Server>) {
+    let there = server.clone();
+    let packed = tokio::task::spawn_blocking(move || there.vault.packed()).await;
+    if let Ok(Ok(packed)) = packed {
+        let now = server.now();
+        let (taken, oldest) = (Taken { at: now, stored: packed.bytes }, Timestamp(now.0.saturating_sub(KEPT)));
+        // What cannot be noted is noted in an hour.
+        let _ = server.catalogue.add_taken(taken, oldest).await;
+    }
+}
+
+/// Tells when the disk that the store is on is nearly full, or soon will be.
 async fn look_at_space(server: &Server) {
     let Some(left) = space::left(server.folder.as_deref()) else { return };
     let folder = server.folder.as_deref().map(|folder| folder.display().to_string()).unwrap_or_default();
-    match left.is_little() {
-        true => server.alert("space", &folder, &format!("{} of {} bytes are free", left.free, left.total)).await,
-        false => server.all_clear("space", &folder).await,
+    let seen = server.catalogue.taken().await.unwrap_or_default();
+    let forecast = space::forecast(&seen, Some(left.free), server.now());
+    let soon = forecast.filter(|forecast| forecast.is_soon(server.now()));
+    let said = format!("{} of {} bytes are free", left.free, left.total);
+    match soon.and_then(|forecast| forecast.full_at) {
+        Some(at) => {
+            let told = format!("{said}; as it grows now, it is full by {}", rfc3339(at));
+            server.alert("space", &folder, &told).await;
+        }
+        None if left.is_little() => server.alert("space", &folder, &said).await,
+        None => server.all_clear("space", &folder).await,
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) fn run(common: &Common, args: &Server) -> Result<(), Failure> {
     let name = args.name.clone().unwrap_or_else(host_name);
     let mut settings = Settings::new(&args.data, &args.listen, &name);
     settings.vault.clone_from(&common.vault);
+    settings.restores.clone_from(&args.restores);
     settings.store = common.store.as_deref().filter(|s| !s.is_empty()).map(|_| place(common)).transpose()?;
     let running = Running::start(settings).map_err(failure)?;
     tell(common, &running, &name, &args.data)?;

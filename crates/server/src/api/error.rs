@@ -67,6 +67,11 @@ impl Failure {
         Failure::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
+    /// Whoever asks may not, by their roles.
+    pub(crate) fn not_allowed() -> Failure {
+        Failure::forbidden("your roles do not allow this")
+    }
+
     /// There is no such thing.
     pub(crate) fn missing(what: impl std::fmt::Display) -> Failure {
         Failure::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"))
@@ -92,9 +97,19 @@ impl Failure {
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "large", "the request is too large")
     }
 
+    /// There is nothing in the range that was asked for.
+    pub(crate) fn no_such_range() -> Failure {
+        Failure::new(StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range", "there is nothing in that range")
+    }
+
     /// The data it is about is damaged.
     pub(crate) fn damaged(message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", message)
+    }
+
+    /// Whether that is the reason.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.code == "damaged"
     }
 
     /// Something here does not work.

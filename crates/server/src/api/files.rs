@@ -3,33 +3,27 @@
 //! Never knows: file systems beyond the tree they show.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use backstay_format::units::{PointNo, Timestamp};
+use backstay_format::units::Timestamp;
 use backstay_items::disk::allocated;
-use backstay_items::partition::partitions;
-use backstay_items::tree::{FileTree, Metadata, NodeId, NodeKind, TreeError, walk};
-use backstay_recover::kept::{self, is_left_out};
+use backstay_items::tree::{FileTree, Metadata, NodeId, NodeKind};
 use backstay_vault::disk::PointDisk;
-use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::blocking;
 use super::error::{Answer, Failure};
-use crate::Server;
+use super::look::{Where, disks, found, looking, tree, trouble};
+use super::pour::{self, Stopped, Tap};
 use crate::moment::{SECOND, rfc3339};
+use crate::{Server, words};
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
-/// A download ends when nobody took anything of it for so long.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Names in one answer, at most: a folder with more is listed up to there, and the answer says so.
 const MOST: usize = 10_000;
 
@@ -50,18 +44,6 @@ pub(crate) struct PartText {
     used_bytes: u64,
     /// The file system's name, or what else it is.
     kind: String,
-}
-
-/// Where in a point.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Where {
-    /// The disk; may be left out if there is one.
-    disk: Option<String>,
-    /// The partition's number; none: the whole disk.
-    partition: Option<u32>,
-    /// The path, from the top of the file system.
-    path: Option<String>,
 }
 
 /// A folder, or a file.
@@ -85,56 +67,7 @@ pub(crate) struct EntryText {
     modified: String,
 }
 
-impl Where {
-    fn path(&self) -> &str {
-        self.path.as_deref().unwrap_or("/")
-    }
-}
-
-fn disks(server: &Server, name: &str, number: u64) -> Result<Vec<Arc<PointDisk>>, Failure> {
-    let machine = server.vault.machine(name)?;
-    let point = server.vault.point(&machine, PointNo(number))?;
-    Ok(server.vault.disks(&machine, &point)?.into_iter().map(Arc::new).collect())
-}
-
-/// The file system that is meant.
-fn tree(server: &Server, (name, number): (&str, u64), at: &Where) -> Result<Box<dyn FileTree>, Failure> {
-    let mut disks = disks(server, name, number)?;
-    disks.retain(|disk| at.disk.as_ref().is_none_or(|name| *name == disk.info().name));
-    let disk = match &disks[..] {
-        [one] => one,
-        [] => return Err(Failure::missing("such disk")),
-        _ => return Err(Failure::wrong("the point has several disks; name one")),
-    };
-    let place = match at.partition {
-        None => None,
-        Some(number) => {
-            let table = partitions(&**disk).map_err(|e| trouble(&e))?;
-            let part = table.partitions.iter().find(|part| part.index == number);
-            Some(part.map(|part| part.start..part.end()).ok_or_else(|| Failure::missing("such partition"))?)
-        }
-    };
-    kept::open(disk, place).map_err(|e| trouble(&e))
-}
-
-fn trouble(error: &TreeError) -> Failure {
-    match error {
-        TreeError::NotFound => Failure::missing("such file at that point"),
-        TreeError::WrongKind(_) => Failure::wrong("the path leads through something that is no folder"),
-        TreeError::Damaged(_) => Failure::damaged(error.to_string()),
-        error if is_left_out(error) => Failure::missing("content: it was excluded when the point was made"),
-        TreeError::Unsupported(_) => Failure::wrong(error.to_string()),
-        TreeError::Io(_) => Failure::broken(error.to_string()),
-    }
-}
-
-fn found(tree: &dyn FileTree, path: &str) -> Result<(NodeId, Metadata), Failure> {
-    let node = walk(tree, path).map_err(|(_, error)| trouble(&error))?;
-    Ok((node, tree.metadata(node).map_err(|e| trouble(&e))?))
-}
-
 fn entry(name: String, about: &Metadata) -> EntryText {
-    let seconds = about.modified.seconds.saturating_mul(SECOND);
     EntryText {
         name,
         kind: about.kind.name().to_owned(),
@@ -142,8 +75,14 @@ fn entry(name: String, about: &Metadata) -> EntryText {
         permissions: about.permissions,
         uid: about.uid,
         gid: about.gid,
-        modified: rfc3339(Timestamp(seconds.saturating_add(about.modified.nanos.into()))),
+        modified: modified(about),
     }
+}
+
+/// When a file's content was changed last.
+pub(super) fn modified(about: &Metadata) -> String {
+    let seconds = about.modified.seconds.saturating_mul(SECOND);
+    rfc3339(Timestamp(seconds.saturating_add(about.modified.nanos.into())))
 }
 
 fn listed(tree: &dyn FileTree, path: &str) -> Result<Listing, Failure> {
@@ -195,7 +134,10 @@ pub(crate) async fn list(
     Path((name, number)): Path<(String, u64)>,
     Query(at): Query<Where>,
 ) -> Result<Json<Listing>, Failure> {
-    let found = blocking(&server, move |server| listed(&*tree(server, (&name, number), &at)?, at.path()));
+    let (machine, path) = (name.clone(), at.path().to_owned());
+    let found = looking(&server, (&machine, number, &path), move |server| {
+        listed(&*tree(server, (&name, number), &at)?, at.path())
+    });
     Ok(Json(found.await?))
 }
 
@@ -208,79 +150,52 @@ pub(crate) async fn download(
     Path((name, number)): Path<(String, u64)>,
     Query(at): Query<Where>,
 ) -> Result<(HeaderMap, Body), Failure> {
-    let seat = server.downloads.clone().try_acquire_owned();
-    let seat = seat.map_err(|_| Failure::too_many("too many downloads at once", 10))?;
-    let file = file_name(at.path());
-    let opened = blocking(&server, move |server| {
+    let seat = server.download_seat()?;
+    let mut headers = pour::attachment(at.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default());
+    let (machine, path) = (name.clone(), at.path().to_owned());
+    let opened = looking(&server, (&machine, number, &path), move |server| {
         let tree = tree(server, (&name, number), &at)?;
         let (node, about) = found(&*tree, at.path())?;
         if about.kind != NodeKind::File {
             return Err(Failure::wrong("this is no file"));
         }
         // Before the answer begins, so that what cannot be read at all is told as such.
-        let mut first = vec![0; PIECE.min(usize::try_from(about.size).unwrap_or(PIECE))];
+        let mut first = vec![0; piece(about.size)];
         let read = tree.read(node, 0, &mut first).map_err(|e| trouble(&e))?;
         first.truncate(read);
         Ok((tree, node, about.size, first))
     });
     let (tree, node, size, first) = opened.await?;
-    let (send, receive) = mpsc::channel(2);
-    let handle = Handle::current();
-    tokio::task::spawn_blocking(move || {
-        let _seat = seat;
-        pour(&*tree, (node, size), first, &handle, &send);
-    });
-    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_DISPOSITION, file);
-    Ok((headers, Body::from_stream(ReceiverStream::new(receive))))
+    let body = pour::body(seat, move |tap| {
+        let sent = send(&*tree, (node, size), first, tap);
+        if let Err(Stopped::Damaged(why)) = &sent {
+            tap.wait_for(server.found_damaged(&machine, number, &format!("{path}: {why}")));
+        }
+        sent
+    });
+    Ok((headers, body))
+}
+
+fn piece(size: u64) -> usize {
+    PIECE.min(usize::try_from(size).unwrap_or(PIECE))
 }
 
 /// Reads a file piece by piece, for as long as somebody takes them.
-fn pour(
-    tree: &dyn FileTree,
-    (node, size): (NodeId, u64),
-    first: Vec<u8>,
-    handle: &Handle,
-    to: &mpsc::Sender<Result<Bytes, std::io::Error>>,
-) {
-    let mut piece = Ok(Bytes::from(first));
-    let mut at = 0;
+fn send(tree: &dyn FileTree, (node, size): (NodeId, u64), first: Vec<u8>, tap: &mut Tap) -> Result<(), Stopped> {
+    let (mut bytes, mut at) = (first, 0);
     loop {
-        let (length, failed) = (piece.as_ref().map_or(0, Bytes::len), piece.is_err());
-        let sent = handle.block_on(tokio::time::timeout(PATIENCE, to.send(piece)));
-        at += length as u64;
-        if !matches!(sent, Ok(Ok(()))) || failed || length == 0 || at >= size {
-            return;
+        at += bytes.len() as u64;
+        let ends = bytes.is_empty();
+        tap.send(bytes.into())?;
+        match at >= size {
+            true => return Ok(()),
+            false if ends => return Err(Stopped::Damaged("it ends before its size says".to_owned())),
+            false => {}
         }
-        let mut buffer = vec![0; PIECE.min(usize::try_from(size - at).unwrap_or(PIECE))];
-        piece = match tree.read(node, at, &mut buffer) {
-            Ok(read) => {
-                buffer.truncate(read);
-                Ok(Bytes::from(buffer))
-            }
-            Err(error) => Err(std::io::Error::other(error.to_string())),
-        };
-    }
-}
-
-/// What a browser calls the file. Names come from an image and may be anything.
-fn file_name(path: &str) -> HeaderValue {
-    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
-    let escaped = |byte: u8| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    let name: String = name.bytes().map(escaped).collect();
-    HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{name}")).expect("it is made of plain characters")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_name_breaks_out_of_its_header() {
-        assert_eq!(file_name("/a/b \"\r\nX: y"), "attachment; filename*=UTF-8''b%20%22%0D%0AX%3A%20y");
-        assert_eq!(file_name("/"), "attachment; filename*=UTF-8''");
+        bytes = vec![0; piece(size - at)];
+        let read = tree.read(node, at, &mut bytes).map_err(|error| Stopped::Damaged(words(&error)))?;
+        bytes.truncate(read);
     }
 }

@@ -177,7 +177,7 @@ async fn check_right(server: &Server, caller: &Caller, row: &Row, request: &mut 
     };
     match allowed {
         true => Ok(()),
-        false => Err(Failure::forbidden("your roles do not allow this")),
+        false => Err(Failure::not_allowed()),
     }
 }
 

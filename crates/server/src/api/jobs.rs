@@ -52,7 +52,7 @@ pub(crate) struct Which {
 /// A job that was started.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Started {
-    id: i64,
+    pub(crate) id: i64,
 }
 
 /// When a kind of job is due.

@@ -3,8 +3,11 @@
 //! Never knows: how anything is done; handlers ask, and tell.
 
 mod alerts;
+mod archive;
 mod audit;
 mod body;
+mod compare;
+mod disk;
 mod enrol;
 mod error;
 mod events;
@@ -14,11 +17,14 @@ mod guard;
 mod health;
 mod jobs;
 mod login;
+mod look;
 pub(crate) mod machines;
 mod me;
 mod metrics;
 mod people;
 mod points;
+mod pour;
+mod restores;
 pub(crate) mod setup;
 mod space;
 mod table;
@@ -84,11 +90,17 @@ fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(files::parts))
         .routes(routes!(files::list))
         .routes(routes!(files::download))
+        .routes(routes!(archive::archive))
+        .routes(routes!(compare::names))
+        .routes(routes!(compare::between))
+        .routes(routes!(disk::read))
+        .routes(routes!(disk::map))
         .routes(routes!(jobs::list, jobs::start))
         .routes(routes!(jobs::one))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::plan))
         .routes(routes!(jobs::calendar, jobs::set_calendar))
+        .routes(routes!(restores::start))
         .routes(routes!(space::space))
         .routes(routes!(alerts::list))
         .routes(routes!(audit::list))

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use backstay_format::rows::Consistency;
-use backstay_format::units::{PointNo, Timestamp};
+use backstay_format::units::{PAGE_SIZE, PointNo, Timestamp};
+use backstay_vault::figures::Sums;
+use backstay_vault::points::Choice;
 use backstay_vault::rows::Point;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -31,13 +33,24 @@ pub(crate) struct Which {
     from: Option<String>,
     /// Not after this moment.
     to: Option<String>,
+    /// `newest` first, as if nothing is said, or `oldest` first.
+    order: Option<Order>,
     /// How many, at most 1000.
     limit: Option<usize>,
     /// From where on: `next` of the answer before.
     cursor: Option<String>,
 }
 
-/// Some points, newest first.
+/// An order of points: that in which they were made, and its reverse.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order {
+    #[default]
+    Newest,
+    Oldest,
+}
+
+/// Some points, in the order that was asked for.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Page {
     points: Vec<PointText>,
@@ -71,15 +84,20 @@ pub(crate) struct DiskText {
     excluded_pages: u64,
 }
 
-/// A picture of a timeline: how much there is in each of equal times.
+/// A picture of a timeline: how much there is in each of equal times. With so many columns that their borders cut more than 512 groups
+/// of 64 points, the points of a group that is cut count as if they followed each other at equal times; sums are always right.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Density {
     from: String,
     to: String,
     /// Points of each.
-    points: Vec<u32>,
+    points: Vec<u64>,
     /// Pages found changed by the points of each.
     changed_pages: Vec<u64>,
+    /// Bytes of these pages.
+    changed_bytes: Vec<u64>,
+    /// Bytes that were read from the disks for the points of each.
+    read_bytes: Vec<u64>,
     /// Bytes added to the store by the points of each.
     stored_bytes: Vec<u64>,
 }
@@ -121,7 +139,7 @@ fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
         .transpose()
 }
 
-/// Lists points, newest first.
+/// Lists points, newest first if nothing else is said.
 #[utoipa::path(get, path = "/api/v1/machines/{machine}/points", params(("machine" = String, Path), Which), responses(
     (status = 200, body = Page), (status = "4XX", body = Answer)))]
 pub(crate) async fn list(
@@ -130,19 +148,20 @@ pub(crate) async fn list(
     Query(which): Query<Which>,
 ) -> Result<Json<Page>, Failure> {
     let (from, to) = (moment(which.from.as_deref())?, moment(which.to.as_deref())?);
-    let below =
-        which.cursor.as_deref().map(|cursor| cursor.parse::<u64>().map_err(|_| Failure::wrong("no such cursor")));
-    let (below, limit) = (below.transpose()?.unwrap_or(u64::MAX), which.limit.unwrap_or(USUAL).clamp(1, MOST));
-    let points = blocking(&server, move |server| Ok(server.vault.points(server.vault.machine(&name)?.id)?)).await?;
-    let inside = |point: &&Point| {
-        let time = point.row.time;
-        point.number.0 < below && from.is_none_or(|from| time >= from) && to.is_none_or(|to| time <= to)
-    };
-    let mut found = points.iter().rev().filter(inside);
-    let page: Vec<&Point> = found.by_ref().take(limit).collect();
-    let more = found.next().is_some();
-    let next = page.last().filter(|_| more).map(|point| point.number.0.to_string());
-    Ok(Json(Page { points: page.into_iter().map(text).collect(), next }))
+    let behind = which.cursor.as_deref().map(|cursor| cursor.parse().map_err(|_| Failure::wrong("no such cursor")));
+    let (behind, limit) = (behind.transpose()?.map(PointNo), which.limit.unwrap_or(USUAL).clamp(1, MOST));
+    let newest_first = which.order.unwrap_or_default() == Order::Newest;
+    // One more, to know whether there are more.
+    let choice = Choice { from, to, behind, newest_first, most: limit + 1 };
+    let found = blocking(&server, move |server| {
+        let machine = server.vault.machine(&name)?;
+        Ok(server.vault.some_points(machine.id, &choice)?)
+    });
+    let mut points = found.await?;
+    let more = points.len() > limit;
+    points.truncate(limit);
+    let next = points.last().filter(|_| more).map(|point| point.number.0.to_string());
+    Ok(Json(Page { points: points.iter().map(text).collect(), next }))
 }
 
 /// A picture of a machine's timeline.
@@ -154,28 +173,27 @@ pub(crate) async fn density(
     Query(times): Query<Times>,
 ) -> Result<Json<Density>, Failure> {
     let (from, to) = (moment(times.from.as_deref())?, moment(times.to.as_deref())?.unwrap_or(server.now()));
-    let columns = times.columns.unwrap_or(256).clamp(1, WIDEST);
-    let points = blocking(&server, move |server| Ok(server.vault.points(server.vault.machine(&name)?.id)?)).await?;
-    let from = from.or(points.first().map(|point| point.row.time)).unwrap_or(to);
-    if from > to {
-        return Err(Failure::wrong("the time ends before it begins"));
-    }
-    Ok(Json(counted(&points, (from, to), columns)))
-}
-
-/// Counts points by columns. Pure.
-fn counted(points: &[Point], (from, to): (Timestamp, Timestamp), columns: u32) -> Density {
-    let none = vec![0; columns as usize];
-    let (mut counts, mut changed, mut stored) = (vec![0; columns as usize], none.clone(), none);
-    let length = (i128::from(to.0) - i128::from(from.0)).max(1);
-    for point in points.iter().filter(|point| (from..=to).contains(&point.row.time)) {
-        let at = (i128::from(point.row.time.0) - i128::from(from.0)) * i128::from(columns) / length;
-        let at = (at as usize).min(columns as usize - 1);
-        counts[at] += 1;
-        changed[at] += point.row.changed;
-        stored[at] += point.row.stored;
-    }
-    Density { from: rfc3339(from), to: rfc3339(to), points: counts, changed_pages: changed, stored_bytes: stored }
+    let columns = times.columns.unwrap_or(256).clamp(1, WIDEST) as usize;
+    let found = blocking(&server, move |server| {
+        let machine = server.vault.machine(&name)?.id;
+        let from = match from {
+            Some(from) if from > to => return Err(Failure::wrong("the time ends before it begins")),
+            Some(from) => from,
+            None => server.vault.totals(machine)?.map_or(to, |totals| totals.earliest.min(to)),
+        };
+        Ok((from, server.vault.columns(machine, (from, to), columns)?))
+    });
+    let (from, sums) = found.await?;
+    let of = |what: fn(&Sums) -> u64| sums.iter().map(what).collect();
+    Ok(Json(Density {
+        from: rfc3339(from),
+        to: rfc3339(to),
+        points: of(|sums| sums.points),
+        changed_pages: of(|sums| sums.changed),
+        changed_bytes: of(|sums| sums.changed.saturating_mul(PAGE_SIZE as u64)),
+        read_bytes: of(|sums| sums.read),
+        stored_bytes: of(|sums| sums.stored),
+    }))
 }
 
 /// One point.
@@ -189,35 +207,4 @@ pub(crate) async fn one(
     let found =
         blocking(&server, move |server| Ok(server.vault.point(&server.vault.machine(&name)?, PointNo(number))?));
     Ok(Json(text(&found.await?)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use backstay_format::rows::PointRow;
-
-    #[test]
-    fn each_point_is_in_one_column() {
-        let point = |number: u64, time: i64| Point {
-            number: PointNo(number),
-            row: PointRow {
-                time: Timestamp(time),
-                started: Timestamp(time),
-                committed: Timestamp(time),
-                consistency: Consistency::Still,
-                note: String::new(),
-                disks: Vec::new(),
-                read: 0,
-                changed: 10,
-                stored: 7,
-            },
-        };
-        let points: Vec<Point> = [0, 10, 49, 50, 99, 100, 101].iter().zip(1..).map(|(t, n)| point(n, *t)).collect();
-        let picture = counted(&points, (Timestamp(0), Timestamp(100)), 2);
-        assert_eq!((picture.points, picture.changed_pages), (vec![3, 3], vec![30, 30]));
-        assert_eq!(picture.stored_bytes, [21, 21]);
-        let all = counted(&points, (Timestamp(i64::MIN), Timestamp(i64::MAX)), 3);
-        assert_eq!(all.points, [0, 7, 0]);
-        assert_eq!(counted(&points, (Timestamp(0), Timestamp(0)), 1).points, [1]);
-    }
 }

@@ -110,7 +110,8 @@ fn client(running: &Running) -> Client {
 }
 
 fn ask(client: &Client, running: &Running, who: &Somebody, (method, path): (&Method, &str)) -> Response {
-    let filled = [("{machine}", "web"), ("{point}", "1"), ("{person}", "x"), ("{token}", "0"), ("{job}", "0")];
+    let filled =
+        [("{machine}", "web"), ("{point}", "1"), ("{person}", "x"), ("{token}", "0"), ("{job}", "0"), ("{disk}", "x")];
     let path = filled.iter().fold(path.replace("{enrolment}", "0"), |path, (name, value)| path.replace(name, value));
     assert!(!path.contains('{'), "a parameter without a value: {path}");
     let url = format!("https://localhost:{}{path}", running.address().port());

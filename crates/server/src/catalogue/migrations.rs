@@ -50,6 +50,7 @@ const STEPS: &[(&str, &str)] = &[
             since INTEGER NOT NULL, ended INTEGER) STRICT;
         CREATE UNIQUE INDEX alerts_open ON alerts (kind, subject) WHERE ended IS NULL;",
     ),
+    ("space", "CREATE TABLE space (at INTEGER PRIMARY KEY, stored INTEGER NOT NULL) STRICT;"),
 ];
 
 /// Does what was not done yet.

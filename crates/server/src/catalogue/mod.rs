@@ -8,6 +8,7 @@ pub(crate) mod machines;
 mod migrations;
 pub(crate) mod people;
 pub(crate) mod sessions;
+pub(crate) mod space;
 pub(crate) mod tokens;
 
 use std::path::Path;

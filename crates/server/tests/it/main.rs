@@ -6,3 +6,4 @@ mod enrol;
 mod login;
 mod people;
 mod start;
+mod whole;

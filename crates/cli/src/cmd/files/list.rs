@@ -4,14 +4,15 @@
 
 use backstay_format::units::Timestamp;
 use backstay_items::tree::{FileTree, Metadata, NodeId, NodeKind};
+use backstay_recover::find;
 use serde_json::json;
 
 use crate::args::Common;
-use crate::failure::{Failure, sentence};
+use crate::failure::Failure;
 use crate::moment;
 use crate::output::{self, note, say, size};
 
-use super::{DEEPEST, tree_failure, walk};
+use super::{tree_failure, walk};
 
 pub(super) fn ls(common: &Common, tree: &dyn FileTree, path: &str) -> Result<(), Failure> {
     let node = walk(tree, path)?;
@@ -62,28 +63,17 @@ fn stamp(about: &Metadata) -> Timestamp {
 }
 
 pub(super) fn find(common: &Common, tree: &dyn FileTree, pattern: &str) -> Result<(), Failure> {
-    let mut found = Vec::new();
-    let mut trouble = Vec::new();
-    let mut folders = vec![(String::new(), tree.root(), 0)];
-    while let Some((path, node, depth)) = folders.pop() {
-        let entries = match tree.entries(node) {
-            Ok(entries) => entries,
-            Err(error) => {
-                trouble.push(format!("{path}/: {}", sentence(&error)));
-                continue;
-            }
-        };
-        for entry in entries {
-            let name = entry.name.to_string_lossy().into_owned();
-            let full = format!("{path}/{name}");
-            if matches(pattern, &name) {
-                found.push(full.clone());
-            }
-            if entry.kind == NodeKind::Directory && depth < DEEPEST {
-                folders.push((full, entry.node, depth + 1));
-            }
-        }
-    }
+    let found = find::find(tree, (tree.root(), ""), pattern, &mut |_| true);
+    tell_found(common, pattern, found.paths, &found.unreadable)
+}
+
+/// Tells what was found, and what could not be looked into.
+pub(crate) fn tell_found(
+    common: &Common,
+    pattern: &str,
+    mut found: Vec<String>,
+    trouble: &[String],
+) -> Result<(), Failure> {
     found.sort();
     if common.json {
         output::json(&found)?;
@@ -98,46 +88,4 @@ pub(super) fn find(common: &Common, tree: &dyn FileTree, pattern: &str) -> Resul
     }
     trouble.iter().for_each(|t| note!("{t}"));
     Err(Failure::damaged("some folders could not be read; the list is not complete"))
-}
-
-/// A text that the name contains, or a pattern with `*` and `?` that it matches whole.
-fn matches(pattern: &str, name: &str) -> bool {
-    if !pattern.contains(['*', '?']) {
-        return name.contains(pattern);
-    }
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p, n));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == name[n]) {
-            (p, n) = (p + 1, n + 1);
-        } else if let Some((at, from)) = star {
-            (p, n) = (at + 1, from + 1);
-            star = Some((at, from + 1));
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, expected) in [
-            ("note", "my-notes.txt", true),
-            ("*.txt", "a.txt", true),
-            ("*.txt", "a.txt.bak", false),
-            ("a?c*", "abcdef", true),
-            ("*a*b*", "xxaxxbxx", true),
-            ("?", "", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 }
