@@ -15,6 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 
 use super::error::Failure;
@@ -22,6 +23,8 @@ use crate::Server;
 
 /// An answer ends when nobody took anything of it for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the end of a broken answer waits for what came before it.
+const MOMENT: Duration = Duration::from_secs(1);
 /// Pieces that wait to be taken.
 const AHEAD: usize = 2;
 /// What is written in small parts is sent in pieces of so many bytes.
@@ -79,6 +82,9 @@ impl Write for Tap {
 struct Poured {
     pieces: mpsc::Receiver<Bytes>,
     whole: Arc<AtomicBool>,
+    /// It ends with the connection, a moment after the last piece was handed on: an answer that is broken off takes with it what
+    /// was not yet sent.
+    ending: Option<Pin<Box<Sleep>>>,
     over: bool,
 }
 
@@ -89,13 +95,20 @@ impl Stream for Poured {
         if self.over {
             return Poll::Ready(None);
         }
-        let piece = ready!(self.pieces.poll_recv(context));
-        self.over = piece.is_none();
-        Poll::Ready(match piece {
-            Some(piece) => Some(Ok(piece)),
-            None if self.whole.load(Ordering::Acquire) => None,
-            None => Some(Err(io::Error::other("the rest cannot be read"))),
-        })
+        if self.ending.is_none() {
+            match ready!(self.pieces.poll_recv(context)) {
+                Some(piece) => return Poll::Ready(Some(Ok(piece))),
+                None if self.whole.load(Ordering::Acquire) => {
+                    self.over = true;
+                    return Poll::Ready(None);
+                }
+                None => {}
+            }
+        }
+        let ending = self.ending.get_or_insert_with(|| Box::pin(sleep(MOMENT)));
+        ready!(ending.as_mut().poll(context));
+        self.over = true;
+        Poll::Ready(Some(Err(io::Error::other("the rest cannot be read"))))
     }
 }
 
@@ -106,7 +119,7 @@ pub(super) fn body(
 ) -> Body {
     let (send, pieces) = mpsc::channel(AHEAD);
     let whole = Arc::new(AtomicBool::new(false));
-    let poured = Poured { pieces, whole: whole.clone(), over: false };
+    let poured = Poured { pieces, whole: whole.clone(), ending: None, over: false };
     let mut tap = Tap { send, handle: Handle::current(), rest: Vec::new() };
     tokio::task::spawn_blocking(move || {
         let _seat = seat;
