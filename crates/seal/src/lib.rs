@@ -8,6 +8,7 @@ pub mod chunk;
 pub mod compress;
 pub mod frame;
 pub mod keys;
+pub mod mac;
 pub mod passphrase;
 pub mod password;
 

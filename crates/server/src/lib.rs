@@ -14,14 +14,17 @@ mod error;
 mod jobs;
 mod live;
 mod moment;
+mod notice;
 mod people;
 mod place;
 mod port;
+mod promise;
 mod record;
 mod restores;
 mod rights;
 mod running;
 mod server;
+mod settings;
 mod space;
 mod watch;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use backstay_audit::{Event, tree::Hash};
+use backstay_audit::Event;
 use backstay_env::random::Random as _;
 use backstay_env::real::folder::Folder;
 use backstay_env::real::link::SERVER;
@@ -19,7 +19,6 @@ use backstay_format::names::STORE_HEADER;
 use backstay_seal::{Secret, passphrase};
 use backstay_vault::{Opened, Seams, Vault, VaultError};
 use data_encoding::HEXLOWER;
-use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -30,9 +29,11 @@ use crate::authority::Authority;
 use crate::catalogue::Catalogue;
 use crate::jobs::{self, Jobs};
 use crate::live::Live;
+use crate::notice::Bell;
 use crate::people::password::Press;
 use crate::place::{self, Place};
 use crate::record::Record;
+use crate::settings::kept::Kept;
 use crate::{Server, ServerError, api, port};
 
 /// How long those who are there may take to go when the server ends.
@@ -107,6 +108,7 @@ impl Running {
         runtime.spawn(port::serve(listener, names, server.clone(), router, stopped));
         runtime.spawn(jobs::calendar(server.clone()));
         runtime.spawn(crate::watch::watch(server.clone()));
+        runtime.spawn(crate::notice::deliver(server.clone()));
         Ok(Running { server, address, code, stop, runtime: Some(runtime), _place: place })
     }
 
@@ -182,7 +184,8 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
     let record = Record::open(place, clock.clone(), &Secret(secret.ok_or_else(bad)?), opened.vault.store_id())?;
     let catalogue = Catalogue::open(&place.path("catalogue.sqlite")).await?;
     catalogue.bury_jobs(clock.now()).await?;
-    record.append(Event::started(config(settings))).await?;
+    let kept = Kept::open((place, &catalogue), started(settings), || secret_text(&SystemRandom)).await?;
+    record.append(Event::started(kept.hash())).await?;
     Ok(Server {
         vault: Arc::new(opened.vault),
         agents: Agents::new(&clock),
@@ -204,16 +207,18 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
             None => Some(place.path("store")),
         },
         restores: settings.restores.clone(),
-        config: config(settings),
+        settings: kept,
+        settling: tokio::sync::Mutex::default(),
+        bell: Bell::default(),
+        name: settings.name.clone(),
         damage: opened.damage.map(|damage| damage.to_string()),
     })
 }
 
-/// What the settings are, in short.
-fn config(settings: &Settings) -> Hash {
+/// How it was started.
+fn started(settings: &Settings) -> String {
     let restores = settings.restores.as_deref().map(|dir| dir.display().to_string()).unwrap_or_default();
-    let all = format!("listen {}\nname {}\nrestores {restores}\n", settings.listen, settings.name);
-    Hash(Sha256::digest(all.as_bytes()).into())
+    format!("listen {}\nname {}\nrestores {restores}\n", settings.listen, settings.name)
 }
 
 /// Opens the vault, making the store if there is none. The passphrase is kept before anything is made with it.

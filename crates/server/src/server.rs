@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use backstay_audit::tree::Hash;
 use backstay_env::random::Random;
 use backstay_env::time::Clock;
 use backstay_format::units::Timestamp;
@@ -17,9 +16,11 @@ use crate::authority::Authority;
 use crate::catalogue::Catalogue;
 use crate::jobs::Jobs;
 use crate::live::Live;
+use crate::notice::Bell;
 use crate::people::password::Press;
 use crate::people::throttle::Throttle;
 use crate::record::Record;
+use crate::settings::kept::Kept;
 
 /// A server's insides, shared by all that happens in it.
 pub struct Server {
@@ -55,8 +56,14 @@ pub struct Server {
     pub(crate) folder: Option<PathBuf>,
     /// The folder that disks may be restored to.
     pub(crate) restores: Option<PathBuf>,
-    /// What the settings are, in short: the log's signs of life carry it.
-    pub(crate) config: Hash,
+    /// What an administrator settled. The log's signs of life carry it in short.
+    pub(crate) settings: Kept,
+    /// Held by whoever changes it.
+    pub(crate) settling: tokio::sync::Mutex<()>,
+    /// Rung when people are to be told something.
+    pub(crate) bell: Bell,
+    /// What people call it.
+    pub(crate) name: String,
     /// Why the newest of the vault cannot be shown, if it cannot.
     pub(crate) damage: Option<String>,
 }

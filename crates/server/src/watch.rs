@@ -1,4 +1,4 @@
-//! What is looked after all the time: what others wrote to the vault, and machines that are late.
+//! What is looked after all the time: what others wrote to the vault, and machines that are late or have gaps.
 //!
 //! Never knows: who is told.
 
@@ -26,7 +26,7 @@ const KEPT: i64 = 400 * 86_400 * SECOND;
 
 /// Looks, for ever.
 pub(crate) async fn watch(server: Arc<Server>) {
-    let mut late = BTreeSet::new();
+    let mut wrong = Wrong::new();
     let mut first = true;
     let there = server.clone();
     // So that nobody waits for it later; what cannot be read is found by whoever asks.
@@ -36,7 +36,7 @@ pub(crate) async fn watch(server: Arc<Server>) {
         // What the command line wrote to the same store; one that cannot be read is found by whoever asks.
         let _ = tokio::task::spawn_blocking(move || there.vault.refresh()).await;
         if let Ok(machines) = machines::all(&server, |_, _| true).await {
-            late = look(&server, &machines, (&late, first)).await;
+            wrong = look(&server, &machines, (&wrong, first)).await;
             first = false;
         }
         if look_no % SPACE == 1 {
@@ -46,7 +46,7 @@ pub(crate) async fn watch(server: Arc<Server>) {
         server.end_quiet_series().await;
         if look_no.is_multiple_of(HEARTBEAT) {
             // A log that cannot be written is told to whoever wants something done that must be in it.
-            let _ = server.record.append(Event::heartbeat(server.config)).await;
+            let _ = server.record.append(Event::heartbeat(server.settings.hash())).await;
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -82,20 +82,38 @@ async fn look_at_space(server: &Server) {
     }
 }
 
-/// Tells who is late now, and who was; the first time, everybody, for alerts outlive the server.
-async fn look(server: &Server, machines: &[MachineText], (before, all): (&BTreeSet<String>, bool)) -> BTreeSet<String> {
-    let is_late = |machine: &&MachineText| machine.trouble.contains(&Trouble::Late);
-    let now: BTreeSet<String> = machines.iter().filter(is_late).map(|machine| machine.name.clone()).collect();
+/// What is wrong with machines: of which kind, with which.
+type Wrong = BTreeSet<(&'static str, String)>;
+
+/// Tells what is wrong now, and what was; the first time, of everybody, for alerts outlive the server.
+async fn look(server: &Server, machines: &[MachineText], (before, all): (&Wrong, bool)) -> Wrong {
+    let mut now = Wrong::new();
     for machine in machines {
-        let (was, is) = (before.contains(&machine.name), now.contains(&machine.name));
-        if is && (!was || all) {
-            let newest = machine.newest.as_deref().unwrap_or("never");
-            server
-                .alert("late", &machine.name, &format!("no point for longer than promised; the newest is of {newest}"))
-                .await;
-        } else if !is && (was || all) {
-            server.all_clear("late", &machine.name).await;
+        for (kind, told) in [("late", late(machine)), ("gap", machine.hole.clone())] {
+            let about = (kind, machine.name.clone());
+            let was = before.contains(&about);
+            match told {
+                Some(told) => {
+                    if !was || all {
+                        server.alert(kind, &machine.name, &told).await;
+                    }
+                    now.insert(about);
+                }
+                None if was || all => server.all_clear(kind, &machine.name).await,
+                None => {}
+            }
         }
     }
+    // Of machines that are no more nothing is expected.
+    for (kind, name) in before.iter().filter(|(_, name)| machines.iter().all(|machine| machine.name != *name)) {
+        server.all_clear(kind, name).await;
+    }
     now
+}
+
+fn late(machine: &MachineText) -> Option<String> {
+    machine.trouble.contains(&Trouble::Late).then(|| match &machine.newest {
+        Some(newest) => format!("no point for longer than promised; the newest is of {newest}"),
+        None => "no point for longer than promised, nor ever before".to_owned(),
+    })
 }

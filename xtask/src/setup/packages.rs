@@ -38,6 +38,7 @@ pub(crate) const TEST: &[Package] = &[
     package("mariadb-server", "a server is frozen under load, and mariadb-check judges the copy"),
     package("stress-ng", "keeps file systems busy while they are captured"),
     package("sysbench", "keeps a MariaDB server busy while it is captured"),
+    package("python3-aiosmtpd", "a mail server that takes the server's alerts"),
     package("groff-base", "groff judges the manual pages"),
 ];
 

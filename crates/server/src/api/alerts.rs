@@ -17,9 +17,9 @@ use crate::moment::rfc3339;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AlertText {
     id: i64,
-    /// `late`, `logins`, `damaged`, `space` or `job`.
+    /// `late`, `gap`, `logins`, `damaged`, `space`, `job` or `delivery`.
     kind: String,
-    /// What it is about: a machine, a person, an address, a kind of job.
+    /// What it is about: a machine, a person, an address, a kind of job, a way to tell people.
     subject: String,
     text: String,
     since: String,

@@ -30,7 +30,7 @@ const LARGEST: usize = 64 << 10;
 const SLOWEST_BODY: Duration = Duration::from_secs(15);
 const SLOWEST_ANSWER: Duration = Duration::from_secs(120);
 /// Fields of requests that no log may hold.
-const SECRETS: [&str; 8] = ["password", "old", "new", "code", "totp", "csr_pem", "secret", "token"];
+const SECRETS: [&str; 9] = ["password", "old", "new", "code", "totp", "csr_pem", "secret", "token", "client_secret"];
 
 /// The address that a request comes from.
 #[derive(Clone, Debug)]
@@ -206,9 +206,25 @@ async fn whole(request: Request) -> Result<Request, Failure> {
 
 /// A body as it may be logged.
 fn without_secrets(body: &[u8]) -> String {
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else { return String::new() };
-    fields.retain(|name, _| !SECRETS.contains(&name.as_str()));
-    Value::Object(fields).to_string()
+    match serde_json::from_slice(body) {
+        Ok(mut body @ Value::Object(_)) => {
+            take_out(&mut body);
+            body.to_string()
+        }
+        _ => String::new(),
+    }
+}
+
+/// Takes secrets out, wherever they are.
+fn take_out(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !SECRETS.contains(&name.as_str()));
+            fields.values_mut().for_each(take_out);
+        }
+        Value::Array(all) => all.iter_mut().for_each(take_out),
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -224,6 +240,8 @@ mod tests {
     #[test]
     fn no_secret_is_logged() {
         assert_eq!(without_secrets(br#"{"name":"ada","password":"secret","code":1}"#), r#"{"name":"ada"}"#);
+        let deep = br#"{"a":{"webhooks":[{"url":"u","secret":"s"}],"oidc":{"client_secret":"s"}}}"#;
+        assert_eq!(without_secrets(deep), r#"{"a":{"oidc":{},"webhooks":[{"url":"u"}]}}"#);
         assert_eq!(without_secrets(b"password"), "");
     }
 }

@@ -16,6 +16,7 @@ use super::body::Body;
 use super::error::{Answer, Failure};
 use super::guard::{COOKIE, Caller, From, hash};
 use crate::catalogue::people::Person;
+use crate::notice::plain;
 use crate::people::throttle::{SERIES, Throttle};
 use crate::people::totp;
 use crate::rights::Grant;
@@ -41,7 +42,7 @@ pub(crate) struct Me {
 }
 
 /// A role, and what it holds for.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct GrantText {
     /// `administrator`, `operator`, `restore-operator` or `auditor`.
     pub(crate) role: String,
@@ -63,10 +64,10 @@ pub(crate) async fn login(
     Extension(from): Extension<From>,
     Body(login): Body<Login>,
 ) -> Result<(HeaderMap, Json<Me>), Failure> {
-    let whom = format!("person {}", login.name);
+    let whom = format!("person {}", plain(&login.name, 200));
     server.check_pace(&from.0)?;
     server.check_pace(&whom)?;
-    let event = |done| Event::done("login", done).by(cut(&login.name)).from(&from.0);
+    let event = |done| Event::done("login", done).by(&plain(&login.name, 200)).from(&from.0);
     let person = match check(&server, &login).await {
         Ok(person) => person,
         Err(Refused::Not) => {
@@ -110,10 +111,6 @@ async fn check(server: &Server, login: &Login) -> Result<Person, Refused> {
         true => Ok(person),
         false => Err(Refused::Not),
     }
-}
-
-fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(200)]
 }
 
 fn set_cookie(secret: &str) -> HeaderMap {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use backstay_format::rows::gap::{GapRow, Why};
 use backstay_format::units::Timestamp;
-use backstay_timeline::gap::is_gap;
+use backstay_timeline::gap::word;
 use backstay_vault::gap::Gaps;
 use backstay_vault::rows::Machine;
 use backstay_vault::{Vault, VaultError};
@@ -24,6 +25,7 @@ use super::guard::Caller;
 use crate::Server;
 use crate::catalogue::machines::Known;
 use crate::moment::{SECOND, rfc3339};
+use crate::promise::{By, Promise};
 use crate::rights::Right;
 
 /// How a machine does.
@@ -37,8 +39,10 @@ pub(crate) struct MachineText {
     pub(crate) newest_point: Option<u64>,
     /// Seconds since then.
     pub(crate) age_seconds: Option<i64>,
-    /// Seconds from point to point that were promised.
+    /// The longest time without a point that was promised, in seconds.
     pub(crate) promise_seconds: Option<u64>,
+    /// Who promised it: `machine`, an administrator of this machine; `default`, one of all machines; `itself`, the machine.
+    pub(crate) promise_by: Option<&'static str>,
     /// Bytes of its disks.
     pub(crate) disk_bytes: u64,
     /// What is wrong, the worst first; nothing: all is well.
@@ -52,6 +56,9 @@ pub(crate) struct MachineText {
     pub(crate) connected: bool,
     /// When it was first known.
     pub(crate) created: String,
+    /// A gap that has ended lately and that somebody should know of.
+    #[serde(skip)]
+    pub(crate) hole: Option<String>,
 }
 
 /// Something that is wrong with a machine.
@@ -66,9 +73,13 @@ pub(crate) enum Trouble {
     Away,
 }
 
-/// What is wrong, the worst first. Pure.
-fn troubles((newest, now): (Option<Timestamp>, Timestamp), promise: Option<u64>, facts: Facts) -> Vec<Trouble> {
-    let late = newest.zip(promise).is_some_and(|(newest, every)| every > 0 && is_gap(newest, now, every));
+/// What is wrong, the worst first; without points, what was promised counts from when the machine was `created`. Pure.
+fn troubles(
+    (newest, created, now): (Option<Timestamp>, Timestamp, Timestamp),
+    promise: Option<Promise>,
+    facts: Facts,
+) -> Vec<Trouble> {
+    let late = promise.is_some_and(|promise| promise.is_broken(newest.unwrap_or(created), now));
     let mut all = Vec::new();
     all.extend((late && !facts.suspended).then_some(Trouble::Late));
     all.extend((newest.is_none() && !facts.suspended).then_some(Trouble::Empty));
@@ -88,6 +99,9 @@ pub(crate) async fn all(server: &Arc<Server>, see: impl Fn(&str, &str) -> bool) 
     let known = server.catalogue.known().await?;
     let mut known: BTreeMap<String, Known> = known.into_iter().map(|known| (known.who.name.clone(), known)).collect();
     let connected = server.agents.present();
+    let promises = server.catalogue.promises().await?;
+    let usual = server.settings.now().typed.promise_seconds;
+    let promise = |name: &str, said| Promise::of(promises.get(name).copied(), usual, said);
     let found = blocking(server, |server| {
         let machines = server.vault.machines()?.into_iter();
         machines
@@ -98,9 +112,10 @@ pub(crate) async fn all(server: &Arc<Server>, see: impl Fn(&str, &str) -> bool) 
     let mut texts = Vec::new();
     for seen in found.await? {
         let enrolled = known.remove(&seen.machine.row.name);
-        texts.push(text(server, seen, enrolled.as_ref(), &connected));
+        let promise = promise(&seen.machine.row.name, seen.promise);
+        texts.push(text(server, seen, (enrolled.as_ref(), &connected), promise));
     }
-    texts.extend(known.values().map(|known| unseen(known, &connected)));
+    texts.extend(known.values().map(|known| unseen(known, &connected, promise(&known.who.name, None), server.now())));
     texts.retain(|text| see(&text.name, &text.vault));
     texts.sort_by(|a, b| (a.trouble.is_empty(), &a.trouble, &a.name).cmp(&(b.trouble.is_empty(), &b.trouble, &b.name)));
     Ok(texts)
@@ -130,7 +145,12 @@ fn seen(vault: &Vault, machine: Machine) -> Result<Seen, VaultError> {
     })
 }
 
-fn text(server: &Server, seen: Seen, known: Option<&Known>, connected: &[String]) -> MachineText {
+fn text(
+    server: &Server,
+    seen: Seen,
+    (known, connected): (Option<&Known>, &[String]),
+    promise: Option<Promise>,
+) -> MachineText {
     let (now, time) = (server.now(), seen.newest.map(|(_, time)| time));
     let facts = Facts {
         suspended: seen.gaps.suspended.is_some(),
@@ -142,35 +162,71 @@ fn text(server: &Server, seen: Seen, known: Option<&Known>, connected: &[String]
         newest: time.map(rfc3339),
         newest_point: seen.newest.map(|(number, _)| number),
         age_seconds: time.map(|time| now.0.saturating_sub(time.0) / SECOND),
-        promise_seconds: seen.promise.map(|every| every / SECOND as u64),
+        promise_seconds: promise.map(|promise| promise.every / SECOND as u64),
+        promise_by: promise.map(by),
         disk_bytes: seen.disk_bytes,
-        trouble: troubles((time, now), seen.promise, facts),
+        trouble: troubles((time, seen.machine.row.created, now), promise, facts),
         suspended: seen.gaps.suspended.as_ref().map(SuspensionText::of),
         gap: seen.gaps.open.as_ref().map(|gap| GapText::of(gap, false)),
         enrolled: facts.enrolled,
         connected: facts.connected,
         created: rfc3339(seen.machine.row.created),
+        hole: seen.gaps.closed.last().and_then(|(_, gap)| hole(gap, promise, now)),
         name: seen.machine.row.name,
     }
 }
 
 /// A machine that was enrolled and has no timeline yet.
-fn unseen(known: &Known, connected: &[String]) -> MachineText {
+fn unseen(known: &Known, connected: &[String], promise: Option<Promise>, now: Timestamp) -> MachineText {
+    let facts = Facts { suspended: false, enrolled: known.may_connect, connected: connected.contains(&known.who.name) };
+    // Of one that was turned away nothing is expected.
+    let promise = promise.filter(|_| known.may_connect);
     MachineText {
         name: known.who.name.clone(),
         vault: known.who.vault.clone(),
         newest: None,
         newest_point: None,
         age_seconds: None,
-        promise_seconds: None,
+        promise_seconds: promise.map(|promise| promise.every / SECOND as u64),
+        promise_by: promise.map(by),
         disk_bytes: 0,
-        trouble: vec![Trouble::Empty],
+        trouble: troubles((None, known.created, now), promise, facts),
         suspended: None,
         gap: None,
-        enrolled: known.may_connect,
-        connected: connected.contains(&known.who.name),
+        enrolled: facts.enrolled,
+        connected: facts.connected,
         created: rfc3339(known.created),
+        hole: None,
     }
+}
+
+/// What is told of a gap that has ended within a day, and was neither promised away nor wanted.
+fn hole(gap: &GapRow, promise: Option<Promise>, now: Timestamp) -> Option<String> {
+    let lately = now.0.saturating_sub(gap.to.0) < 86_400 * SECOND;
+    let wanted = gap.causes.iter().all(|cause| cause.why == Why::Suspended);
+    if !lately || wanted || !promise?.is_broken(gap.from, gap.to) {
+        return None;
+    }
+    let (from, to) = (rfc3339(gap.from), rfc3339(gap.to));
+    let why = gap.causes.iter().map(|cause| format!("{} {}", word(cause.why), cause.text).trim().to_owned());
+    Some(format!("there are no points from {from} to {to}: {}", why.collect::<Vec<_>>().join(", ")))
+}
+
+fn by(promise: Promise) -> &'static str {
+    match promise.by {
+        By::Machine => "machine",
+        By::Default => "default",
+        By::Itself => "itself",
+    }
+}
+
+/// Whether there is such a machine: with a timeline, or enrolled at least.
+pub(crate) async fn find(server: &Arc<Server>, name: &str) -> Result<(), Failure> {
+    if server.catalogue.machine_id(server.vault.name(), name).await?.is_some() {
+        return Ok(());
+    }
+    let name = name.to_owned();
+    blocking(server, move |server| Ok(server.vault.machine(&name).map(|_| ())?)).await
 }
 
 /// Lists machines, those with trouble first.
@@ -246,14 +302,15 @@ mod tests {
     #[test]
     fn what_is_wrong() {
         let at = |seconds: i64| Timestamp(seconds * SECOND);
-        let every = Some(60 * SECOND as u64);
+        let every = Promise::of(None, None, Some(60 * SECOND as u64));
         let there = Facts { suspended: false, enrolled: true, connected: true };
-        let of = |newest: Option<i64>, promise, facts| troubles((newest.map(at), at(1000)), promise, facts);
+        let of = |newest: Option<i64>, promise, facts| troubles((newest.map(at), at(900), at(1000)), promise, facts);
         assert_eq!(of(Some(950), every, there), []);
         assert_eq!(of(Some(800), every, there), [Trouble::Late]);
         assert_eq!(of(Some(800), every, Facts { suspended: true, ..there }), []);
         assert_eq!(of(Some(800), None, there), [], "nothing was promised");
         assert_eq!(of(None, None, there), [Trouble::Empty]);
+        assert_eq!(of(None, Promise::of(Some(99), None, None), there), [Trouble::Late, Trouble::Empty]);
         assert_eq!(of(Some(950), every, Facts { connected: false, ..there }), [Trouble::Away]);
     }
 }

@@ -25,6 +25,7 @@ mod people;
 mod points;
 mod pour;
 mod restores;
+mod settings;
 pub(crate) mod setup;
 mod space;
 mod table;
@@ -44,6 +45,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{Server, console};
+
+pub(crate) use login::GrantText;
+pub(crate) use people::checked_grants;
 
 /// What the document says about itself.
 #[derive(OpenApi)]
@@ -103,6 +107,9 @@ fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(restores::start))
         .routes(routes!(space::space))
         .routes(routes!(alerts::list))
+        .routes(routes!(settings::show, settings::set))
+        .routes(routes!(settings::test))
+        .routes(routes!(settings::promise))
         .routes(routes!(audit::list))
         .routes(routes!(audit::checkpoint))
         .routes(routes!(events::stream))

@@ -75,7 +75,8 @@ pub(crate) fn grant(text: &GrantText) -> Result<Grant, Failure> {
     }
 }
 
-fn grants(texts: &[GrantText]) -> Result<Vec<Grant>, Failure> {
+/// Roles that may be given together.
+pub(crate) fn checked_grants(texts: &[GrantText]) -> Result<Vec<Grant>, Failure> {
     let grants = texts.iter().map(grant).collect::<Result<Vec<_>, _>>()?;
     match clash(&grants) {
         Some(why) => Err(Failure::conflict(why)),
@@ -128,7 +129,7 @@ pub(crate) async fn create(
     Body(new): Body<NewPerson>,
 ) -> Result<StatusCode, Failure> {
     check_name(&new.name)?;
-    let grants = grants(&new.grants)?;
+    let grants = checked_grants(&new.grants)?;
     if let Some(why) = password::refuse(&new.password) {
         return Err(Failure::wrong(why));
     }
@@ -146,7 +147,7 @@ pub(crate) async fn set_grants(
     Path(name): Path<String>,
     Body(new): Body<Grants>,
 ) -> Result<StatusCode, Failure> {
-    let grants = grants(&new.grants)?;
+    let grants = checked_grants(&new.grants)?;
     let person = found(&server, &name).await?;
     check_other(&caller, &person)?;
     if !grants.iter().any(|grant| grant.role == Role::Administrator) {

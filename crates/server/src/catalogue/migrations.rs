@@ -51,6 +51,16 @@ const STEPS: &[(&str, &str)] = &[
         CREATE UNIQUE INDEX alerts_open ON alerts (kind, subject) WHERE ended IS NULL;",
     ),
     ("space", "CREATE TABLE space (at INTEGER PRIMARY KEY, stored INTEGER NOT NULL) STRICT;"),
+    (
+        "settings",
+        "CREATE TABLE settings (one INTEGER PRIMARY KEY CHECK (one = 1), typed TEXT NOT NULL, sealed BLOB NOT NULL) STRICT;
+        CREATE TABLE promises (machine TEXT PRIMARY KEY, seconds INTEGER NOT NULL) STRICT;
+        CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, alert INTEGER NOT NULL REFERENCES alerts,
+            began INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
+        CREATE INDEX outbox_channel ON outbox (channel, id);
+        CREATE TABLE lost (channel TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT;",
+    ),
 ];
 
 /// Does what was not done yet.

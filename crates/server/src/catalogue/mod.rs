@@ -6,8 +6,10 @@ pub(crate) mod alerts;
 pub(crate) mod jobs;
 pub(crate) mod machines;
 mod migrations;
+pub(crate) mod outbox;
 pub(crate) mod people;
 pub(crate) mod sessions;
+mod settings;
 pub(crate) mod space;
 pub(crate) mod tokens;
 

@@ -19,7 +19,7 @@ use crate::client::{Client, answer, logged_in, server, somebody};
 const TEXT: &str = "what was written on it\n";
 
 /// Makes a point of a small ext4 file system.
-fn point(running: &Running, machine: &str) {
+pub(crate) fn point(running: &Running, machine: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (tree, image) = (folder.path().join("tree"), folder.path().join("image"));
     std::fs::create_dir_all(tree.join("home")).unwrap();

@@ -4,6 +4,8 @@ mod client;
 mod data;
 mod enrol;
 mod login;
+mod peers;
 mod people;
+mod settings;
 mod start;
 mod whole;
