@@ -144,11 +144,28 @@ pub trait Objects: Send + Sync {
     /// [`ObjectError::Io`]; never part of a listing.
     fn list(&self, prefix: &Key) -> Result<Vec<Listed>, ObjectError>;
 
+    /// The names alone of what [`Objects::list`] lists: cheaper where each size has to be asked for.
+    ///
+    /// # Errors
+    /// As [`Objects::list`].
+    fn names(&self, prefix: &Key) -> Result<Vec<Key>, ObjectError> {
+        Ok(self.list(prefix)?.into_iter().map(|listed| listed.key).collect())
+    }
+
     /// Removes an object; one that is not there is no error.
     ///
     /// # Errors
     /// [`ObjectError::Denied`], [`ObjectError::Io`].
     fn delete(&self, key: &Key) -> Result<(), ObjectError>;
+
+    /// As [`Objects::delete`] of each, in this order for all who look; but until this returned, a power loss may bring back
+    /// any of them. Cheaper where each deletion would have to be flushed.
+    ///
+    /// # Errors
+    /// As [`Objects::delete`]: some may be gone.
+    fn delete_all(&self, keys: &[Key]) -> Result<(), ObjectError> {
+        keys.iter().try_for_each(|key| self.delete(key))
+    }
 
     /// Makes what can be seen in a folder, but not in folders below it, survive a power loss, whoever changed it; one that is
     /// not there is no error. Costs nothing where only what survives can be seen, and else a flush that mostly finds

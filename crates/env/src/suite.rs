@@ -27,13 +27,14 @@ pub fn objects(make: impl Fn(&str) -> Home) {
 /// A check, on two accesses to one home.
 type Check = fn(&Home, &Home);
 
-const CHECKS: [(&str, Check); 13] = [
+const CHECKS: [(&str, Check); 14] = [
     ("absent", absent),
     ("sizes", sizes),
     ("ranges", ranges),
     ("replacing", replacing),
     ("names", names),
     ("deleting", deleting),
+    ("deleting-many", deleting_many),
     ("settling", settling),
     ("listing", listing),
     ("many", many),
@@ -56,8 +57,11 @@ fn is_not_found<T>(result: Result<T, ObjectError>) -> bool {
     matches!(result, Err(ObjectError::NotFound(_)))
 }
 
+/// What is under a prefix, which both ways to ask agree on.
 fn listed(home: &Home, prefix: &str) -> Vec<(String, u64)> {
     let listed = home.list(&key(prefix)).expect("listed");
+    let names = home.names(&key(prefix)).expect("names");
+    assert!(names.iter().eq(listed.iter().map(|object| &object.key)), "names under {prefix}");
     listed.into_iter().map(|object| (object.key.to_string(), object.size)).collect()
 }
 
@@ -144,6 +148,17 @@ fn deleting(home: &Home, other: &Home) {
         (0..8).for_each(|n| drop(scope.spawn(move || delete(if n % 2 == 0 { home } else { other }))));
     });
     assert!(is_not_found(home.open(&key)));
+}
+
+fn deleting_many(home: &Home, other: &Home) {
+    home.delete_all(&[]).expect("nothing");
+    let keys: Vec<Key> = ["b", "a/1", "a/2", "a/b/1", "c", "a/3"].map(|name| key(&format!("many/{name}"))).into();
+    home.delete_all(&keys).expect("deleting what is not there is no error");
+    keys.iter().for_each(|key| home.put_new(key, &[b"x" as &[u8]]).expect("put"));
+    home.put(&key("many/a/4"), &[b"x"]).expect("put");
+    other.delete_all(&keys).expect("deleted");
+    assert_eq!(listed(home, "many"), [("many/a/4".to_string(), 1)]);
+    keys.iter().for_each(|key| home.put_new(key, &[b"y"]).expect("what was deleted can be made again"));
 }
 
 fn settling(home: &Home, other: &Home) {

@@ -103,6 +103,13 @@ impl Objects for Planted {
         }
     }
 
+    fn delete_all(&self, keys: &[Key]) -> Result<(), ObjectError> {
+        match self.bug {
+            Bug::DeletesNothing | Bug::DeletesTooMuch => keys.iter().try_for_each(|key| self.delete(key)),
+            _ => self.inner.delete_all(keys),
+        }
+    }
+
     fn settle(&self, folder: &Key) -> Result<(), ObjectError> {
         match self.bug {
             Bug::SettlesNothing => Ok(()),

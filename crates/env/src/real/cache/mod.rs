@@ -198,6 +198,10 @@ impl Objects for Cached {
         self.inner.home.list(prefix)
     }
 
+    fn names(&self, prefix: &Key) -> Result<Vec<Key>, ObjectError> {
+        self.inner.home.names(prefix)
+    }
+
     fn delete(&self, key: &Key) -> Result<(), ObjectError> {
         self.changing(key, |home| home.delete(key))
     }

@@ -118,6 +118,12 @@ impl Folder {
     /// As [`tree::walk`], but makes what is missing, and sees to it that each name on the way is durable: it may have
     /// been made a moment ago by a process that has not come to that yet.
     fn make_folders(&self, folders: &str) -> Result<OwnedFd, Errno> {
+        if self.settled().contains(folders) {
+            match tree::walk(&self.root, folders) {
+                Err(Errno::NOENT) => {} // removed by somebody
+                opened => return opened,
+            }
+        }
         let mut folder = self.root.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
         let mut end = 0;
         for segment in folders.split('/').filter(|s| !s.is_empty()) {
@@ -172,6 +178,23 @@ impl Folder {
             kind if kind.is_file() => Ok((file, about.len())),
             kind if kind.is_dir() => Err(self.failed(key, Errno::NOENT)),
             _ => Err(self.failed(key, Errno::LOOP)),
+        }
+    }
+
+    /// What there is under a prefix, as `list` sees it.
+    fn listing<T>(
+        &self,
+        prefix: &Key,
+        list: impl FnOnce(&OwnedFd, &Key) -> Result<Vec<T>, Errno>,
+    ) -> Result<Vec<T>, ObjectError> {
+        let listed = match tree::walk(&self.root, prefix.as_str()) {
+            // `a` as an object is not under the prefix `a/`.
+            Err(Errno::NOTDIR) => return Ok(Vec::new()),
+            folder => folder.and_then(|_| list(&self.root, prefix)),
+        };
+        match listed.map_err(|e| self.failed(prefix, e)) {
+            Err(ObjectError::NotFound(_)) => Ok(Vec::new()),
+            listed => listed,
         }
     }
 
@@ -245,15 +268,11 @@ impl Objects for Folder {
     }
 
     fn list(&self, prefix: &Key) -> Result<Vec<Listed>, ObjectError> {
-        let listed = match tree::walk(&self.root, prefix.as_str()) {
-            // `a` as an object is not under the prefix `a/`.
-            Err(Errno::NOTDIR) => return Ok(Vec::new()),
-            folder => folder.and_then(|_| tree::list(&self.root, prefix)),
-        };
-        match listed.map_err(|e| self.failed(prefix, e)) {
-            Err(ObjectError::NotFound(_)) => Ok(Vec::new()),
-            listed => listed,
-        }
+        self.listing(prefix, tree::list)
+    }
+
+    fn names(&self, prefix: &Key) -> Result<Vec<Key>, ObjectError> {
+        self.listing(prefix, tree::names)
     }
 
     fn delete(&self, key: &Key) -> Result<(), ObjectError> {
@@ -268,6 +287,25 @@ impl Objects for Folder {
             Err(e) => Err(e),
         };
         deleted.map_err(|e| self.failed(key, e))
+    }
+
+    fn delete_all(&self, keys: &[Key]) -> Result<(), ObjectError> {
+        let folder_of = |key: &Key| key.as_str().rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        for same in keys.chunk_by(|a, b| folder_of(a) == folder_of(b)) {
+            let folder = match self.parent(&same[0], false) {
+                Err(ObjectError::NotFound(_)) => continue,
+                parent => parent?.0,
+            };
+            for key in same {
+                let name = key.as_str().rsplit('/').next().unwrap_or_default();
+                match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                    Err(e) => return Err(self.failed(key, e)),
+                }
+            }
+            rustix::fs::fsync(&folder).map_err(|e| self.failed(&same[0], e))?;
+        }
+        Ok(())
     }
 
     fn settle(&self, folder: &Key) -> Result<(), ObjectError> {

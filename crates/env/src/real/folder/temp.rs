@@ -25,12 +25,8 @@ pub(super) struct Temp {
 impl Temp {
     /// Makes an empty file under a name nobody else uses, and locks it.
     pub(super) fn new(root: &OwnedFd) -> Result<Temp, Errno> {
-        match rustix::fs::mkdirat(root, FOLDER, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(e),
-        }
         loop {
-            let temp = Temp::make(tree::step(root, FOLDER)?)?;
+            let temp = Temp::make(folder(root)?)?;
             match rustix::io::retry_on_intr(|| rustix::fs::flock(&temp.file, FlockOperation::LockExclusive)) {
                 // Without locks nobody can prove a file abandoned, so nobody removes it.
                 Ok(()) | Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL) => {}
@@ -79,6 +75,18 @@ impl Drop for Temp {
             // Should it fail, the file is a leftover as after a crash, and swept away later.
             let _leftover = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
         }
+    }
+}
+
+/// The folder of temporary files, made if it is not there.
+fn folder(root: &OwnedFd) -> Result<OwnedFd, Errno> {
+    match tree::step(root, FOLDER) {
+        Err(Errno::NOENT) => {}
+        opened => return opened,
+    }
+    match rustix::fs::mkdirat(root, FOLDER, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => tree::step(root, FOLDER),
+        Err(e) => Err(e),
     }
 }
 

@@ -63,8 +63,13 @@ struct Shared {
 pub type Process<'a, R> = Box<dyn FnOnce(SimObjects) -> R + Send + 'a>;
 
 enum Change<'a> {
-    Put { parts: &'a [&'a [u8]], only_new: bool },
+    Put {
+        parts: &'a [&'a [u8]],
+        only_new: bool,
+    },
     Delete,
+    /// A deletion that is settled with others.
+    Unlink,
 }
 
 impl SimObjects {
@@ -262,7 +267,7 @@ impl SimObjects {
         let exists = is_there && matches!(change, Change::Put { only_new: true, .. });
         let parts = match change {
             Change::Put { parts, .. } => Some(*parts),
-            Change::Delete => None,
+            Change::Delete | Change::Unlink => None,
         };
         if parts.is_some() && !exists {
             world.refuse_nesting(key);
@@ -293,6 +298,9 @@ impl SimObjects {
             return Err(ObjectError::NoSpace(key.clone()));
         }
         world.show(key, change);
+        if matches!(change, Change::Unlink) {
+            return Ok(());
+        }
         if world.faults.early_sight {
             drop(world);
             world = self.enter(key)?;
@@ -341,6 +349,17 @@ impl Objects for SimObjects {
 
     fn delete(&self, key: &Key) -> Result<(), ObjectError> {
         self.change(key, &Change::Delete)
+    }
+
+    fn delete_all(&self, keys: &[Key]) -> Result<(), ObjectError> {
+        if !self.abilities().local {
+            return keys.iter().try_for_each(|key| self.delete(key));
+        }
+        keys.iter().try_for_each(|key| self.change(key, &Change::Unlink))?;
+        keys.iter().try_for_each(|key| {
+            self.enter(key)?.settle(key);
+            Ok(())
+        })
     }
 
     fn settle(&self, folder: &Key) -> Result<(), ObjectError> {

@@ -145,7 +145,7 @@ impl World {
         let slot = self.slots.entry(key.clone()).or_default();
         slot.seen = match change {
             Change::Put { parts, .. } => Some(Body::new(parts.concat())),
-            Change::Delete => None,
+            Change::Delete | Change::Unlink => None,
         };
         slot.lied = false;
         self.sweep(key);
