@@ -50,11 +50,9 @@ impl<J: Send, D: Send> Pool<J, D> {
             return lead(&mut inline);
         }
         std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| pool.serve(&state, &work));
-            }
             let closing = Closing(&pool);
-            let out = lead(&mut Threaded { pool: closing.0, results });
+            let hire = || drop(scope.spawn(|| pool.serve(&state, &work)));
+            let out = lead(&mut Threaded { pool: closing.0, results, hire, hired: 0, most: threads, under_way: 0 });
             drop(closing);
             out
         })
@@ -107,17 +105,30 @@ pub(super) trait Workers<J, D> {
     fn wait(&mut self) -> D;
 }
 
-struct Threaded<'a, J, D> {
+/// Threads are hired as jobs come: what is small needs few of them.
+struct Threaded<'a, J, D, H> {
     pool: &'a Pool<J, D>,
     results: Receiver<D>,
+    hire: H,
+    /// Threads at work, and how many there may be.
+    hired: usize,
+    most: usize,
+    /// Jobs whose results were not waited for yet.
+    under_way: usize,
 }
 
-impl<J: Send, D: Send> Workers<J, D> for Threaded<'_, J, D> {
+impl<J: Send, D: Send, H: Fn()> Workers<J, D> for Threaded<'_, J, D, H> {
     fn submit(&mut self, urgency: Urgency, job: J) {
         self.pool.push(urgency, job);
+        self.under_way += 1;
+        if self.hired < self.most && self.under_way > self.hired {
+            self.hired += 1;
+            (self.hire)();
+        }
     }
 
     fn wait(&mut self) -> D {
+        self.under_way -= 1;
         self.results.recv().expect("workers live as long as the pool")
     }
 }

@@ -15,7 +15,7 @@ use super::view::View;
 pub(super) fn check(io: &Arc<LedgerIo>) -> Result<Vec<LedgerError>, LedgerError> {
     let mut findings = Vec::new();
     for (name, kind) in [("state", Kind::State), ("entry", Kind::Entry), ("parts", Kind::Parts)] {
-        for (seq, _) in io.numbers(name)? {
+        for seq in io.numbers(name)? {
             let key = io.key(name, seq);
             let object = match io.home().get(&key) {
                 Ok(object) => object,

@@ -29,7 +29,7 @@ pub(super) fn write_state(
     mut salt: impl FnMut() -> [u8; 16],
 ) -> Result<Option<StateAt>, LedgerError> {
     let seq = view.seq();
-    let newest = io.numbers("state")?.last().map_or(0, |(n, _)| *n);
+    let newest = io.numbers("state")?.last().copied().unwrap_or(0);
     if view.entries_since_state() == 0 || newest >= seq {
         return Ok(None);
     }
@@ -49,7 +49,7 @@ pub(super) fn write_state(
     let sealed = boxes::seal(&io.place.key, salt(), &io.aad("backstay state 1", &[seq]), &state.encode());
     let twin = twin::encode(Kind::State, io.place.store, &sealed);
     match io.home().put_new(&io.key("state", seq), &twin.parts()) {
-        Ok(()) => Ok(Some(StateAt { seq, last: Some(view.last()), parts })),
+        Ok(()) => Ok(Some(StateAt { seq, last: Some(view.last()), parts: parts.into() })),
         // Somebody else folded at the same entry: theirs is as good. Our parts are superfluous and go with the next fold.
         Err(ObjectError::Exists(_)) => Ok(None),
         Err(error) => Err(LedgerError::Home(error)),
@@ -58,7 +58,7 @@ pub(super) fn write_state(
 
 /// A number for a new parts object: two writers folding the same entry must not share one.
 fn free_number(io: &LedgerIo, seq: u64) -> Result<u64, LedgerError> {
-    let taken = io.numbers("parts")?.last().map_or(0, |(n, _)| *n);
+    let taken = io.numbers("parts")?.last().copied().unwrap_or(0);
     Ok(seq.max(taken + 1))
 }
 
@@ -95,7 +95,7 @@ fn touched_parts(io: &LedgerIo, view: &View) -> Result<BTreeSet<usize>, LedgerEr
             *live.entry(part.place.object).or_default() += part.place.len;
         }
     }
-    let sizes: BTreeMap<u64, u64> = io.numbers("parts")?.into_iter().collect();
+    let sizes = io.sizes("parts")?;
     // A parts object is two copies: a quarter alive of one is an eighth of its size.
     let wasteful = |object: u64| live.get(&object).is_some_and(|l| l * 8 < sizes.get(&object).copied().unwrap_or(0));
     touched.extend(parts.iter().enumerate().filter(|(_, p)| wasteful(p.place.object)).map(|(i, _)| i));
@@ -158,7 +158,7 @@ fn starts_part(key: &[u8]) -> bool {
 /// neither names. Only states that can be read count.
 pub(super) fn delete_superfluous(io: &Arc<LedgerIo>) -> Result<(), LedgerError> {
     let states = io.numbers("state")?;
-    let [.., (older, _), (newer, _)] = states[..] else {
+    let [.., older, newer] = states[..] else {
         return Ok(());
     };
     let mut kept_parts = BTreeSet::new();
@@ -171,20 +171,14 @@ pub(super) fn delete_superfluous(io: &Arc<LedgerIo>) -> Result<(), LedgerError> 
         };
         kept_parts.extend(state.parts.iter().map(|p| p.place.object));
     }
-    let there: BTreeSet<u64> = io.numbers("parts")?.into_iter().map(|(n, _)| n).collect();
-    if !kept_parts.is_subset(&there) {
+    let there = io.numbers("parts")?;
+    if !kept_parts.iter().all(|part| there.binary_search(part).is_ok()) {
         return Ok(());
     }
-    for (seq, _) in states.iter().filter(|(n, _)| *n < older) {
-        io.home().delete(&io.key("state", *seq)).map_err(LedgerError::Home)?;
-    }
-    for (seq, _) in io.numbers("entry")?.iter().filter(|(n, _)| *n <= older) {
-        io.home().delete(&io.key("entry", *seq)).map_err(LedgerError::Home)?;
-    }
+    io.delete("state", states.into_iter().filter(|seq| *seq < older))?;
+    // In their order, never the newest: see `LedgerIo::was_never_used`.
+    io.delete("entry", io.numbers("entry")?.into_iter().filter(|seq| *seq <= older))?;
     // A part with a number above the newer state's may belong to a fold that is going on.
-    let done = |n: u64| n <= newer && !kept_parts.contains(&n);
-    for (number, _) in io.numbers("parts")?.iter().filter(|(n, _)| done(*n)) {
-        io.home().delete(&io.key("parts", *number)).map_err(LedgerError::Home)?;
-    }
-    Ok(())
+    let done = |number: &u64| *number <= newer && !kept_parts.contains(number);
+    io.delete("parts", io.numbers("parts")?.into_iter().filter(done))
 }

@@ -2,6 +2,7 @@
 //!
 //! Never knows: rows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,13 +46,24 @@ impl LedgerIo {
         Key::new(format!("{}/{kind}", self.place.folder)).expect("folders of ledgers are keys")
     }
 
-    /// Numbers of the objects of a kind, in order, with their sizes.
-    pub(super) fn numbers(&self, kind: &str) -> Result<Vec<(u64, u64)>, LedgerError> {
-        let listed = self.home().list(&self.folder(kind)).map_err(LedgerError::Home)?;
-        let mut numbers: Vec<_> =
-            listed.iter().filter_map(|l| Some((names::number_of(l.key.as_str())?, l.size))).collect();
+    /// Numbers of the objects of a kind, in order.
+    pub(super) fn numbers(&self, kind: &str) -> Result<Vec<u64>, LedgerError> {
+        let there = self.home().names(&self.folder(kind)).map_err(LedgerError::Home)?;
+        let mut numbers: Vec<_> = there.iter().filter_map(|key| names::number_of(key.as_str())).collect();
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// The same with their sizes.
+    pub(super) fn sizes(&self, kind: &str) -> Result<BTreeMap<u64, u64>, LedgerError> {
+        let listed = self.home().list(&self.folder(kind)).map_err(LedgerError::Home)?;
+        Ok(listed.iter().filter_map(|l| Some((names::number_of(l.key.as_str())?, l.size))).collect())
+    }
+
+    /// Deletes objects of a kind, in order.
+    pub(super) fn delete(&self, kind: &str, numbers: impl Iterator<Item = u64>) -> Result<(), LedgerError> {
+        let keys: Vec<Key> = numbers.map(|number| self.key(kind, number)).collect();
+        self.home().delete_all(&keys).map_err(LedgerError::Home)
     }
 
     pub(super) fn home(&self) -> &dyn Objects {
@@ -129,7 +141,7 @@ impl LedgerIo {
     pub(super) fn newest_state(self: &Arc<Self>) -> Result<View, LedgerError> {
         let numbers = self.numbers("state")?;
         let mut first_error = None;
-        for (seq, _) in numbers.iter().rev() {
+        for seq in numbers.iter().rev() {
             match self.read_state(*seq) {
                 Ok(state) => return Ok(View::new(self.clone(), state)),
                 Err(error) if error.is_damage() => {
@@ -175,8 +187,8 @@ impl LedgerIo {
     pub(super) fn catch_up(self: &Arc<Self>, view: &mut View) -> Result<(), LedgerError> {
         let known = view.seq();
         for _ in 0..RETRIES {
-            let newest_entry = self.numbers("entry")?.last().map_or(0, |(n, _)| *n);
-            let newest_state = self.numbers("state")?.last().map_or(0, |(n, _)| *n);
+            let newest_entry = self.numbers("entry")?.last().copied().unwrap_or(0);
+            let newest_state = self.numbers("state")?.last().copied().unwrap_or(0);
             if newest_state > view.state().seq {
                 let newest = self.newest_state()?;
                 // If newer ones cannot be read, what is known rests on an older one as before.
@@ -184,15 +196,17 @@ impl LedgerIo {
                     *view = newest;
                 }
             }
-            while let Some((entry, digest)) = self.read_entry(view.seq() + 1)? {
+            // A state, readable or not, is of an entry that was there.
+            let newest = newest_entry.max(newest_state).max(known);
+            while view.seq() < newest {
+                let Some((entry, digest)) = self.read_entry(view.seq() + 1)? else { break };
                 if entry.previous != view.last() {
                     let name = self.key("entry", view.seq() + 1).as_str().to_owned();
                     return Err(LedgerError::Damaged { name, why: "it does not follow the entry before it".into() });
                 }
                 view.apply(entry.changes, digest);
             }
-            // A state, readable or not, is of an entry that was there.
-            if view.seq() >= newest_entry.max(newest_state).max(known) {
+            if view.seq() >= newest {
                 return Ok(());
             }
             // The next entry is lost, unless it was folded away after we looked for a newer state.

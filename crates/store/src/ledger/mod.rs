@@ -246,7 +246,7 @@ impl Ledger {
     pub fn beyond(&self) -> Result<Vec<Beyond>, LedgerError> {
         let known = self.view().seq();
         let mut beyond = Vec::new();
-        for (seq, _) in self.io.numbers("entry")?.into_iter().filter(|(seq, _)| *seq > known) {
+        for seq in self.io.numbers("entry")?.into_iter().filter(|seq| *seq > known) {
             match self.io.read_entry(seq) {
                 Ok(entry) => beyond.extend(entry.map(|(entry, _)| Beyond { seq, entry: Ok(entry) })),
                 Err(error) if error.is_damage() => beyond.push(Beyond { seq, entry: Err(error) }),

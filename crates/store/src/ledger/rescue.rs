@@ -48,8 +48,8 @@ fn as_it_was(io: &Arc<LedgerIo>, state: &StateAt) -> Result<View, LedgerError> {
 
 /// The newest state before an entry that can be read, or the empty one.
 fn older_state(io: &Arc<LedgerIo>, seq: u64) -> Result<StateAt, LedgerError> {
-    for (number, _) in io.numbers("state")?.iter().rev().filter(|(number, _)| *number < seq) {
-        match io.read_state(*number) {
+    for number in io.numbers("state")?.into_iter().rev().filter(|number| *number < seq) {
+        match io.read_state(number) {
             Err(error) if error.is_damage() => {}
             state => return state,
         }

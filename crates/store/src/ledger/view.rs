@@ -32,8 +32,8 @@ pub(super) struct StateAt {
     pub(super) seq: u64,
     /// Digest of that entry.
     pub(super) last: Option<Digest>,
-    /// Its parts.
-    pub(super) parts: Vec<Arc<Part>>,
+    /// Its parts: many, and the same in each view that rests on it.
+    pub(super) parts: Arc<[Arc<Part>]>,
 }
 
 impl View {
