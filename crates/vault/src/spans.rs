@@ -16,6 +16,10 @@ use crate::{Vault, VaultError};
 
 /// Bytes of plaintext of a pack of changes that are followed.
 const SMALL_PACK: u64 = 8 << 20;
+/// Threads at most that mostly wait: an agent holds no more than 24 segments in memory.
+const WAITING: usize = 16;
+/// A frame of changes that are followed ends when it has so many pages.
+const SMALL_FRAME: u32 = 32;
 
 /// A run that was put into packs.
 pub(crate) struct PutRun {
@@ -57,9 +61,21 @@ impl Vault {
         self.ingest_with(self.tuning)
     }
 
-    /// For changes that are followed: packs are written while later pages are read, and little memory is taken.
+    /// For changes that are followed: packs are written while later pages are read, and little memory is taken. Threads mostly wait
+    /// for scattered pages, so there are more of them; and such pages gain little from each other's company in a frame.
     pub(crate) fn small_ingest(&self) -> Ingest {
-        self.ingest_with(Tuning { pack_plain: self.tuning.pack_plain.min(SMALL_PACK), ..self.tuning })
+        let Tuning { threads, level, frame_pages, pack_plain } = self.tuning;
+        self.ingest_with(Tuning {
+            threads: (threads * 2).min(WAITING),
+            level,
+            frame_pages: frame_pages.min(SMALL_FRAME),
+            pack_plain: pack_plain.min(SMALL_PACK),
+        })
+    }
+
+    /// For disks that somebody else reads: threads mostly wait for answers.
+    pub(crate) fn far_ingest(&self) -> Ingest {
+        self.ingest_with(Tuning { threads: (self.tuning.threads * 3).min(WAITING), ..self.tuning })
     }
 
     fn ingest_with(&self, tuning: Tuning) -> Ingest {
