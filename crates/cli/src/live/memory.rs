@@ -3,7 +3,7 @@
 //! It is kept where a restart of the machine loses it, as that loses the marks.
 //! Never knows: how marks are checked.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 
 use backstay_capture::tracker::Stamp;
@@ -108,10 +108,8 @@ impl Place {
     /// Whole or not at all.
     pub(super) fn write(&self, memory: &Memory) -> io::Result<()> {
         let beside = self.0.with_extension("new");
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(&serde_json::to_vec(memory)?)?;
-        // Should the folder be on a disk, after all.
-        file.sync_all()?;
+        // Not flushed: what a power loss takes of it, it takes of the marks, too.
+        std::fs::write(&beside, serde_json::to_vec(memory)?)?;
         std::fs::rename(&beside, &self.0)
     }
 

@@ -26,8 +26,8 @@ impl Protecting<'_> {
             match self.follow_once(&mut live, every) {
                 Ok((LivePoint { made, still }, took)) => {
                     self.lapse.made();
-                    settle(self.target, &made);
                     report::made(self.common, &made, took, Some(&still))?;
+                    settle(self.target, &made);
                 }
                 Err(_) if self.stop.asked() => break,
                 Err(Missed::Final(failure)) => return Err(failure),

@@ -177,8 +177,9 @@ impl<'a> Protecting<'a> {
         let begun = Instant::now();
         let made = self.capture(Promise::default()).map_err(|(failure, _)| failure)?;
         let took = begun.elapsed();
+        report::made(self.common, &made, took, None)?;
         settle(self.target, &made);
-        report::made(self.common, &made, took, None)
+        Ok(())
     }
 
     /// Makes points until asked to stop. A failure is told and tried again: a full disk or a lost network may come back. What
@@ -195,8 +196,8 @@ impl<'a> Protecting<'a> {
                 Ok(made) => {
                     let took = begun.elapsed();
                     self.lapse.made();
-                    settle(self.target, &made);
                     report::made(self.common, &made, took, None)?;
+                    settle(self.target, &made);
                 }
                 Err(_) if self.stop.asked() => break,
                 Err((failure, _)) if failure.is_final() => return Err(failure),

@@ -161,7 +161,8 @@ impl Following<'_> {
     }
 
     fn report(&self, made: &Made, took: Duration) -> Result<(), Failure> {
+        report::made(self.common, made, took, None)?;
         settle(self.vault, made);
-        report::made(self.common, made, took, None)
+        Ok(())
     }
 }
