@@ -37,7 +37,7 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Tuning { threads, level: 3, frame_pages: 32, pack_plain: 32 << 20 }
+        Tuning { threads, level: 3, frame_pages: 64, pack_plain: 32 << 20 }
     }
 }
 
