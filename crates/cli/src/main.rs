@@ -14,6 +14,7 @@ mod output;
 mod outside;
 mod progress;
 mod rate;
+mod renewal;
 mod source;
 mod spec;
 mod stop;

@@ -24,8 +24,9 @@ const CERTIFICATE: &str = "ca/certificate.pem";
 const AUTHORITY_DAYS: u64 = 36_500;
 /// Days that the server's certificate lasts. It is made anew long before, see room's port.
 const SERVER_DAYS: u64 = 397;
-/// Days that a machine's certificate lasts. It is looked up at each connection, so it is taken back at once, not by its end.
-const MACHINE_DAYS: u64 = 3_650;
+/// Days that a machine's certificate lasts: machines renew theirs when a third is left. It is looked up at each connection, so it is
+/// taken back at once, not by its end.
+const MACHINE_DAYS: u64 = 397;
 
 /// The authority.
 pub struct Authority {

@@ -9,6 +9,8 @@ mod alerts;
 mod api;
 mod authority;
 mod catalogue;
+#[cfg(test)]
+mod certificates;
 mod console;
 mod error;
 mod jobs;

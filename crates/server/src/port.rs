@@ -5,10 +5,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use backstay_audit::Event;
+use backstay_format::units::Timestamp;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -22,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use crate::moment::SECOND;
 use crate::{Server, ServerError, agents, authority};
 
 /// What agents speak (RFC 7301).
@@ -32,7 +35,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOST: usize = 4096;
 const MOST_FROM_ONE: usize = 1024;
 /// The server's certificate is made anew after so long, well before its end.
-const RENEWED: Duration = Duration::from_secs(30 * 86_400);
+const RENEWED: i64 = 30 * 86_400 * SECOND;
+
+/// The certificate that a machine showed with its request, by its hash; it was signed by our authority and is of now. Whether it was
+/// taken back is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown(pub(crate) Option<[u8; 32]>);
 
 /// Serves all who come, until told to stop.
 pub(crate) async fn serve(
@@ -42,7 +50,7 @@ pub(crate) async fn serve(
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ServerError> {
-    let (mut acceptor, mut made) = (acceptor(&server, &names)?, Instant::now());
+    let (mut acceptor, mut made) = (acceptor(&server, &names)?, server.now());
     let there = Arc::new(There::default());
     loop {
         let accepted = tokio::select! {
@@ -55,8 +63,12 @@ pub(crate) async fn serve(
             continue;
         };
         let Some(seat) = there.seat(from.ip()) else { continue };
-        if made.elapsed() > RENEWED {
-            (acceptor, made) = (self::acceptor(&server, &names)?, Instant::now());
+        // By the clock on the wall, for that is what certificates are checked by; also when it was set back.
+        if is_old(made, server.now()) {
+            match self::acceptor(&server, &names) {
+                Ok(new) => (acceptor, made) = (new, server.now()),
+                Err(error) => tracing::error!(%error, "the server's certificate could not be made anew"),
+            }
         }
         let (acceptor, server, router) = (acceptor.clone(), server.clone(), router.clone());
         let mut stop = stop.clone();
@@ -80,8 +92,11 @@ async fn one(acceptor: TlsAcceptor, stream: TcpStream, from: SocketAddr, server:
         }
         return;
     }
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|all| all.first());
+    let shown = Shown(certificate.map(|certificate| authority::fingerprint(certificate)));
     let router = router.map_request(move |mut request: axum::http::Request<_>| {
         request.extensions_mut().insert(ConnectInfo(from));
+        request.extensions_mut().insert(shown);
         request
     });
     let mut builder = Builder::new(TokioExecutor::new());
@@ -96,7 +111,23 @@ async fn one(acceptor: TlsAcceptor, stream: TcpStream, from: SocketAddr, server:
 /// The machine whose certificate was shown, if it has its rights.
 async fn machine(stream: &TlsStream<TcpStream>, server: &Server) -> Option<crate::Enrolled> {
     let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-    server.catalogue.enrolled(&authority::fingerprint(certificate)).await.ok().flatten()
+    machine_of(server, &authority::fingerprint(certificate)).await.ok().flatten()
+}
+
+/// The machine of a certificate, by its hash, unless it was taken back.
+pub(crate) async fn machine_of(server: &Server, shown: &[u8; 32]) -> Result<Option<crate::Enrolled>, sqlx::Error> {
+    let Some((who, renewed)) = server.catalogue.shown(shown, server.now()).await? else { return Ok(None) };
+    if renewed {
+        // It is so, logged or not; that it would be was logged when the certificate was made.
+        let event = Event::done("machine.certificate.replaced", true).by(&format!("machine {}", who.name));
+        let _ = server.record.append(event).await;
+    }
+    Ok(Some(who))
+}
+
+/// Whether a certificate made then is to be made anew.
+fn is_old(made: Timestamp, now: Timestamp) -> bool {
+    i128::from(now.0) - i128::from(made.0) > i128::from(RENEWED) || now < made
 }
 
 fn acceptor(server: &Server, names: &[String]) -> Result<TlsAcceptor, ServerError> {
@@ -151,6 +182,14 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_is_made_anew_before_its_end_whatever_the_clock_does() {
+        let day = |days: i64| Timestamp(days * 86_400 * SECOND);
+        assert!(!is_old(day(100), day(100)) && !is_old(day(100), day(130)));
+        assert!(is_old(day(100), day(131)) && is_old(day(0), day(20_000)), "a clock that was set right");
+        assert!(is_old(day(100), day(99)) && is_old(day(100), Timestamp(i64::MIN)), "or back");
+    }
 
     #[test]
     fn nobody_takes_all_seats() {

@@ -3,6 +3,7 @@
 //! Never knows: how points are made, or what the server does with them.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::protect::{self, Goal};
@@ -10,6 +11,7 @@ use crate::args::{self, Common, Protect};
 use crate::enrolment::Enrolment;
 use crate::failure::Failure;
 use crate::output::note;
+use crate::renewal;
 use crate::stop::Stop;
 use crate::target::Server;
 
@@ -29,10 +31,21 @@ pub(super) fn run(common: &Common, args: args::Agent) -> Result<(), Failure> {
     let args = Protect { sources, machine: Some(machine.clone()), how };
     let every = protect::every(&args)?;
     let server = Server::new(enrolled, threads);
-    if !args.how.once {
-        wait_for(&server, &address)?;
-    }
-    protect::keep(common, &args, &Goal { target: &server, store: &address, folder: None, machine: &machine }, every)
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let renewing = scope.spawn(|| renewal::keep(&dir, &server, &over));
+        let done = || {
+            if !args.how.once {
+                wait_for(&server, &address)?;
+            }
+            let goal = Goal { target: &server, store: &address, folder: None, machine: &machine };
+            protect::keep(common, &args, &goal, every)
+        };
+        let done = done();
+        over.store(true, Ordering::Relaxed);
+        renewing.thread().unpark();
+        done
+    })
 }
 
 /// Waits until the server can be reached. What changes meanwhile is marked in the kernel, if an earlier agent began to.

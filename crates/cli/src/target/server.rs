@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_agent::{AgentError, Enrolled, Following, Reading, Session};
+use backstay_env::real::link::Identity;
 use backstay_format::rows::gap::SuspensionRow;
 use backstay_format::rows::{Consistency, DiskAt, MachineRow, PointRow};
 use backstay_format::units::{DiskNo, MachineId, PointNo, Timestamp};
@@ -19,7 +20,8 @@ use super::{InTheMaking, Target, Trouble};
 
 /// A server that this machine was enrolled with.
 pub(crate) struct Server {
-    enrolled: Enrolled,
+    /// Whom it is reached as: the certificate is renewed from time to time.
+    enrolled: Mutex<Enrolled>,
     threads: usize,
     session: Mutex<Option<Arc<Session>>>,
     /// Somebody uses the session.
@@ -38,12 +40,17 @@ impl Drop for Busy<'_> {
 impl Server {
     /// Nothing is connected yet.
     pub(crate) fn new(enrolled: Enrolled, threads: usize) -> Self {
-        Server { enrolled, threads, session: Mutex::default(), busy: AtomicBool::new(false) }
+        Server { enrolled: Mutex::new(enrolled), threads, session: Mutex::default(), busy: AtomicBool::new(false) }
     }
 
     /// The machine's name, as the server knows it.
     pub(crate) fn machine(&self) -> Result<String, Trouble> {
         self.ask(|session| Ok(session.welcome().machine.clone()))
+    }
+
+    /// From the next connection on, this is who we are.
+    pub(crate) fn renewed(&self, identity: Identity) {
+        self.enrolled.lock().unwrap_or_else(PoisonError::into_inner).identity = identity;
     }
 
     fn session(&self) -> Result<Arc<Session>, AgentError> {
@@ -52,7 +59,8 @@ impl Server {
             return Ok(session.clone());
         }
         let program = format!("backstay {}", env!("CARGO_PKG_VERSION"));
-        let opened = Arc::new(Session::open(&self.enrolled, program, self.threads)?);
+        let enrolled = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let opened = Arc::new(Session::open(&enrolled, program, self.threads)?);
         Ok(session.insert(opened).clone())
     }
 

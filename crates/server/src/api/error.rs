@@ -62,6 +62,12 @@ impl Failure {
         Failure::new(StatusCode::UNAUTHORIZED, "unauthenticated", "log in first")
     }
 
+    /// The password is one that is to be changed first.
+    pub(crate) fn must_change() -> Failure {
+        let status = StatusCode::FORBIDDEN;
+        Failure::new(status, "must_change_password", "the password was made by an administrator: change it first")
+    }
+
     /// Whoever asks may not.
     pub(crate) fn forbidden(message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::FORBIDDEN, "forbidden", message)

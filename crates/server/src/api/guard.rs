@@ -26,6 +26,8 @@ pub(crate) const COOKIE: &str = "__Host-backstay";
 pub(crate) const CSRF: &str = "x-backstay-csrf";
 /// The largest body that any request has.
 const LARGEST: usize = 64 << 10;
+/// What may be done with a password that is to be changed.
+const BEFORE_CHANGE: [&str; 3] = ["/api/v1/me", "/api/v1/me/password", "/api/v1/logout"];
 /// How long a body may take to come, and an answer to begin.
 const SLOWEST_BODY: Duration = Duration::from_secs(15);
 const SLOWEST_ANSWER: Duration = Duration::from_secs(120);
@@ -46,6 +48,8 @@ pub(crate) struct Caller {
     pub(crate) session: Option<[u8; 32]>,
     /// The word that the session's requests carry.
     pub(crate) csrf: Option<String>,
+    /// The password is to be changed before anything else is done.
+    pub(crate) must_change: bool,
 }
 
 impl Caller {
@@ -127,16 +131,18 @@ async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Fai
             grants: vec![grant],
             session: None,
             csrf: None,
+            must_change: false,
         }));
     }
     let Some(session) = text(header::COOKIE).and_then(cookie).map(hash) else { return Ok(None) };
     let found = server.catalogue.session(&session, server.now()).await?;
-    Ok(found.map(|(person, csrf)| Caller {
-        id: person.id,
-        name: person.name,
-        grants: person.grants,
+    Ok(found.map(|whose| Caller {
+        id: whose.person.id,
+        must_change: whose.person.once.is_some(),
+        name: whose.person.name,
+        grants: whose.person.grants,
         session: Some(session),
-        csrf: Some(csrf),
+        csrf: Some(whose.csrf),
     }))
 }
 
@@ -165,6 +171,9 @@ fn check_csrf(caller: &Caller, request: &Request) -> Result<(), Failure> {
 }
 
 async fn check_right(server: &Server, caller: &Caller, row: &Row, request: &mut Request) -> Result<(), Failure> {
+    if caller.must_change && !BEFORE_CHANGE.contains(&row.path) {
+        return Err(Failure::must_change());
+    }
     let allowed = match row.over {
         Over::Everything => caller.may_all(row.right),
         Over::Part => may(&caller.grants, row.right, Object::Some),

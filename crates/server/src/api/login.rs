@@ -16,6 +16,7 @@ use super::body::Body;
 use super::error::{Answer, Failure};
 use super::guard::{COOKIE, Caller, From, hash};
 use crate::catalogue::people::Person;
+use crate::catalogue::sessions::Beginning;
 use crate::notice::plain;
 use crate::people::throttle::{SERIES, Throttle};
 use crate::people::totp;
@@ -39,6 +40,8 @@ pub(crate) struct Me {
     grants: Vec<GrantText>,
     /// The word that requests which change something must carry in the header `x-backstay-csrf`.
     csrf: Option<String>,
+    /// The password was made by an administrator and is to be changed: nothing else is done before.
+    must_change_password: bool,
 }
 
 /// A role, and what it holds for.
@@ -81,10 +84,22 @@ pub(crate) async fn login(
     };
     server.record.append(event(true)).await?;
     server.login_succeeded(&whom);
+    let (cookie, me) = begin(&server, person, (&from.0, "password")).await?;
+    Ok((cookie, Json(me)))
+}
+
+/// Begins a session of somebody who showed who they are, in some way. That they did is in the log.
+pub(crate) async fn begin(
+    server: &Server,
+    person: Person,
+    (address, way): (&str, &str),
+) -> Result<(HeaderMap, Me), Failure> {
     let (secret, csrf) = (HEXLOWER.encode(&server.random::<32>()), HEXLOWER.encode(&server.random::<16>()));
-    server.catalogue.begin_session(&hash(&secret), (person.id, &csrf), server.now()).await?;
+    let new = Beginning { person: person.id, csrf: &csrf, address, way };
+    server.catalogue.begin_session(&hash(&secret), new, server.now()).await?;
     let grants = person.grants.iter().map(GrantText::of).collect();
-    Ok((set_cookie(&secret), Json(Me { name: person.name, grants, csrf: Some(csrf) })))
+    let must_change_password = person.once.is_some();
+    Ok((set_cookie(&secret), Me { name: person.name, grants, csrf: Some(csrf), must_change_password }))
 }
 
 enum Refused {
@@ -104,10 +119,18 @@ async fn check(server: &Server, login: &Login) -> Result<Person, Refused> {
     let kept = person.as_ref().map(|person| person.password.as_str());
     let right = server.press.is(&login.password, kept).await;
     let person = person.filter(|_| right).ok_or(Refused::Not)?;
-    let Some(secret) = &person.totp else { return Ok(person) };
-    let code = login.totp.as_deref().filter(|code| !code.is_empty()).ok_or(Refused::NeedsCode)?;
-    let step = totp::step(secret, code, server.seconds()).ok_or(Refused::Not)?;
-    match server.catalogue.use_step(person.id, step).await? {
+    if person.once.is_some_and(|once| once.used || once.until <= server.now()) {
+        return Err(Refused::Not);
+    }
+    if let Some(secret) = &person.totp {
+        let code = login.totp.as_deref().filter(|code| !code.is_empty()).ok_or(Refused::NeedsCode)?;
+        let step = totp::step(secret, code, server.seconds()).ok_or(Refused::Not)?;
+        if !server.catalogue.use_step(person.id, step).await? {
+            return Err(Refused::Not);
+        }
+    }
+    // Of two that come at once with a password that is good once, one gets in.
+    match person.once.is_none() || server.catalogue.use_once(person.id).await? {
         true => Ok(person),
         false => Err(Refused::Not),
     }
@@ -125,8 +148,10 @@ fn set_cookie(secret: &str) -> HeaderMap {
 pub(crate) async fn logout(
     State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
+    Extension(from): Extension<From>,
 ) -> Result<(StatusCode, HeaderMap), Failure> {
     if let Some(session) = caller.session {
+        server.record.append(Event::done("logout", true).by(&caller.name).from(&from.0)).await?;
         server.catalogue.end_session(&session).await?;
     }
     Ok((StatusCode::NO_CONTENT, set_cookie("")))
@@ -136,7 +161,7 @@ pub(crate) async fn logout(
 #[utoipa::path(get, path = "/api/v1/me", responses((status = 200, body = Me), (status = "4XX", body = Answer)))]
 pub(crate) async fn me(Extension(caller): Extension<Caller>) -> Json<Me> {
     let grants = caller.grants.iter().map(GrantText::of).collect();
-    Json(Me { name: caller.name, grants, csrf: caller.csrf })
+    Json(Me { name: caller.name, grants, csrf: caller.csrf, must_change_password: caller.must_change })
 }
 
 impl Server {

@@ -74,6 +74,9 @@ pub(crate) async fn password(
         return Err(Failure::wrong(why));
     }
     let person = oneself(&server, &caller, Some(&new.old)).await?;
+    if new.new == new.old {
+        return Err(Failure::wrong("this is the password that there is"));
+    }
     let kept = server.press.keep(&new.new, server.random()).await;
     server.catalogue.set_password(person.id, &kept, caller.session.as_ref().map(|session| &session[..])).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -24,7 +24,9 @@ mod metrics;
 mod people;
 mod points;
 mod pour;
+mod renew;
 mod restores;
+mod sessions;
 mod settings;
 pub(crate) mod setup;
 mod space;
@@ -79,9 +81,14 @@ fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(people::set_grants))
         .routes(routes!(people::disable))
         .routes(routes!(people::remove))
+        .routes(routes!(people::reset))
+        .routes(routes!(sessions::own))
+        .routes(routes!(sessions::end_own))
+        .routes(routes!(sessions::list, sessions::end))
         .routes(routes!(enrol::create, enrol::list))
         .routes(routes!(enrol::revoke))
         .routes(routes!(enrol::enrol))
+        .routes(routes!(renew::renew))
         .routes(routes!(machines::list))
         .routes(routes!(machines::one))
         .routes(routes!(machines::suspend))

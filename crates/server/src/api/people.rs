@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,7 +17,7 @@ use super::guard::Caller;
 use super::login::GrantText;
 use crate::Server;
 use crate::catalogue::people::Person;
-use crate::moment::rfc3339;
+use crate::moment::{later, rfc3339};
 use crate::people::password;
 use crate::rights::{Grant, Role, Scope, clash};
 
@@ -27,6 +28,8 @@ pub(crate) struct PersonText {
     grants: Vec<GrantText>,
     /// Codes are asked for when logging in.
     second_factor: bool,
+    /// The password was made by an administrator and was not changed yet.
+    must_change_password: bool,
     /// Shut out.
     disabled: bool,
     created: String,
@@ -36,8 +39,8 @@ pub(crate) struct PersonText {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct NewPerson {
     name: String,
-    /// At least 12 characters. To be changed by whom it is for.
-    password: String,
+    /// At least 12 characters; left out: one is made that is good once.
+    password: Option<String>,
     grants: Vec<GrantText>,
 }
 
@@ -46,6 +49,26 @@ pub(crate) struct NewPerson {
 pub(crate) struct Grants {
     grants: Vec<GrantText>,
 }
+
+/// A password that is to be made.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Reset {
+    /// Second factors are taken away too: for who has lost theirs.
+    #[serde(default)]
+    remove_second_factor: bool,
+}
+
+/// A password that was made.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OneTime {
+    /// Good for one login, at which it is to be changed. It is shown this once.
+    password: String,
+    /// Until when it can be used.
+    until: String,
+}
+
+/// Seconds that a password that was made can be used: three days.
+const ONE_TIME: u64 = 3 * 86_400;
 
 /// Whether a person is to be shut out.
 #[derive(Deserialize, ToSchema)]
@@ -84,7 +107,7 @@ pub(crate) fn checked_grants(texts: &[GrantText]) -> Result<Vec<Grant>, Failure>
     }
 }
 
-async fn found(server: &Server, name: &str) -> Result<Person, Failure> {
+pub(super) async fn found(server: &Server, name: &str) -> Result<Person, Failure> {
     server.catalogue.person(name).await?.ok_or_else(|| Failure::missing("such person"))
 }
 
@@ -114,6 +137,7 @@ pub(crate) async fn list(State(server): State<Arc<Server>>) -> Result<Json<Vec<P
     let text = |person: Person| PersonText {
         grants: person.grants.iter().map(GrantText::of).collect(),
         second_factor: person.totp.is_some(),
+        must_change_password: person.once.is_some(),
         disabled: person.disabled,
         created: rfc3339(person.created),
         name: person.name,
@@ -123,19 +147,53 @@ pub(crate) async fn list(State(server): State<Arc<Server>>) -> Result<Json<Vec<P
 
 /// Adds a person.
 #[utoipa::path(post, path = "/api/v1/people", request_body = NewPerson, responses(
-    (status = 201), (status = "4XX", body = Answer)))]
+    (status = 201, description = "With the password that was made, if one was", body = Option<OneTime>),
+    (status = "4XX", body = Answer)))]
 pub(crate) async fn create(
     State(server): State<Arc<Server>>,
     Body(new): Body<NewPerson>,
-) -> Result<StatusCode, Failure> {
+) -> Result<(StatusCode, Json<Option<OneTime>>), Failure> {
     check_name(&new.name)?;
     let grants = checked_grants(&new.grants)?;
-    if let Some(why) = password::refuse(&new.password) {
+    if let Some(why) = new.password.as_deref().and_then(password::refuse) {
         return Err(Failure::wrong(why));
     }
-    let kept = server.press.keep(&new.password, server.random()).await;
+    let typed = new.password.is_some();
+    let password = new.password.unwrap_or_else(|| made(&server));
+    let kept = server.press.keep(&password, server.random()).await;
     let added = server.catalogue.add_person((&new.name, &kept), &grants, false, server.now()).await?;
-    added.map(|_| StatusCode::CREATED).ok_or_else(|| Failure::conflict("somebody has that name"))
+    let id = added.ok_or_else(|| Failure::conflict("somebody has that name"))?;
+    if typed {
+        return Ok((StatusCode::CREATED, Json(None)));
+    }
+    let until = later(server.now(), ONE_TIME);
+    server.catalogue.set_once(id, (&kept, until), false).await?;
+    Ok((StatusCode::CREATED, Json(Some(OneTime { password, until: rfc3339(until) }))))
+}
+
+/// A password that nobody can guess, as people type it.
+fn made(server: &Server) -> String {
+    let text = BASE32_NOPAD.encode(&server.random::<15>()).to_lowercase();
+    text.as_bytes().chunks(6).map(String::from_utf8_lossy).collect::<Vec<_>>().join("-")
+}
+
+/// Makes a password for somebody who lost theirs. It is good for one login, at which they change it. Their sessions and tokens end.
+#[utoipa::path(post, path = "/api/v1/people/{person}/password", params(("person" = String, Path)), request_body = Reset,
+    responses((status = 200, body = OneTime), (status = "4XX", body = Answer)))]
+pub(crate) async fn reset(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Body(asked): Body<Reset>,
+) -> Result<Json<OneTime>, Failure> {
+    let person = found(&server, &name).await?;
+    if caller.id == person.id {
+        return Err(Failure::forbidden("nobody resets their own password").hint("change it"));
+    }
+    let (password, until) = (made(&server), later(server.now(), ONE_TIME));
+    let kept = server.press.keep(&password, server.random()).await;
+    server.catalogue.set_once(person.id, (&kept, until), asked.remove_second_factor).await?;
+    Ok(Json(OneTime { password, until: rfc3339(until) }))
 }
 
 /// Gives a person exactly these roles. Their tokens end.

@@ -43,14 +43,56 @@ pub(crate) struct Known {
 }
 
 impl Catalogue {
-    /// The machine of a certificate, unless it was taken back.
-    pub(crate) async fn enrolled(&self, fingerprint: &[u8; 32]) -> Result<Option<Enrolled>, sqlx::Error> {
+    /// The machine of a certificate that was shown, unless it was taken back; and whether it is shown for the first time in the place
+    /// of another, which is taken back from now on.
+    pub(crate) async fn shown(
+        &self,
+        fingerprint: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<(Enrolled, bool)>, sqlx::Error> {
         let found = sqlx::query(
-            "SELECT m.id, m.name, m.vault FROM certificates c JOIN machines m ON m.id = c.machine
+            "SELECT m.id, m.name, m.vault, c.replaces FROM certificates c JOIN machines m ON m.id = c.machine
              WHERE c.fingerprint = ? AND c.revoked IS NULL",
         );
-        let found = found.bind(&fingerprint[..]).fetch_optional(&self.pool).await?;
-        Ok(found.map(|row| who(&row)))
+        let Some(row) = found.bind(&fingerprint[..]).fetch_optional(&self.pool).await? else { return Ok(None) };
+        let (who, replaces) = (who(&row), row.get::<Option<Vec<u8>>, _>("replaces"));
+        if replaces.is_some() {
+            let mut all = self.pool.begin().await?;
+            let first = sqlx::query("UPDATE certificates SET replaces = NULL WHERE fingerprint = ?");
+            first.bind(&fingerprint[..]).execute(&mut *all).await?;
+            let others = sqlx::query(
+                "UPDATE certificates SET revoked = ? WHERE machine = ? AND fingerprint <> ? AND revoked IS NULL",
+            );
+            others.bind(now.0).bind(&who.id).bind(&fingerprint[..]).execute(&mut *all).await?;
+            all.commit().await?;
+        }
+        Ok(Some((who, replaces.is_some())))
+    }
+
+    /// Keeps a certificate that takes the place of another once it was shown. One that was made before for that and never shown
+    /// is taken back. Whether the one that is replaced was still good.
+    pub(crate) async fn renew(
+        &self,
+        (machine, replaced): (&str, &[u8; 32]),
+        issued: &Issued,
+        now: Timestamp,
+    ) -> Result<bool, sqlx::Error> {
+        let mut all = self.pool.begin().await?;
+        let never = sqlx::query(
+            "UPDATE certificates SET revoked = ? WHERE machine = ? AND replaces IS NOT NULL AND revoked IS NULL",
+        );
+        never.bind(now.0).bind(machine).execute(&mut *all).await?;
+        let added = sqlx::query(
+            "INSERT INTO certificates (fingerprint, serial, machine, created, replaces)
+             SELECT ?1, ?2, machine, ?3, fingerprint FROM certificates
+             WHERE fingerprint = ?4 AND machine = ?5 AND revoked IS NULL",
+        );
+        let added = added.bind(&issued.fingerprint[..]).bind(&issued.serial).bind(now.0).bind(&replaced[..]);
+        if added.bind(machine).execute(&mut *all).await?.rows_affected() != 1 {
+            return Ok(false);
+        }
+        all.commit().await?;
+        Ok(true)
     }
 
     /// Keeps a new code.

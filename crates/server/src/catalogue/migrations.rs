@@ -61,6 +61,14 @@ const STEPS: &[(&str, &str)] = &[
         CREATE INDEX outbox_channel ON outbox (channel, id);
         CREATE TABLE lost (channel TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT;",
     ),
+    (
+        "one-time passwords",
+        "ALTER TABLE people ADD COLUMN once_until INTEGER;
+        ALTER TABLE people ADD COLUMN once_used INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE sessions ADD COLUMN address TEXT NOT NULL DEFAULT '';
+        ALTER TABLE sessions ADD COLUMN way TEXT NOT NULL DEFAULT 'password';
+        ALTER TABLE certificates ADD COLUMN replaces BLOB;",
+    ),
 ];
 
 /// Does what was not done yet.

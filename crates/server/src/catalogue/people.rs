@@ -21,8 +21,17 @@ pub(crate) struct Person {
     /// One that was offered and not confirmed yet.
     pub(crate) totp_next: Option<String>,
     pub(crate) disabled: bool,
+    /// The password is one that an administrator made.
+    pub(crate) once: Option<Once>,
     pub(crate) created: Timestamp,
     pub(crate) grants: Vec<Grant>,
+}
+
+/// A password that is good for one login, after which it is to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Once {
+    pub(crate) until: Timestamp,
+    pub(crate) used: bool,
 }
 
 impl Catalogue {
@@ -95,6 +104,9 @@ impl Catalogue {
             totp: row.get("totp"),
             totp_next: row.get("totp_next"),
             disabled: row.get::<i64, _>("disabled") != 0,
+            once: row
+                .get::<Option<i64>, _>("once_until")
+                .map(|until| Once { until: Timestamp(until), used: row.get::<i64, _>("once_used") != 0 }),
             created: Timestamp(row.get("created")),
             grants: grants.iter().filter_map(grant).collect(),
         })
@@ -137,10 +149,38 @@ impl Catalogue {
     /// Sets a new password. All sessions end but that of `but`.
     pub(crate) async fn set_password(&self, person: i64, kept: &str, but: Option<&[u8]>) -> Result<(), sqlx::Error> {
         let mut all = self.pool.begin().await?;
-        sqlx::query("UPDATE people SET password = ? WHERE id = ?").bind(kept).bind(person).execute(&mut *all).await?;
+        let set = sqlx::query("UPDATE people SET password = ?, once_until = NULL, once_used = 0 WHERE id = ?");
+        set.bind(kept).bind(person).execute(&mut *all).await?;
         let others = sqlx::query("DELETE FROM sessions WHERE person = ? AND hash IS NOT ?").bind(person).bind(but);
         others.execute(&mut *all).await?;
         all.commit().await
+    }
+
+    /// Sets a password that is good for one login. All sessions and tokens end; second factors too, if `alone`.
+    pub(crate) async fn set_once(
+        &self,
+        person: i64,
+        (kept, until): (&str, Timestamp),
+        alone: bool,
+    ) -> Result<(), sqlx::Error> {
+        let mut all = self.pool.begin().await?;
+        let set = sqlx::query("UPDATE people SET password = ?, once_until = ?, once_used = 0 WHERE id = ?");
+        set.bind(kept).bind(until.0).bind(person).execute(&mut *all).await?;
+        for gone in ["DELETE FROM sessions WHERE person = ?", "DELETE FROM tokens WHERE person = ?"] {
+            sqlx::query(gone).bind(person).execute(&mut *all).await?;
+        }
+        if alone {
+            let none = sqlx::query("UPDATE people SET totp = NULL, totp_next = NULL WHERE id = ?");
+            none.bind(person).execute(&mut *all).await?;
+        }
+        all.commit().await
+    }
+
+    /// Uses a password up that is good for one login; whether it was not before.
+    pub(crate) async fn use_once(&self, person: i64) -> Result<bool, sqlx::Error> {
+        let used =
+            sqlx::query("UPDATE people SET once_used = 1 WHERE id = ? AND once_until IS NOT NULL AND once_used = 0");
+        Ok(used.bind(person).execute(&self.pool).await?.rows_affected() == 1)
     }
 
     /// Offers a second factor, or takes the one there is away.

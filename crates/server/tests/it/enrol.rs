@@ -1,6 +1,8 @@
 //! Enrolling machines, and what their certificates are good for.
 
 use backstay_env::real::link::{Identity, Peer, connect};
+use backstay_format::wire;
+use backstay_format::wire::v1::{ToAgent, ToServer};
 use backstay_server::Running;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
@@ -19,7 +21,7 @@ fn enrol(running: &Running, code: &Value) -> (u16, Value, Identity) {
     (status, answer, Identity { certificate, key: key.serialize_pem() })
 }
 
-/// Whether the server keeps an agent's connection for more than the handshake: until it is asked for something, or for good.
+/// Whether an agent is welcome. That the handshake succeeds says nothing: a server looks at certificates after it.
 fn connects(running: &Running, identity: &Identity) -> bool {
     let peer = Peer {
         address: running.address().to_string(),
@@ -27,7 +29,10 @@ fn connects(running: &Running, identity: &Identity) -> bool {
         authority: running.server().authority.pem().to_owned(),
         protocol: b"backstay/1".to_vec(),
     };
-    connect(&peer, identity).is_ok()
+    let hello = wire::encode(&ToServer::Hello { program: "test".into() });
+    let said = connect(&peer, identity).map(|link| link.send(&[&hello]).and_then(|()| link.receive()));
+    let answer = said.ok().and_then(Result::ok).flatten();
+    answer.is_some_and(|answer| matches!(wire::decode(&answer), Ok((ToAgent::Welcome { .. }, _))))
 }
 
 fn code(operator: &Client, machine: &str) -> Value {
@@ -48,8 +53,11 @@ fn a_code_makes_one_certificate() {
     assert!(connects(&running, &identity));
     assert_eq!(enrol(&running, &first).0, 403, "it is used");
     // Enrolled again it is the same machine.
-    let (status, again, _) = enrol(&running, &code(&operator, "web"));
+    let (status, again, new) = enrol(&running, &code(&operator, "web"));
     assert_eq!((status, &again["id"]), (200, &answer["id"]));
+    assert!(connects(&running, &new) && !connects(&running, &identity), "the certificate before is taken back");
+    assert_eq!(operator.delete("/api/v1/machines/web/certificate"), 204);
+    assert!(!connects(&running, &new));
     let (_, listed) = operator.get("/api/v1/enrolments");
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert!(listed[0]["used"].is_string() && listed.to_string().find("code").is_none());

@@ -73,7 +73,7 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`].
 pub fn connect(peer: &Peer, identity: &Identity) -> Result<Arc<dyn Link>, ConnectError> {
-    let config = config(peer, identity)?;
+    let config = client_config(peer, identity)?;
     let name = ServerName::try_from(peer.name.clone()).map_err(|_| ConnectError::Bad("the server's name"))?;
     let unreachable = |source| ConnectError::Unreachable { address: peer.address.clone(), source };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -99,7 +99,11 @@ async fn reach(address: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn config(peer: &Peer, identity: &Identity) -> Result<ClientConfig, ConnectError> {
+/// What TLS needs to reach a peer and to show who we are.
+///
+/// # Errors
+/// [`ConnectError::Bad`].
+pub fn client_config(peer: &Peer, identity: &Identity) -> Result<ClientConfig, ConnectError> {
     let certificate =
         |pem: &str, what| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| ConnectError::Bad(what));
     let mut authorities = RootCertStore::empty();

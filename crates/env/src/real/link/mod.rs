@@ -9,6 +9,6 @@ mod connect;
 mod pinned;
 mod pump;
 
-pub use connect::{ConnectError, Identity, Peer, connect};
+pub use connect::{ConnectError, Identity, Peer, client_config, connect};
 pub use pinned::{SERVER, known_by};
 pub use pump::over;
