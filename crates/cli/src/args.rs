@@ -8,7 +8,8 @@ use backstay_format::names::is_vault_name;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exclude::Exclude;
-use crate::rate::BytesPerSecond;
+use crate::hours::Hours;
+use crate::rate::{BytesPerSecond, RateAt};
 
 /// Keeps disks recoverable at any moment: deduplicated, compressed, encrypted, and every byte checked when it comes back.
 #[derive(Debug, Parser)]
@@ -34,9 +35,9 @@ pub(crate) struct Common {
     /// A file whose first line is the passphrase; else it is asked for.
     #[arg(long, global = true, env = "BACKSTAY_PASSPHRASE_FILE", value_name = "FILE", hide_env_values = true, help_heading = COMMON)]
     pub passphrase_file: Option<PathBuf>,
-    /// The vault in the store.
-    #[arg(long, global = true, default_value = "main", value_name = "NAME", value_parser = vault_name, help_heading = COMMON)]
-    pub vault: String,
+    /// The vault in the store; `main` if not said.
+    #[arg(long, global = true, value_name = "NAME", value_parser = vault_name, help_heading = COMMON)]
+    pub vault: Option<String>,
     /// Print JSON instead of text.
     #[arg(long, global = true, help_heading = COMMON)]
     pub json: bool,
@@ -44,9 +45,19 @@ pub(crate) struct Common {
 
 const COMMON: &str = "Common options";
 
+impl Common {
+    /// The vault.
+    pub(crate) fn vault(&self) -> &str {
+        self.vault.as_deref().unwrap_or("main")
+    }
+}
+
+/// What is said of what cannot name a vault.
+pub(crate) const NOT_A_VAULT: &str =
+    "a vault's name has 1 to 32 of the characters a-z, 0-9 and -, and does not start with -";
+
 fn vault_name(text: &str) -> Result<String, &'static str> {
-    let wrong = "a vault's name has 1 to 32 of the characters a-z, 0-9 and -, and does not start with -";
-    if is_vault_name(text) { Ok(text.to_owned()) } else { Err(wrong) }
+    if is_vault_name(text) { Ok(text.to_owned()) } else { Err(NOT_A_VAULT) }
 }
 
 /// How a server is to be.
@@ -55,15 +66,25 @@ pub(crate) struct Server {
     /// Where it keeps what is its own; also the store, if no --store is named.
     #[arg(long, default_value = "/var/lib/backstay", value_name = "DIR")]
     pub data: PathBuf,
-    /// Where it listens, for people and machines.
-    #[arg(long, default_value = "0.0.0.0:7443", value_name = "HOST:PORT")]
-    pub listen: String,
+    /// A file with what follows, and with `store`, `passphrase_file` and `vault`; else server.toml in the data folder, if there is
+    /// one. What the command line says counts more.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only say what the command line and the file mean, or what is wrong with them.
+    #[arg(long)]
+    pub check_config: bool,
+    /// Where it listens, for people and machines; 0.0.0.0:7443 if not said.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
     /// A folder on this machine that disks may be restored to from the console; else they are restored elsewhere only.
     #[arg(long, value_name = "DIR")]
     pub restores: Option<PathBuf>,
-    /// The name that people and machines reach it by; else this machine's name.
+    /// The name that people and machines reach it by; else this machine's name. May be given again, for other names.
     #[arg(long, value_name = "HOSTNAME")]
-    pub name: Option<String>,
+    pub name: Vec<String>,
+    /// Begin jobs of the calendar at these hours of the day only, such as 22:00-06:00.
+    #[arg(long, value_name = "FROM-TO")]
+    pub job_hours: Option<Hours>,
 }
 
 /// A machine, disk or partition at a moment.
@@ -205,15 +226,22 @@ pub(crate) struct Protect {
     pub how: How,
 }
 
+/// Where what makes a machine known to a server is, if nobody says.
+pub(crate) const ENROLMENT: &str = "/var/lib/backstay/agent";
+
 /// `agent`.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
     /// Block devices or image files; else all disks of this host.
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
-    /// Where `backstay enroll` put what makes this machine known to the server.
-    #[arg(long, default_value = "/var/lib/backstay/agent", value_name = "DIR")]
-    pub dir: PathBuf,
+    /// A file with what follows, its keys named as the options, and `disks`; else /etc/backstay/agent.toml, if there is one. What
+    /// the command line says counts more.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where `backstay enroll` put what makes this machine known to the server; /var/lib/backstay/agent if not said.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     /// How.
     #[command(flatten)]
     pub how: How,
@@ -227,7 +255,7 @@ pub(crate) struct Enroll {
     /// The code, as the console or `backstay server` showed it; each is for one machine, once.
     pub code: String,
     /// Where to put what makes this machine known.
-    #[arg(long, default_value = "/var/lib/backstay/agent", value_name = "DIR")]
+    #[arg(long, default_value = ENROLMENT, value_name = "DIR")]
     pub dir: PathBuf,
 }
 
@@ -237,9 +265,9 @@ pub(crate) struct How {
     /// Make one point and end.
     #[arg(long, conflicts_with = "every")]
     pub once: bool,
-    /// Make a point so often, until interrupted; at least every second.
-    #[arg(long, default_value = "10s", value_name = "LENGTH")]
-    pub every: String,
+    /// Make a point so often, until interrupted; at least every second, and each 10s if not said.
+    #[arg(long, value_name = "LENGTH")]
+    pub every: Option<String>,
     /// Read everything, also what no file system uses.
     #[arg(long)]
     pub all_blocks: bool,
@@ -268,22 +296,25 @@ pub(crate) struct How {
     /// Quiesce a MariaDB server each time; its connection string. Needs `mariadb`. May be given again.
     #[arg(long, value_name = "CONNECTION")]
     pub mariadb: Vec<String>,
-    /// Give each application, and each command before and after, so long.
-    #[arg(long, default_value = "30s", value_name = "LENGTH")]
-    pub hook_limit: String,
+    /// Give each application, and each command before and after, so long; 30s if not said.
+    #[arg(long, value_name = "LENGTH")]
+    pub hook_limit: Option<String>,
     /// The socket of a virtual machine's guest agent, for qemu:SOCKET: file systems in the guest are held still for each point.
     #[arg(long, value_name = "SOCKET")]
     pub guest_agent: Option<PathBuf>,
     /// Where blocks of a virtual machine are saved while a point of it is read and they are overwritten; else beside its images.
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
-    /// Hold file systems still for so long at most; at most 5s. A watchdog sees to it.
-    #[arg(long, default_value = "1s", value_name = "LENGTH")]
-    pub max_freeze: String,
+    /// Hold file systems still for so long at most; at most 5s, and 1s if not said. A watchdog sees to it.
+    #[arg(long, value_name = "LENGTH")]
+    pub max_freeze: Option<String>,
     /// Read disks no faster than this, such as 50MiB/s; what is sent and stored is never more. Not while they are held still: that is
     /// at most 64 MiB a point, and ends the sooner.
     #[arg(long, value_name = "RATE")]
     pub max_rate: Option<BytesPerSecond>,
+    /// The same for hours of the day, such as 08:00-18:00=10MiB/s; may be given again. The lowest that holds counts.
+    #[arg(long, value_name = "FROM-TO=RATE")]
+    pub max_rate_at: Vec<RateAt>,
     /// Use so many threads for naming, compressing and sealing; else as many as there are processors.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,

@@ -8,7 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use backstay_env::real::system::SystemClock;
+use backstay_env::time::Clock as _;
 use backstay_env::volume::{Piece, Span, Volume};
+use backstay_format::units::Timestamp;
+
+use crate::args::How;
+use crate::hours::Hours;
 
 /// How long who waits does not look whether it should go on waiting.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -37,21 +43,51 @@ impl FromStr for BytesPerSecond {
     }
 }
 
+/// A rate at hours of the day: `08:00-18:00=10MiB/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RateAt {
+    hours: Hours,
+    rate: BytesPerSecond,
+}
+
+impl FromStr for RateAt {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (hours, rate) = text.split_once('=').ok_or("write hours and a rate such as 08:00-18:00=10MiB/s")?;
+        Ok(RateAt { hours: hours.parse()?, rate: rate.parse()? })
+    }
+}
+
 /// Lets so many bytes a second pass, of all who read together.
 pub(crate) struct Rate {
-    limit: BytesPerSecond,
+    usual: Option<BytesPerSecond>,
+    at: Vec<RateAt>,
     /// When all that was let pass so far has had its time.
     paid: Mutex<Instant>,
 }
 
 impl Rate {
-    pub(crate) fn new(limit: BytesPerSecond) -> Rate {
-        Rate { limit, paid: Mutex::new(Instant::now()) }
+    /// What the command line says; `None`: as fast as can be.
+    pub(crate) fn of(how: &How) -> Option<Rate> {
+        let some = how.max_rate.is_some() || !how.max_rate_at.is_empty();
+        some.then(|| Rate::new(how.max_rate, how.max_rate_at.clone()))
+    }
+
+    fn new(usual: Option<BytesPerSecond>, at: Vec<RateAt>) -> Rate {
+        Rate { usual, at, paid: Mutex::new(Instant::now()) }
+    }
+
+    /// The lowest that holds at a moment.
+    fn limit(&self, now: Timestamp) -> Option<BytesPerSecond> {
+        let held = self.at.iter().filter(|at| at.hours.hold(now)).map(|at| at.rate);
+        held.chain(self.usual).min_by_key(|rate| rate.0)
     }
 
     /// Waits until these bytes may pass, or `cancel` is set.
     fn wait(&self, bytes: usize, cancel: &AtomicBool) {
-        let begin = self.reserve(bytes, Instant::now());
+        let Some(limit) = self.limit(SystemClock.now()) else { return };
+        let begin = self.reserve(bytes, limit, Instant::now());
         loop {
             let left = begin.saturating_duration_since(Instant::now());
             if left.is_zero() || cancel.load(Ordering::Relaxed) {
@@ -62,10 +98,10 @@ impl Rate {
     }
 
     /// When these bytes may pass, which are asked for now. Time in which nobody asked is not made up for.
-    fn reserve(&self, bytes: usize, now: Instant) -> Instant {
+    fn reserve(&self, bytes: usize, limit: BytesPerSecond, now: Instant) -> Instant {
         let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = now.max(*paid);
-        *paid = begin + Duration::from_secs_f64(bytes as f64 / self.limit.0 as f64);
+        *paid = begin + Duration::from_secs_f64(bytes as f64 / limit.0 as f64);
         begin
     }
 }
@@ -123,9 +159,10 @@ mod tests {
 
     #[test]
     fn all_readers_together_keep_to_it() {
-        let rate = Rate::new(BytesPerSecond(1 << 20));
+        let limit = BytesPerSecond(1 << 20);
+        let rate = Rate::new(Some(limit), vec![]);
         let start = Instant::now();
-        let after = |bytes, now| rate.reserve(bytes, now) - start;
+        let after = |bytes, now| rate.reserve(bytes, limit, now) - start;
         let first = after(1 << 20, start);
         assert!(first <= Duration::from_millis(1));
         assert_eq!(after(2 << 20, start), first + Duration::from_secs(1));
@@ -138,8 +175,23 @@ mod tests {
 
     #[test]
     fn who_is_told_to_stop_does_not_wait() {
-        let rate = Rate::new(BytesPerSecond(1 << 20));
-        rate.reserve(usize::MAX >> 20, Instant::now());
+        let limit = BytesPerSecond(1 << 20);
+        let rate = Rate::new(Some(limit), vec![]);
+        rate.reserve(usize::MAX >> 20, limit, Instant::now());
         rate.wait(1, &AtomicBool::new(true));
+    }
+
+    #[test]
+    fn the_lowest_of_the_hour_counts() {
+        let at = |text: &str| text.parse::<RateAt>().unwrap();
+        let mib = |number: u64| Some(BytesPerSecond(number << 20));
+        // Between them, hours that are all of the day.
+        let all = |rate: &str| vec![at(&format!("00:00-12:00={rate}")), at(&format!("12:00-00:00={rate}"))];
+        let now = SystemClock.now();
+        assert_eq!(Rate::new(mib(5), all("9MiB/s")).limit(now), mib(5));
+        assert_eq!(Rate::new(mib(50), all("9MiB/s")).limit(now), mib(9));
+        assert_eq!(Rate::new(None, all("9MiB/s")).limit(now), mib(9));
+        assert_eq!(Rate::new(None, all("9MiB/s")[..0].to_vec()).limit(now), None);
+        assert!("08:00=9MiB/s".parse::<RateAt>().is_err() && "08:00-09:00=9".parse::<RateAt>().is_err());
     }
 }

@@ -136,7 +136,7 @@ pub(crate) fn open(common: &Common) -> Result<Vault, Failure> {
     let about = |failure: Failure| failure.about(&location);
     let seams = location.seams(false).map_err(about)?;
     let passphrase = passphrase(common.passphrase_file.as_deref(), false)?;
-    Vault::open(seams, &common.vault, &passphrase).map_err(|e| about(e.into()))
+    Vault::open(seams, common.vault(), &passphrase).map_err(|e| about(e.into()))
 }
 
 /// Longer than any paper.
@@ -152,7 +152,7 @@ pub(crate) fn open_with_paper(common: &Common, paper: &Path) -> Result<Vault, Fa
         _ => std::fs::File::open(paper).and_then(|file| file.take(MOST_PAPER).read_to_string(&mut text)),
     };
     read.map_err(|e| Failure::new(format!("the keys on paper cannot be read from {}: {e}", paper.display())))?;
-    Vault::open_with_paper(seams, &common.vault, &text).map_err(|e| Failure::from(e).about(&location))
+    Vault::open_with_paper(seams, common.vault(), &text).map_err(|e| Failure::from(e).about(&location))
 }
 
 /// Reads from the vault that the command line names, also when its newest changes are damaged: from what was before
@@ -162,7 +162,7 @@ pub(crate) fn reading(common: &Common, work: impl FnOnce(&Vault) -> Result<(), F
     let about = |failure: Failure| failure.about(&location);
     let seams = location.seams(false).map_err(about)?;
     let passphrase = passphrase(common.passphrase_file.as_deref(), false)?;
-    let opened = Vault::open_before_damage(seams, &common.vault, &passphrase).map_err(|e| about(e.into()))?;
+    let opened = Vault::open_before_damage(seams, common.vault(), &passphrase).map_err(|e| about(e.into()))?;
     if opened.damage.is_some() {
         note!("note: the newest changes of the store are damaged; this is what it held before them");
     }

@@ -308,9 +308,12 @@ pub(crate) fn plan(server: &Server, work: &Work) -> Result<Value, VaultError> {
 }
 
 /// Starts what is due, for ever.
-pub(crate) async fn calendar(server: Arc<Server>) {
+pub(crate) async fn calendar(server: Arc<Server>, may_begin: Arc<dyn Fn(Timestamp) -> bool + Send + Sync>) {
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
+        if !may_begin(server.now()) {
+            continue;
+        }
         for due in server.catalogue.calendar().await.unwrap_or_default() {
             let now = server.now();
             // Nor is one waited for longer than from one to the next: a clock may have been set back.

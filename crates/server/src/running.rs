@@ -16,6 +16,7 @@ use backstay_env::real::system::{SystemClock, SystemRandom};
 use backstay_env::time::Clock;
 use backstay_format::keys::Argon2Cost;
 use backstay_format::names::STORE_HEADER;
+use backstay_format::units::Timestamp;
 use backstay_seal::{Secret, passphrase};
 use backstay_vault::{Opened, Seams, Vault, VaultError};
 use data_encoding::HEXLOWER;
@@ -47,12 +48,16 @@ pub struct Settings {
     pub listen: String,
     /// The name that people and machines reach it by.
     pub name: String,
+    /// Other names that it is reached by.
+    pub other_names: Vec<String>,
     /// The vault that machines' points go into.
     pub vault: String,
     /// Where the store is, if not in the data folder.
     pub store: Option<StorePlace>,
     /// The folder that disks may be restored to, on this machine; none: nowhere.
     pub restores: Option<PathBuf>,
+    /// Whether jobs of the calendar may begin at a moment.
+    pub jobs_at: Arc<dyn Fn(Timestamp) -> bool + Send + Sync>,
     /// What guessing a password costs.
     pub cost: Argon2Cost,
 }
@@ -72,7 +77,17 @@ impl Settings {
     pub fn new(data: &Path, listen: &str, name: &str) -> Settings {
         let (listen, name) = (listen.to_owned(), name.to_owned());
         let (data, vault) = (data.to_owned(), "main".to_owned());
-        Settings { data, listen, name, vault, store: None, restores: None, cost: passphrase::COST }
+        Settings {
+            data,
+            listen,
+            name,
+            other_names: Vec::new(),
+            vault,
+            store: None,
+            restores: None,
+            jobs_at: Arc::new(|_| true),
+            cost: passphrase::COST,
+        }
     }
 }
 
@@ -102,11 +117,11 @@ impl Running {
         let code = runtime.block_on(api::setup::new_code(&server))?;
         let (stop, stopped) = watch::channel(false);
         let router = api::router(server.clone());
-        let names = names(&settings.name);
+        let names = names(&settings);
         // Made once here, so that a name that cannot be is told at once.
         server.authority.server(&names, server.now())?;
         runtime.spawn(port::serve(listener, names, server.clone(), router, stopped));
-        runtime.spawn(jobs::calendar(server.clone()));
+        runtime.spawn(jobs::calendar(server.clone(), settings.jobs_at));
         runtime.spawn(crate::watch::watch(server.clone()));
         runtime.spawn(crate::notice::deliver(server.clone()));
         Ok(Running { server, address, code, stop, runtime: Some(runtime), _place: place })
@@ -139,6 +154,14 @@ impl Running {
         self.address
     }
 
+    /// Whether it answers: the catalogue, on the threads that all requests are answered on.
+    pub fn is_alive(&self) -> bool {
+        let Some(runtime) = &self.runtime else { return false };
+        let server = self.server.clone();
+        let asked = runtime.spawn(async move { server.catalogue.ping().await.is_ok() });
+        runtime.block_on(async { tokio::time::timeout(GRACE, asked).await.is_ok_and(|said| said.unwrap_or(false)) })
+    }
+
     /// The code that makes the first administrator, once; `None`: there is one.
     pub fn setup_code(&self) -> Option<&str> {
         self.code.as_deref()
@@ -159,12 +182,13 @@ impl Drop for Running {
 }
 
 /// What the certificate is of: the name given, and what this machine calls itself.
-fn names(given: &str) -> Vec<String> {
-    let mut names = vec![given.to_owned()];
+fn names(settings: &Settings) -> Vec<String> {
+    let given = [&settings.name].into_iter().chain(&settings.other_names).map(String::as_str);
+    let mut names: Vec<String> = Vec::new();
     // Machines know it by the last of these, whatever it is called.
-    for own in ["localhost", "127.0.0.1", "::1", SERVER] {
-        if own != given {
-            names.push(own.to_owned());
+    for name in given.chain(["localhost", "127.0.0.1", "::1", SERVER]) {
+        if names.iter().all(|known| known != name) {
+            names.push(name.to_owned());
         }
     }
     names
@@ -218,7 +242,8 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
 /// How it was started.
 fn started(settings: &Settings) -> String {
     let restores = settings.restores.as_deref().map(|dir| dir.display().to_string()).unwrap_or_default();
-    format!("listen {}\nname {}\nrestores {restores}\n", settings.listen, settings.name)
+    let names: String = settings.other_names.iter().map(|name| format!("name {name}\n")).collect();
+    format!("listen {}\nname {}\n{names}restores {restores}\n", settings.listen, settings.name)
 }
 
 /// Opens the vault, making the store if there is none. The passphrase is kept before anything is made with it.

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use super::protect::{self, Goal};
 use crate::args::{self, Common, Protect};
+use crate::config;
 use crate::enrolment::Enrolment;
 use crate::failure::Failure;
 use crate::output::note;
 use crate::renewal;
+use crate::service;
 use crate::stop::Stop;
 use crate::target::Server;
 
@@ -19,7 +21,8 @@ use crate::target::Server;
 const AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) fn run(common: &Common, args: args::Agent) -> Result<(), Failure> {
-    let args::Agent { sources, dir, how } = args;
+    let args::Agent { sources, dir, how, .. } = config::agent::fill(args)?;
+    let dir = dir.unwrap_or_else(|| PathBuf::from(args::ENROLMENT));
     if !how.exclude.is_empty() {
         return Err(Failure::usage(
             "--exclude is not for an agent, which cannot read what it has sent to see what files became of it",
@@ -31,6 +34,8 @@ pub(super) fn run(common: &Common, args: args::Agent) -> Result<(), Failure> {
     let args = Protect { sources, machine: Some(machine.clone()), how };
     let every = protect::every(&args)?;
     let server = Server::new(enrolled, threads);
+    // Waiting for the server is its work, too: what changes meanwhile is not lost.
+    service::ready();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let renewing = scope.spawn(|| renewal::keep(&dir, &server, &over));

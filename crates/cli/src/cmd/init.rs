@@ -15,17 +15,17 @@ use crate::store::{self, Location};
 pub(super) fn run(common: &Common, location: &str) -> Result<(), Failure> {
     let place = Location::parse(location)?;
     if let Some(folder) = place.folder() {
-        check_folder(folder, &common.vault)?;
+        check_folder(folder, common.vault())?;
     }
     let passphrase = store::passphrase(common.passphrase_file.as_deref(), true)?;
-    let id = Vault::create(&place.seams(true)?, &common.vault, &passphrase)
+    let id = Vault::create(&place.seams(true)?, common.vault(), &passphrase)
         .map_err(|e| Failure::from(e).about(&location))?;
     if common.json {
         return output::json(
-            &serde_json::json!({ "store": id.to_string(), "vault": common.vault, "location": location }),
+            &serde_json::json!({ "store": id.to_string(), "vault": common.vault(), "location": location }),
         );
     }
-    say!("made store {id} with vault {} in {location}", common.vault)?;
+    say!("made store {id} with vault {} in {location}", common.vault())?;
     say!("keep the passphrase safe, or print the keys with `backstay key paper`: without them nothing can be read")
 }
 

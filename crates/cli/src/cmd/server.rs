@@ -3,42 +3,82 @@
 //! Never knows: how a server works.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_server::{Running, ServerError, Settings, StorePlace};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{Common, Server};
+use crate::config::server::{Meant, resolve};
 use crate::failure::{Failure, sentence};
 use crate::output::{self, say};
+use crate::service;
 use crate::stop::Stop;
 use crate::store::{self, Location};
 
 pub(super) fn run(common: &Common, args: &Server) -> Result<(), Failure> {
+    let meant = resolve(common, args)?;
+    if args.check_config {
+        return check(common, &meant);
+    }
     let stop = Stop::listen()?;
-    let name = args.name.clone().unwrap_or_else(host_name);
-    let mut settings = Settings::new(&args.data, &args.listen, &name);
-    settings.vault.clone_from(&common.vault);
-    settings.restores.clone_from(&args.restores);
-    settings.store = common.store.as_deref().filter(|s| !s.is_empty()).map(|_| place(common)).transpose()?;
-    let running = Running::start(settings).map_err(failure)?;
-    tell(common, &running, &name, &args.data)?;
-    while !stop.wait(Duration::from_secs(3600)) {}
+    let running = Running::start(settings(&meant)?).map_err(failure)?;
+    tell(common, &running, &meant)?;
+    service::ready();
+    let pulse = service::pulse();
+    while !stop.wait(pulse.unwrap_or(Duration::from_secs(3600))) {
+        if pulse.is_some() && running.is_alive() {
+            service::alive();
+        }
+    }
+    service::stopping();
     drop(running);
     if common.json { Ok(()) } else { say!("the server has ended") }
 }
 
-/// The store that the command line names. One that is not there yet is made, with a passphrase of the server's own.
-fn place(common: &Common) -> Result<StorePlace, Failure> {
-    let location = Location::of(common)?;
+fn settings(meant: &Meant) -> Result<Settings, Failure> {
+    let (name, others) = meant.names.split_first().expect("a server has a name");
+    let mut settings = Settings::new(&meant.data, &meant.listen, name);
+    settings.other_names = others.to_vec();
+    settings.vault.clone_from(&meant.vault);
+    settings.restores.clone_from(&meant.restores);
+    settings.store = meant.store.as_deref().map(|store| place(store, meant.passphrase_file.as_deref())).transpose()?;
+    if let Some(hours) = meant.job_hours {
+        settings.jobs_at = Arc::new(move |now| hours.hold(now));
+    }
+    Ok(settings)
+}
+
+/// Says what a server would be like, if it can be.
+fn check(common: &Common, meant: &Meant) -> Result<(), Failure> {
+    if let (Some(_), Some(file)) = (&meant.store, &meant.passphrase_file) {
+        store::passphrase(Some(file), false)?;
+    }
+    let all = meant.json();
+    if common.json {
+        return output::json(&all);
+    }
+    for (key, value) in all.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        let words = match value {
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+            one => one.as_str().unwrap_or_default().to_owned(),
+        };
+        say!("{key:<16} {words}")?;
+    }
+    Ok(())
+}
+
+/// A store that is not in the data folder. One that is not there yet is made, with a passphrase of the server's own.
+fn place(store: &str, passphrase_file: Option<&Path>) -> Result<StorePlace, Failure> {
+    let location = Location::parse(store)?;
     let seams = location.seams(true).map_err(|failure| failure.about(&location))?;
-    let file = common.passphrase_file.as_deref();
-    let passphrase = file.map(|file| store::passphrase(Some(file), false)).transpose()?;
+    let passphrase = passphrase_file.map(|file| store::passphrase(Some(file), false)).transpose()?;
     Ok(StorePlace { seams, folder: location.folder().map(Path::to_owned), passphrase })
 }
 
-fn tell(common: &Common, running: &Running, name: &str, data: &Path) -> Result<(), Failure> {
-    let url = format!("https://{name}:{}", running.address().port());
+fn tell(common: &Common, running: &Running, meant: &Meant) -> Result<(), Failure> {
+    let url = format!("https://{}:{}", meant.names[0], running.address().port());
     let fingerprint = running.server().authority.fingerprint();
     if common.json {
         return output::json(&json!({
@@ -46,7 +86,7 @@ fn tell(common: &Common, running: &Running, name: &str, data: &Path) -> Result<(
             "address": running.address().to_string(),
             "ca_sha256": fingerprint,
             "setup_code": running.setup_code(),
-            "data": data.display().to_string(),
+            "data": meant.data.display().to_string(),
         }));
     }
     say!("address     {url}")?;
@@ -58,10 +98,6 @@ fn tell(common: &Common, running: &Running, name: &str, data: &Path) -> Result<(
         )?;
     }
     Ok(())
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn failure(error: ServerError) -> Failure {

@@ -54,7 +54,7 @@ pub(super) fn run(common: &Common, args: &Protect) -> Result<(), Failure> {
     if !is_machine_name(&machine) {
         return Err(VaultError::BadName(machine).into());
     }
-    limits(&args.how.max_freeze)?;
+    limits(args)?;
     drop(applications(args)?);
     let location = Location::of(common)?;
     // Before the passphrase is asked for: sources that cannot be captured.
@@ -76,11 +76,11 @@ pub(super) struct Goal<'a> {
 
 /// Protects the sources until asked to stop, or once.
 pub(super) fn keep(common: &Common, args: &Protect, goal: &Goal<'_>, every: Duration) -> Result<(), Failure> {
-    let limits = limits(&args.how.max_freeze)?;
-    let rate = args.how.max_rate.map(Rate::new);
+    let limits = limits(args)?;
+    let rate = Rate::of(&args.how);
     let stop = Stop::listen()?;
     // Who says how fast it may read has said what is bearable.
-    let spares = args.sources.iter().any(is_device) && !args.how.rescan && args.how.max_rate.is_none();
+    let spares = args.sources.iter().any(is_device) && !args.how.rescan && rate.is_none();
     let cancel = AtomicBool::new(false);
     let mut protecting = Protecting {
         target: goal.target,

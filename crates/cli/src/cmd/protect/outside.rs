@@ -51,7 +51,7 @@ pub(super) fn run(common: &Common, args: &Protect, spec: &Spec) -> Result<(), Fa
     }
     let limits = settings::guest_limits(args)?;
     let vault = settings::tuned(store::open(common)?, args);
-    let rate = args.how.max_rate.map(Rate::new);
+    let rate = Rate::of(&args.how);
     let (stop, cancel) = (Stop::listen()?, AtomicBool::new(false));
     let outside = Outside::new(What {
         vault: &vault,

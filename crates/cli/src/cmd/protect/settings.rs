@@ -21,20 +21,26 @@ const LEAST: Duration = Duration::from_secs(1);
 
 /// How often a point is wanted.
 pub(in crate::cmd) fn every(args: &Protect) -> Result<Duration, Failure> {
-    let every = Duration::try_from(moment::duration(&args.how.every)?).unwrap_or_default();
+    let typed = args.how.every.as_deref().unwrap_or("10s");
+    let every = Duration::try_from(moment::duration(typed)?).unwrap_or_default();
     match every < LEAST {
-        true => Err(Failure::usage(format!("--every {} is too short; give at least 1s", args.how.every))),
+        true => Err(Failure::usage(format!("--every {typed} is too short; give at least 1s"))),
         false => Ok(every),
     }
 }
 
-pub(super) fn limits(max_freeze: &str) -> Result<Limits, Failure> {
-    let limits = Limits::new(frozen(max_freeze)?, Duration::from_secs(2));
-    limits.ok_or_else(|| out_of_bounds(max_freeze))
+/// How long file systems may be held still.
+pub(super) fn limits(args: &Protect) -> Result<Limits, Failure> {
+    let limits = Limits::new(frozen(args)?, Duration::from_secs(2));
+    limits.ok_or_else(|| out_of_bounds(max_freeze(args)))
 }
 
-fn frozen(max_freeze: &str) -> Result<Duration, Failure> {
-    Ok(Duration::try_from(moment::duration(max_freeze)?).unwrap_or_default())
+fn max_freeze(args: &Protect) -> &str {
+    args.how.max_freeze.as_deref().unwrap_or("1s")
+}
+
+fn frozen(args: &Protect) -> Result<Duration, Failure> {
+    Ok(Duration::try_from(moment::duration(max_freeze(args))?).unwrap_or_default())
 }
 
 fn out_of_bounds(max_freeze: &str) -> Failure {
@@ -43,14 +49,15 @@ fn out_of_bounds(max_freeze: &str) -> Failure {
 
 /// How long a guest agent may take to hold a guest still, and how long that may last.
 pub(super) fn guest_limits(args: &Protect) -> Result<(Duration, Duration), Failure> {
-    limits(&args.how.max_freeze)?;
-    Ok((hook_limit(args)?, frozen(&args.how.max_freeze)?))
+    limits(args)?;
+    Ok((hook_limit(args)?, frozen(args)?))
 }
 
 fn hook_limit(args: &Protect) -> Result<Duration, Failure> {
-    let limit = Duration::try_from(moment::duration(&args.how.hook_limit)?).unwrap_or_default();
+    let typed = args.how.hook_limit.as_deref().unwrap_or("30s");
+    let limit = Duration::try_from(moment::duration(typed)?).unwrap_or_default();
     match limit.is_zero() {
-        true => Err(Failure::usage(format!("--hook-limit {} leaves no time", args.how.hook_limit))),
+        true => Err(Failure::usage(format!("--hook-limit {typed} leaves no time"))),
         false => Ok(limit),
     }
 }
