@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 mod bench;
 mod bpf;
+mod console;
 mod demo;
 mod fail;
 mod flip;
@@ -34,7 +35,9 @@ fn usage() -> String {
   {}
   {}
   {}
+  {}
   {}",
+        console::USAGE,
         flip::USAGE,
         fuzz::USAGE,
         torture::USAGE,
@@ -66,6 +69,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "tidy" if alone => tidy::main(),
         "bpf" if alone => bpf::main(),
         "bench" => bench::main(rest),
+        "console" => console::main(rest),
         "sim" => sim::main(rest),
         "flip" => flip::main(rest),
         "fuzz" => fuzz::main(rest),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::fail::{Fail, Result};
 use crate::run;
-use crate::{setup, tidy};
+use crate::{console, setup, tidy};
 
 /// One step, its outcome and how long it took.
 struct Step {
@@ -23,8 +23,16 @@ struct Step {
 pub(crate) fn main() -> Result<()> {
     setup::install(setup::Set::Test)?;
     type Check = fn() -> Result<()>;
-    let steps: [(&'static str, Check); 5] =
-        [("format", format), ("tidy", tidy::main), ("clippy", clippy), ("docs", docs), ("tests", tests)];
+    // The console first: the server takes it in when it is built.
+    let steps: [(&'static str, Check); 7] = [
+        ("console", console::build),
+        ("format", format),
+        ("tidy", tidy::main),
+        ("clippy", clippy),
+        ("docs", docs),
+        ("tests", tests),
+        ("browser", console::test),
+    ];
     let mut done = Vec::new();
     for (name, step) in steps {
         println!("\n== {name}");

@@ -39,6 +39,9 @@ pub(crate) const TEST: &[Package] = &[
     package("stress-ng", "keeps file systems busy while they are captured"),
     package("sysbench", "keeps a MariaDB server busy while it is captured"),
     package("python3-aiosmtpd", "a mail server that takes the server's alerts"),
+    package("nodejs", "builds the console; 20.19 or newer, which is not Debian 12's own"),
+    package("chromium", "the console is driven in it"),
+    package("fonts-dejavu-core", "what it writes with"),
     package("groff-base", "groff judges the manual pages"),
 ];
 

@@ -46,6 +46,8 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use error::Failure;
+
 use crate::{Server, console};
 
 pub(crate) use login::GrantText;

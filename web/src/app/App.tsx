@@ -1,0 +1,63 @@
+// The whole console: the door for nobody, and the pages for somebody, as far as their roles go.
+// Never knows: how a page is made.
+
+import { type ReactNode, useState } from "react";
+import { FailureNote } from "../parts/Note";
+import { Page } from "../parts/Page";
+import { Link } from "../parts/Link";
+import { Door } from "../pages/door/Door";
+import { Frame } from "./Frame";
+import { PAGES } from "./pages";
+import { match, usePlace } from "./router";
+import { SessionGate, useSession } from "./session";
+
+export function App(): ReactNode {
+  return (
+    <SessionGate
+      nobody={(entered, ended) => <Door entered={entered} ended={ended} />}
+      unreachable={(why, again) => (
+        <div className="door">
+          <main>
+            <FailureNote why={why} again={again} />
+          </main>
+        </div>
+      )}
+    >
+      <Inside />
+    </SessionGate>
+  );
+}
+
+function Inside(): ReactNode {
+  const { path } = usePlace();
+  const session = useSession();
+  const [open, setOpen] = useState(false);
+  const found = PAGES.map((page) => ({ page, names: match(page.pattern, path) })).find(({ names }) => names !== null);
+  // Who may see no machines begins where they may be.
+  const start = path === "/" && !session.maySome("see") ? PAGES.find((page) => page.menu !== undefined && page.offered(session)) : undefined;
+  const page = start ?? found?.page;
+  const names = found?.names ?? {};
+  return (
+    <Frame open={open} setOpen={setOpen}>
+      {page === undefined ? <Nothing /> : page.offered(session) ? <page.show key={path} names={names} /> : <NotOffered />}
+    </Frame>
+  );
+}
+
+function Nothing(): ReactNode {
+  return (
+    <Page title="No such page">
+      <p>
+        There is nothing at this address. <Link to="/">All machines</Link>
+      </p>
+    </Page>
+  );
+}
+
+function NotOffered(): ReactNode {
+  return (
+    <Page title="Not for your roles">
+      <p>Your roles do not allow this page. An administrator can give you others.</p>
+    </Page>
+  );
+}

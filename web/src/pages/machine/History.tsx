@@ -1,0 +1,52 @@
+// A machine's timeline with everything beside it: the moment that is chosen, charts, the same in tables.
+// Never knows: how pictures are drawn.
+
+import { type ReactNode, useEffect } from "react";
+import type { MachineText } from "../../api/schema";
+import { go, place } from "../../app/router";
+import { FailureNote } from "../../parts/Note";
+import { moment } from "../../say/time";
+import { Charts } from "../../timeline/Charts";
+import { useCalm } from "../../timeline/store";
+import { Timeline } from "../../timeline/Timeline";
+import { type Line, useFewPoints, useGaps, useLive, usePointAt } from "../../timeline/useTimeline";
+import { Chosen } from "./Chosen";
+import { GapTable } from "./GapTable";
+import { PointTable } from "./PointTable";
+
+export function History(props: { machine: MachineText; line: Line }): ReactNode {
+  const { machine, line } = props;
+  const gaps = useGaps(machine.name);
+  const few = useFewPoints(machine.name, line);
+  const { chosen, bounds, view } = useCalm(line.store);
+  const point = usePointAt(machine.name, chosen);
+  useLive(machine.name, line, () => {
+    gaps.again();
+    few.again();
+  });
+  const newest = chosen === bounds.to;
+  useEffect(() => {
+    const here = place("machines", machine.name);
+    if (window.location.pathname !== here) return;
+    const at = newest ? "" : `?at=${new Date(chosen).toISOString()}`;
+    if (window.location.search !== at) go(here + at, "replace");
+  }, [machine.name, chosen, newest]);
+  const said = point.answer === null ? moment(chosen) : `${moment(chosen)}, point ${point.answer.point}`;
+  return (
+    <>
+      <section className="sheet stack" aria-labelledby="timeline">
+        <h2 id="timeline">Timeline</h2>
+        <FailureNote why={gaps.failure} again={gaps.again} />
+        <Timeline store={line.store} columns={line.columns} gaps={gaps.answer ?? []} points={few.points} said={said} />
+        <p className="out-of-sight">Arrow keys move the moment, plus and minus zoom, page keys move by a screen, Home and End go to the ends.</p>
+        <Chosen machine={machine} store={line.store} point={point} />
+      </section>
+      <section className="sheet" aria-labelledby="figures">
+        <h2 id="figures">What points cost</h2>
+        <Charts store={line.store} columns={line.columns} />
+      </section>
+      <PointTable machine={machine} view={view} chosen={point.answer?.point ?? null} choose={(at) => line.store.choose(at)} />
+      <GapTable gaps={gaps.answer ?? []} choose={(at) => line.store.choose(at)} />
+    </>
+  );
+}

@@ -1,0 +1,96 @@
+// The points of what is seen of the timeline, as a table: newest first, by pages.
+// Never knows: the picture.
+
+import { type ReactNode, useEffect, useMemo, useState } from "react";
+import type { MachineText } from "../../api/schema";
+import { useAsked } from "../../api/useAsked";
+import { useNews } from "../../api/news";
+import { place } from "../../app/router";
+import { Link } from "../../parts/Link";
+import { Moment } from "../../parts/Moment";
+import { Shown } from "../../parts/Shown";
+import { bytes, count } from "../../say/bytes";
+import type { View } from "../../timeline/view";
+
+const PAGE = 12;
+
+export function PointTable(props: { machine: MachineText; view: View; chosen: number | null; choose: (at: number) => void }): ReactNode {
+  const { machine, view } = props;
+  const from = new Date(view.from).toISOString();
+  const to = new Date(view.to).toISOString();
+  /** The cursors of the pages before, and of this one. */
+  const [cursors, setCursors] = useState<string[]>([]);
+  useEffect(() => setCursors([]), [from, to]);
+  const cursor = cursors[cursors.length - 1];
+  const query = useMemo(() => (cursor === undefined ? { from, to, limit: PAGE } : { from, to, limit: PAGE, cursor }), [from, to, cursor]);
+  const asked = useAsked("machines/{machine}/points", { machine: machine.name }, query);
+  useNews((news) => cursor === undefined && news.event === "point" && news.machine === machine.name && asked.again());
+  return (
+    <section className="sheet bare" aria-labelledby="points">
+      <header className="row apart">
+        <h2 id="points">Points in view</h2>
+      </header>
+      <Shown asked={asked}>
+        {(page) =>
+          page.points.length === 0 ? (
+            <p className="empty">There are none in this time.</p>
+          ) : (
+            <>
+              <div className="table" tabIndex={0} role="region" aria-label="Points, newest first">
+                <table>
+                  <thead>
+                    <tr>
+                      <th scope="col">Point</th>
+                      <th scope="col">Shows</th>
+                      <th scope="col">State</th>
+                      <th scope="col" className="number">
+                        Changed
+                      </th>
+                      <th scope="col" className="number">
+                        Stored
+                      </th>
+                      <th scope="col">Note</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {page.points.map((point) => (
+                      <tr key={point.point} className={point.point === props.chosen ? "chosen" : undefined}>
+                        <td>
+                          <Link to={place("machines", machine.name, "points", point.point)}>{count(point.point)}</Link>
+                        </td>
+                        <td>
+                          <button type="button" className="small plain" onClick={() => props.choose(Date.parse(point.time))}>
+                            <Moment at={point.time} />
+                          </button>
+                        </td>
+                        <td>{point.consistent ? "consistent" : "fuzzy"}</td>
+                        <td className="number">{bytes(point.changed_pages * 4096)}</td>
+                        <td className="number">{bytes(point.stored_bytes)}</td>
+                        <td className="wide">{point.note}</td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+              {(cursors.length > 0 || (page.next !== null && page.next !== undefined)) && (
+                <nav className="row empty" aria-label="Pages of points">
+                  <button type="button" className="small" disabled={cursors.length === 0} onClick={() => setCursors(cursors.slice(0, -1))}>
+                    Newer
+                  </button>
+                  <button
+                    type="button"
+                    className="small"
+                    disabled={page.next === null || page.next === undefined}
+                    onClick={() => setCursors([...cursors, page.next ?? ""])}
+                  >
+                    Older
+                  </button>
+                </nav>
+              )}
+            </>
+          )
+        }
+      </Shown>
+    </section>
+  );
+}

@@ -1,0 +1,114 @@
+// People, what they may do, and their tokens.
+// Never knows: what people did.
+
+import { type ReactNode, useState } from "react";
+import { put, remove } from "../../api/client";
+import type { PersonText } from "../../api/schema";
+import { useAsked } from "../../api/useAsked";
+import { useSession } from "../../app/session";
+import { Ask } from "../../parts/Ask";
+import { Moment } from "../../parts/Moment";
+import { Page } from "../../parts/Page";
+import { Shown } from "../../parts/Shown";
+import { EditGrants, said } from "./Grants";
+import { NewPerson } from "./NewPerson";
+import { Tokens } from "./Tokens";
+
+export function People(): ReactNode {
+  const asked = useAsked("people");
+  const [adding, setAdding] = useState(false);
+  return (
+    <Page
+      title="People"
+      actions={
+        <button type="button" className="main" onClick={() => setAdding(true)}>
+          Add a person
+        </button>
+      }
+    >
+      {adding && (
+        <NewPerson
+          close={(added) => {
+            setAdding(false);
+            if (added) asked.again();
+          }}
+        />
+      )}
+      <Shown asked={asked}>{(people) => <Table people={people} again={asked.again} />}</Shown>
+      <Tokens />
+    </Page>
+  );
+}
+
+function Table(props: { people: PersonText[]; again: () => void }): ReactNode {
+  return (
+    <section className="sheet bare" aria-label="People">
+      <div className="table" tabIndex={0} role="region" aria-label="People and their roles">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Name</th>
+              <th scope="col">Roles</th>
+              <th scope="col">Second factor</th>
+              <th scope="col">Since</th>
+              <th scope="col">
+                <span className="out-of-sight">Change</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {props.people.map((person) => (
+              <Row key={person.name} person={person} again={props.again} />
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function Row(props: { person: PersonText; again: () => void }): ReactNode {
+  const { person, again } = props;
+  const session = useSession();
+  const self = session.me.name === person.name;
+  const names = { person: person.name };
+  return (
+    <tr>
+      <td>
+        {person.name}
+        {self && <span className="quiet"> (you)</span>}
+        {person.disabled && (
+          <>
+            <br />
+            <span className="word">shut out</span>
+          </>
+        )}
+      </td>
+      <td>{person.grants.length === 0 ? <span className="quiet">none</span> : person.grants.map((grant) => <div key={`${grant.role} ${grant.scope}`}>{said(grant)}</div>)}</td>
+      <td>{person.second_factor ? "yes" : "no"}</td>
+      <td>
+        <Moment at={person.created} />
+      </td>
+      <td>
+        {!self && (
+          <div className="row">
+            <EditGrants person={person} again={again} />
+            <Ask
+              small
+              label={person.disabled ? "Let in" : "Shut out"}
+              which={person.name}
+              title={person.disabled ? `Let ${person.name} in again?` : `Shut ${person.name} out?`}
+              act={person.disabled ? "Let in" : "Shut out"}
+              do={() => put("people/{person}/disabled", { disabled: !person.disabled }, names).then(again)}
+            >
+              <p>{person.disabled ? "They can log in again." : "Their sessions and tokens end now."}</p>
+            </Ask>
+            <Ask small danger label="Remove" which={person.name} title={`Remove ${person.name}?`} act="Remove" do={() => remove("people/{person}", names).then(again)}>
+              <p>Their sessions and tokens end now. What they did stays in the log.</p>
+            </Ask>
+          </div>
+        )}
+      </td>
+    </tr>
+  );
+}

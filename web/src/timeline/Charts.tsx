@@ -1,0 +1,65 @@
+// Small pictures of what points cost, over the same time as the timeline above them.
+// Never knows: where the figures come from.
+
+import { type ReactNode, useCallback, useRef, useState } from "react";
+import { bytes } from "../say/bytes";
+import { type Columns, type FigureName, summed } from "./columns";
+import { drawChart } from "./draw";
+import { Picture, type Sheet } from "./Picture";
+import { type ViewStore } from "./store";
+
+interface About {
+  name: FigureName;
+  title: string;
+  kind: "rate" | "most";
+  /** What the highest column and the sum are, in words. */
+  highest: (value: number) => string;
+  sum?: (value: number) => string;
+}
+
+const rate = (value: number): string => `${bytes(value)}/s`;
+
+const CHARTS: About[] = [
+  { name: "changed", title: "Changed", kind: "rate", highest: rate, sum: bytes },
+  { name: "read", title: "Read and sent", kind: "rate", highest: rate, sum: bytes },
+  { name: "stored", title: "Stored", kind: "rate", highest: rate, sum: bytes },
+  { name: "frozen", title: "Freeze", kind: "most", highest: (value) => `${value.toFixed(value < 10 ? 1 : 0)} ms` },
+];
+
+export function Charts(props: { store: ViewStore; columns: Columns }): ReactNode {
+  return (
+    <div className="charts">
+      {CHARTS.map((about) => (
+        <Chart key={about.name} about={about} store={props.store} columns={props.columns} />
+      ))}
+    </div>
+  );
+}
+
+function Chart(props: { about: About; store: ViewStore; columns: Columns }): ReactNode {
+  const { about, store, columns } = props;
+  const [said, setSaid] = useState("");
+  const shown = useRef("");
+  const draw = useCallback(
+    (sheet: Sheet) => {
+      const { view } = store.now;
+      const pieces = columns.pieces(view, sheet.width);
+      const highest = drawChart(sheet, pieces, about.name, store.now, about.kind);
+      const sum = about.sum === undefined ? null : summed(pieces, view, about.name);
+      const words = highest === 0 ? "nothing" : `at most ${about.highest(highest)}${sum === null ? "" : `, ${about.sum?.(sum)} in all`}`;
+      if (words === shown.current) return;
+      shown.current = words;
+      setSaid(words);
+    },
+    [store, columns, about],
+  );
+  return (
+    <figure>
+      <figcaption>
+        <strong>{about.title}</strong>
+        <span className="quiet">{said}</span>
+      </figcaption>
+      <Picture store={store} draw={draw} className="picture chart" />
+    </figure>
+  );
+}
