@@ -34,6 +34,7 @@ pub(crate) struct Which {
     /// Not after this moment.
     to: Option<String>,
     /// `newest` first, as if nothing is said, or `oldest` first.
+    #[param(inline)]
     order: Option<Order>,
     /// How many, at most 1000.
     limit: Option<usize>,
