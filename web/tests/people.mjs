@@ -11,6 +11,7 @@ export const PEOPLE = {
 
 /** Types name and password into the door. */
 export async function logIn(page, name) {
+  await page.getByRole("heading", { name: "Log in" }).waitFor();
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Log in", exact: true }).click();
