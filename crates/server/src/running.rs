@@ -32,6 +32,8 @@ use crate::jobs::{self, Jobs};
 use crate::live::Live;
 use crate::notice::Bell;
 use crate::people::password::Press;
+use crate::people::pending::Pending;
+use crate::people::{oidc, passkey};
 use crate::place::{self, Place};
 use crate::record::Record;
 use crate::settings::kept::Kept;
@@ -233,6 +235,10 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
         restores: settings.restores.clone(),
         settings: kept,
         settling: tokio::sync::Mutex::default(),
+        passkeys: passkey::relying_party(&settings.name),
+        ceremonies: Pending::default(),
+        issuers: oidc::Known::default(),
+        signing_on: Pending::default(),
         bell: Bell::default(),
         name: settings.name.clone(),
         damage: opened.damage.map(|damage| damage.to_string()),

@@ -10,6 +10,7 @@ use backstay_env::time::Clock;
 use backstay_format::units::Timestamp;
 use backstay_vault::Vault;
 use tokio::sync::Semaphore;
+use webauthn_rs::prelude::Webauthn;
 
 use crate::agents::Agents;
 use crate::authority::Authority;
@@ -17,7 +18,10 @@ use crate::catalogue::Catalogue;
 use crate::jobs::Jobs;
 use crate::live::Live;
 use crate::notice::Bell;
+use crate::people::oidc;
+use crate::people::passkey::Asked;
 use crate::people::password::Press;
+use crate::people::pending::Pending;
 use crate::people::throttle::Throttle;
 use crate::record::Record;
 use crate::settings::kept::Kept;
@@ -60,6 +64,14 @@ pub struct Server {
     pub(crate) settings: Kept,
     /// Held by whoever changes it.
     pub(crate) settling: tokio::sync::Mutex<()>,
+    /// What asks for passkeys; none: the server has no name that they could belong to.
+    pub(crate) passkeys: Option<Webauthn>,
+    /// What browsers were asked about passkeys.
+    pub(crate) ceremonies: Pending<Asked>,
+    /// Issuers of single sign-on.
+    pub(crate) issuers: oidc::Known,
+    /// Who is with an issuer now.
+    pub(crate) signing_on: Pending<oidc::Begun>,
     /// Rung when people are to be told something.
     pub(crate) bell: Bell,
     /// What people call it.

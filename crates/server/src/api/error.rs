@@ -57,6 +57,13 @@ impl Failure {
         Failure::new(StatusCode::UNAUTHORIZED, "needs_totp", "the code of the second factor is missing")
     }
 
+    /// The password was right, and there is a passkey.
+    pub(crate) fn needs_passkey() -> Failure {
+        let failure =
+            Failure::new(StatusCode::UNAUTHORIZED, "needs_passkey", "the passkey of the second factor is missing");
+        failure.hint("show it: /api/v1/login/passkey with name and password")
+    }
+
     /// It is not known who asks.
     pub(crate) fn unknown() -> Failure {
         Failure::new(StatusCode::UNAUTHORIZED, "unauthenticated", "log in first")

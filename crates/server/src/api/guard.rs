@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{RequestExt as _, body::Body};
 use backstay_audit::Event;
+use backstay_format::units::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -26,13 +27,16 @@ pub(crate) const COOKIE: &str = "__Host-backstay";
 pub(crate) const CSRF: &str = "x-backstay-csrf";
 /// The largest body that any request has.
 const LARGEST: usize = 64 << 10;
+/// Nanoseconds for which who logged in is known well.
+const RECENT: i64 = 600 * crate::moment::SECOND;
 /// What may be done with a password that is to be changed.
 const BEFORE_CHANGE: [&str; 3] = ["/api/v1/me", "/api/v1/me/password", "/api/v1/logout"];
 /// How long a body may take to come, and an answer to begin.
 const SLOWEST_BODY: Duration = Duration::from_secs(15);
 const SLOWEST_ANSWER: Duration = Duration::from_secs(120);
 /// Fields of requests that no log may hold.
-const SECRETS: [&str; 9] = ["password", "old", "new", "code", "totp", "csr_pem", "secret", "token", "client_secret"];
+const SECRETS: [&str; 10] =
+    ["credential", "password", "old", "new", "code", "totp", "csr_pem", "secret", "token", "client_secret"];
 
 /// The address that a request comes from.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub(crate) struct Caller {
     pub(crate) session: Option<[u8; 32]>,
     /// The word that the session's requests carry.
     pub(crate) csrf: Option<String>,
+    /// When the session began.
+    pub(crate) since: Option<Timestamp>,
     /// The password is to be changed before anything else is done.
     pub(crate) must_change: bool,
 }
@@ -56,6 +62,15 @@ impl Caller {
     /// Whether a machine may be seen, or what else `right` says.
     pub(crate) fn may(&self, right: Right, machine: &str, vault: &str) -> bool {
         may(&self.grants, right, Object::Machine { machine, vault })
+    }
+
+    /// Refuses who did not log in just now: a browser left alone is not enough.
+    pub(crate) fn check_recent(&self, server: &Server) -> Result<(), Failure> {
+        let age = self.since.map(|since| server.now().0.saturating_sub(since.0));
+        match age.is_some_and(|age| age < RECENT) {
+            true => Ok(()),
+            false => Err(Failure::forbidden("this is for who has logged in within ten minutes").hint("log in again")),
+        }
     }
 
     /// Whether everything may.
@@ -131,10 +146,11 @@ async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Fai
             grants: vec![grant],
             session: None,
             csrf: None,
+            since: None,
             must_change: false,
         }));
     }
-    let Some(session) = text(header::COOKIE).and_then(cookie).map(hash) else { return Ok(None) };
+    let Some(session) = cookie_of(headers, COOKIE).map(hash) else { return Ok(None) };
     let found = server.catalogue.session(&session, server.now()).await?;
     Ok(found.map(|whose| Caller {
         id: whose.person.id,
@@ -143,16 +159,18 @@ async fn who(server: &Server, headers: &HeaderMap) -> Result<Option<Caller>, Fai
         grants: whose.person.grants,
         session: Some(session),
         csrf: Some(whose.csrf),
+        since: Some(whose.created),
     }))
 }
 
-/// The session's cookie among all.
-fn cookie(header: &str) -> Option<&str> {
-    header
-        .split(';')
-        .filter_map(|one| one.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, value)| value)
+/// A cookie, by its name.
+pub(crate) fn cookie_of<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(header::COOKIE).and_then(|value| value.to_str().ok()).and_then(|header| cookie(header, name))
+}
+
+fn cookie<'h>(header: &'h str, name: &str) -> Option<&'h str> {
+    let mut all = header.split(';').filter_map(|one| one.trim().split_once('='));
+    all.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 /// What is kept of a secret that nobody can guess.
@@ -242,8 +260,8 @@ mod tests {
 
     #[test]
     fn the_right_cookie_is_found() {
-        assert_eq!(cookie("a=1; __Host-backstay=x=y; b"), Some("x=y"));
-        assert_eq!(cookie("x__Host-backstay=1"), None);
+        assert_eq!(cookie("a=1; __Host-backstay=x=y; b", COOKIE), Some("x=y"));
+        assert_eq!(cookie("x__Host-backstay=1; __Host-backstay-oidc=2", COOKIE), None);
     }
 
     #[test]

@@ -67,23 +67,12 @@ pub(crate) async fn login(
     Extension(from): Extension<From>,
     Body(login): Body<Login>,
 ) -> Result<(HeaderMap, Json<Me>), Failure> {
-    let whom = format!("person {}", plain(&login.name, 200));
-    server.check_pace(&from.0)?;
-    server.check_pace(&whom)?;
-    let event = |done| Event::done("login", done).by(&plain(&login.name, 200)).from(&from.0);
-    let person = match check(&server, &login).await {
-        Ok(person) => person,
-        Err(Refused::Not) => {
-            server.record.append(event(false)).await?;
-            server.login_failed(&[&from.0, &whom]).await;
-            return Err(Failure::unknown().because("the name, the password or the code is wrong"));
-        }
-        // Not a failure: the password was right. But who guesses codes guesses on.
-        Err(Refused::NeedsCode) => return Err(Failure::needs_code()),
-        Err(Refused::Broken(failure)) => return Err(failure),
-    };
-    server.record.append(event(true)).await?;
-    server.login_succeeded(&whom);
+    let person = right_password(&server, (&login.name, &login.password), &from).await?;
+    if !second_factor(&server, &person, login.totp.as_deref()).await? {
+        return Err(refused(&server, &login.name, &from).await);
+    }
+    server.record.append(Event::done("login", true).by(&person.name).from(&from.0)).await?;
+    server.login_succeeded(&whom(&person.name));
     let (cookie, me) = begin(&server, person, (&from.0, "password")).await?;
     Ok((cookie, Json(me)))
 }
@@ -102,38 +91,56 @@ pub(crate) async fn begin(
     Ok((set_cookie(&secret), Me { name: person.name, grants, csrf: Some(csrf), must_change_password }))
 }
 
-enum Refused {
-    Not,
-    NeedsCode,
-    Broken(Failure),
+/// Whom failures are blamed on.
+fn whom(name: &str) -> String {
+    format!("person {}", plain(name, 200))
 }
 
-impl std::convert::From<sqlx::Error> for Refused {
-    fn from(error: sqlx::Error) -> Refused {
-        Refused::Broken(error.into())
-    }
-}
-
-async fn check(server: &Server, login: &Login) -> Result<Person, Refused> {
-    let person = server.catalogue.person(&login.name).await?.filter(|person| !person.disabled);
+/// The person of a name, if this is the password. What fails is logged, and slows the next try.
+pub(crate) async fn right_password(
+    server: &Server,
+    (name, password): (&str, &str),
+    from: &From,
+) -> Result<Person, Failure> {
+    server.check_pace(&from.0)?;
+    server.check_pace(&whom(name))?;
+    let person = server.catalogue.person(name).await?.filter(|person| !person.disabled);
     let kept = person.as_ref().map(|person| person.password.as_str());
-    let right = server.press.is(&login.password, kept).await;
-    let person = person.filter(|_| right).ok_or(Refused::Not)?;
-    if person.once.is_some_and(|once| once.used || once.until <= server.now()) {
-        return Err(Refused::Not);
+    let right = server.press.is(password, kept).await;
+    let spent = |person: &Person| person.once.is_some_and(|once| once.used || once.until <= server.now());
+    match person.filter(|person| right && !spent(person)) {
+        Some(person) => Ok(person),
+        None => Err(refused(server, name, from).await),
     }
-    if let Some(secret) = &person.totp {
-        let code = login.totp.as_deref().filter(|code| !code.is_empty()).ok_or(Refused::NeedsCode)?;
-        let step = totp::step(secret, code, server.seconds()).ok_or(Refused::Not)?;
-        if !server.catalogue.use_step(person.id, step).await? {
-            return Err(Refused::Not);
+}
+
+/// Logs a failure and remembers it. Nobody is told which part was wrong.
+async fn refused(server: &Server, name: &str, from: &From) -> Failure {
+    let event = Event::done("login", false).by(&plain(name, 200)).from(&from.0);
+    if let Err(error) = server.record.append(event).await {
+        return error.into();
+    }
+    server.login_failed(&[&from.0, &whom(name)]).await;
+    Failure::unknown().because("the name, the password or the code is wrong")
+}
+
+/// Whether what was typed besides the password is right, and was not used before.
+async fn second_factor(server: &Server, person: &Person, typed: Option<&str>) -> Result<bool, Failure> {
+    match &person.totp {
+        // Not a failure: the password was right. But who guesses codes guesses on.
+        Some(_) if typed.is_none_or(str::is_empty) => return Err(Failure::needs_code()),
+        Some(secret) => {
+            let step = totp::step(secret, typed.unwrap_or_default(), server.seconds());
+            let Some(step) = step else { return Ok(false) };
+            if !server.catalogue.use_step(person.id, step).await? {
+                return Ok(false);
+            }
         }
+        None if person.passkeys > 0 => return Err(Failure::needs_passkey()),
+        None => {}
     }
     // Of two that come at once with a password that is good once, one gets in.
-    match person.once.is_none() || server.catalogue.use_once(person.id).await? {
-        true => Ok(person),
-        false => Err(Refused::Not),
-    }
+    Ok(person.once.is_none() || server.catalogue.use_once(person.id).await?)
 }
 
 fn set_cookie(secret: &str) -> HeaderMap {

@@ -47,7 +47,7 @@ pub(crate) struct Code {
 }
 
 /// Whoever has a session, with the password once more: a browser left alone is not enough, and a token never is.
-async fn oneself(server: &Server, caller: &Caller, typed: Option<&str>) -> Result<Person, Failure> {
+pub(super) async fn oneself(server: &Server, caller: &Caller, typed: Option<&str>) -> Result<Person, Failure> {
     if caller.session.is_none() {
         return Err(Failure::forbidden("a token cannot change who it belongs to").hint("log in"));
     }

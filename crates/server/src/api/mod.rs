@@ -21,6 +21,8 @@ mod look;
 pub(crate) mod machines;
 mod me;
 mod metrics;
+mod oidc;
+mod passkeys;
 mod people;
 mod points;
 mod pour;
@@ -70,6 +72,15 @@ fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(setup::setup))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
+        .routes(routes!(oidc::ways))
+        .routes(routes!(oidc::start))
+        .routes(routes!(oidc::callback))
+        .routes(routes!(oidc::set, oidc::remove))
+        .routes(routes!(passkeys::ask))
+        .routes(routes!(passkeys::login))
+        .routes(routes!(passkeys::list, passkeys::offer))
+        .routes(routes!(passkeys::confirm))
+        .routes(routes!(passkeys::remove))
         .routes(routes!(login::me))
         .routes(routes!(me::password))
         .routes(routes!(me::offer_totp))

@@ -15,6 +15,7 @@ use super::body::Body;
 use super::error::{Answer, Failure};
 use super::guard::Caller;
 use super::login::GrantText;
+use super::oidc::IdentityText;
 use crate::Server;
 use crate::catalogue::people::Person;
 use crate::moment::{later, rfc3339};
@@ -26,8 +27,10 @@ use crate::rights::{Grant, Role, Scope, clash};
 pub(crate) struct PersonText {
     name: String,
     grants: Vec<GrantText>,
-    /// Codes are asked for when logging in.
+    /// Codes or passkeys are asked for when logging in.
     second_factor: bool,
+    /// By what the issuer of single sign-on knows them.
+    single_sign_on: Option<IdentityText>,
     /// The password was made by an administrator and was not changed yet.
     must_change_password: bool,
     /// Shut out.
@@ -112,7 +115,7 @@ pub(super) async fn found(server: &Server, name: &str) -> Result<Person, Failure
 }
 
 /// Refuses what would leave nobody who administrates.
-async fn check_last(server: &Server, person: &Person) -> Result<(), Failure> {
+pub(super) async fn check_last(server: &Server, person: &Person) -> Result<(), Failure> {
     let administrates = !person.disabled && person.grants.iter().any(|grant| grant.role == Role::Administrator);
     if administrates && server.catalogue.administrators().await? <= 1 {
         return Err(
@@ -134,15 +137,24 @@ fn check_other(caller: &Caller, person: &Person) -> Result<(), Failure> {
 #[utoipa::path(get, path = "/api/v1/people", responses(
     (status = 200, body = Vec<PersonText>), (status = "4XX", body = Answer)))]
 pub(crate) async fn list(State(server): State<Arc<Server>>) -> Result<Json<Vec<PersonText>>, Failure> {
-    let text = |person: Person| PersonText {
+    let mut texts = Vec::new();
+    for person in server.catalogue.people().await? {
+        let identity = server.catalogue.identity(person.id).await?.map(IdentityText::of);
+        texts.push(text(person, identity));
+    }
+    Ok(Json(texts))
+}
+
+fn text(person: Person, single_sign_on: Option<IdentityText>) -> PersonText {
+    PersonText {
         grants: person.grants.iter().map(GrantText::of).collect(),
-        second_factor: person.totp.is_some(),
+        second_factor: person.totp.is_some() || person.passkeys > 0,
+        single_sign_on,
         must_change_password: person.once.is_some(),
         disabled: person.disabled,
         created: rfc3339(person.created),
         name: person.name,
-    };
-    Ok(Json(server.catalogue.people().await?.into_iter().map(text).collect()))
+    }
 }
 
 /// Adds a person.

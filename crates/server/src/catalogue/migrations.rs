@@ -69,6 +69,18 @@ const STEPS: &[(&str, &str)] = &[
         ALTER TABLE sessions ADD COLUMN way TEXT NOT NULL DEFAULT 'password';
         ALTER TABLE certificates ADD COLUMN replaces BLOB;",
     ),
+    (
+        "passkeys",
+        "ALTER TABLE people ADD COLUMN handle BLOB;
+        CREATE UNIQUE INDEX people_handle ON people (handle) WHERE handle IS NOT NULL;
+        CREATE TABLE passkeys (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, credential BLOB NOT NULL UNIQUE,
+            person INTEGER NOT NULL REFERENCES people ON DELETE CASCADE, name TEXT NOT NULL, kept TEXT NOT NULL,
+            created INTEGER NOT NULL, used INTEGER) STRICT;
+        CREATE TABLE identities (
+            person INTEGER NOT NULL UNIQUE REFERENCES people ON DELETE CASCADE, issuer TEXT NOT NULL,
+            subject TEXT NOT NULL, mapped INTEGER NOT NULL, PRIMARY KEY (issuer, subject)) STRICT;",
+    ),
 ];
 
 /// Does what was not done yet.

@@ -3,10 +3,12 @@
 //! Never knows: who asks, or whether they may.
 
 pub(crate) mod alerts;
+pub(crate) mod identities;
 pub(crate) mod jobs;
 pub(crate) mod machines;
 mod migrations;
 pub(crate) mod outbox;
+pub(crate) mod passkeys;
 pub(crate) mod people;
 pub(crate) mod sessions;
 mod settings;

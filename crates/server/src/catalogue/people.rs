@@ -9,6 +9,13 @@ use sqlx::sqlite::SqliteRow;
 use super::Catalogue;
 use crate::rights::{Grant, Role, Scope};
 
+/// What is read of people.
+macro_rules! people {
+    () => {
+        "SELECT *, (SELECT count(*) FROM passkeys WHERE person = people.id) AS passkeys FROM people"
+    };
+}
+
 /// A person.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
@@ -20,6 +27,8 @@ pub(crate) struct Person {
     pub(crate) totp: Option<String>,
     /// One that was offered and not confirmed yet.
     pub(crate) totp_next: Option<String>,
+    /// How many passkeys there are.
+    pub(crate) passkeys: i64,
     pub(crate) disabled: bool,
     /// The password is one that an administrator made.
     pub(crate) once: Option<Once>,
@@ -66,7 +75,7 @@ impl Catalogue {
 
     /// All people, by name.
     pub(crate) async fn people(&self) -> Result<Vec<Person>, sqlx::Error> {
-        let rows = sqlx::query("SELECT * FROM people ORDER BY name").fetch_all(&self.pool).await?;
+        let rows = sqlx::query(concat!(people!(), " ORDER BY name")).fetch_all(&self.pool).await?;
         let mut people = Vec::new();
         for row in &rows {
             people.push(self.with_grants(row).await?);
@@ -76,15 +85,16 @@ impl Catalogue {
 
     /// The person of a name.
     pub(crate) async fn person(&self, name: &str) -> Result<Option<Person>, sqlx::Error> {
-        let row = sqlx::query("SELECT * FROM people WHERE name = ?").bind(name).fetch_optional(&self.pool).await?;
+        let row = sqlx::query(concat!(people!(), " WHERE name = ?")).bind(name).fetch_optional(&self.pool).await?;
         match row {
             Some(row) => Ok(Some(self.with_grants(&row).await?)),
             None => Ok(None),
         }
     }
 
-    pub(super) async fn person_by_id(&self, id: i64) -> Result<Option<Person>, sqlx::Error> {
-        let row = sqlx::query("SELECT * FROM people WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+    /// The person of a number.
+    pub(crate) async fn person_by_id(&self, id: i64) -> Result<Option<Person>, sqlx::Error> {
+        let row = sqlx::query(concat!(people!(), " WHERE id = ?")).bind(id).fetch_optional(&self.pool).await?;
         match row {
             Some(row) => Ok(Some(self.with_grants(&row).await?)),
             None => Ok(None),
@@ -103,6 +113,7 @@ impl Catalogue {
             password: row.get("password"),
             totp: row.get("totp"),
             totp_next: row.get("totp_next"),
+            passkeys: row.get("passkeys"),
             disabled: row.get::<i64, _>("disabled") != 0,
             once: row
                 .get::<Option<i64>, _>("once_until")
@@ -172,6 +183,7 @@ impl Catalogue {
         if alone {
             let none = sqlx::query("UPDATE people SET totp = NULL, totp_next = NULL WHERE id = ?");
             none.bind(person).execute(&mut *all).await?;
+            sqlx::query("DELETE FROM passkeys WHERE person = ?").bind(person).execute(&mut *all).await?;
         }
         all.commit().await
     }

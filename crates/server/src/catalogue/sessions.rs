@@ -42,6 +42,7 @@ pub(crate) struct Whose {
     pub(crate) person: Person,
     /// The word that its requests must carry.
     pub(crate) csrf: String,
+    pub(crate) created: Timestamp,
 }
 
 impl Catalogue {
@@ -64,7 +65,7 @@ impl Catalogue {
     /// Whose session it is. One from the future, as after a clock was set back, is over.
     pub(crate) async fn session(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<Whose>, sqlx::Error> {
         let found = sqlx::query(
-            "SELECT person, csrf, seen FROM sessions WHERE hash = ? AND seen >= ? AND created BETWEEN ? AND ?",
+            "SELECT person, csrf, created, seen FROM sessions WHERE hash = ? AND seen >= ? AND created BETWEEN ? AND ?",
         );
         let found =
             found.bind(&hash[..]).bind(now.0 - IDLE).bind(now.0 - LONGEST).bind(now.0.saturating_add(60 * SECOND));
@@ -75,7 +76,7 @@ impl Catalogue {
             seen.execute(&self.pool).await?;
         }
         let person = self.person_by_id(row.get("person")).await?.filter(|person| !person.disabled);
-        Ok(person.map(|person| Whose { person, csrf: row.get("csrf") }))
+        Ok(person.map(|person| Whose { person, csrf: row.get("csrf"), created: Timestamp(row.get("created")) }))
     }
 
     /// A person's sessions, newest first.

@@ -22,7 +22,7 @@ pub(crate) fn refused(address: IpAddr) -> Option<&'static str> {
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     if link_local || OF_CLOUDS.contains(&address) {
-        return Some("it leads to an address where clouds hand out credentials; allow_link_local permits it");
+        return Some("it leads to an address where clouds hand out credentials");
     }
     match address.is_unspecified() || address.is_multicast() {
         true => Some("it leads to an address of no host"),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client};
+use reqwest::{Certificate, Client, Response};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -31,4 +31,18 @@ pub(crate) fn client(ca_pem: Option<&str>, anywhere: bool) -> Result<Client, Why
         client = client.dns_resolver(careful());
     }
     client.build().map_err(|error| sentence(&error))
+}
+/// A body of at most so many bytes.
+///
+/// # Errors
+/// It is longer, or did not come whole.
+pub(crate) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, Why> {
+    let mut all = Vec::new();
+    while let Some(more) = response.chunk().await.map_err(|error| sentence(&error.without_url()))? {
+        if all.len() + more.len() > most {
+            return Err(format!("an answer of more than {most} bytes"));
+        }
+        all.extend_from_slice(&more);
+    }
+    Ok(all)
 }

@@ -2,6 +2,9 @@
 //!
 //! Never knows: what they may do, HTTP.
 
+pub(crate) mod oidc;
+pub(crate) mod passkey;
 pub(crate) mod password;
+pub(crate) mod pending;
 pub(crate) mod throttle;
 pub(crate) mod totp;

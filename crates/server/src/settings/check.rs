@@ -81,7 +81,7 @@ fn webhook(webhook: &Webhook, secrets: &Secrets) -> Result<(), String> {
         return Err(format!("the webhook {url} has no secret of at least {SECRET} bytes to be signed with"));
     }
     if let Some(why) = address_of(&url).and_then(refused).filter(|_| !webhook.allow_link_local) {
-        return Err(format!("the webhook {url} is refused: {why}"));
+        return Err(format!("the webhook {url} is refused: {why}; allow_link_local permits it"));
     }
     authorities(webhook.ca_pem.as_deref())
 }
@@ -92,7 +92,10 @@ pub(crate) fn address_of(url: &Url) -> Option<IpAddr> {
 }
 
 fn oidc(oidc: &Oidc) -> Result<(), String> {
-    https(&oidc.issuer)?;
+    let issuer = https(&oidc.issuer)?;
+    if let Some(why) = address_of(&issuer).and_then(refused) {
+        return Err(format!("the issuer {issuer} is refused: {why}"));
+    }
     if oidc.client_id.is_empty() || oidc.client_id.len() > 256 || oidc.groups_claim.is_empty() {
         return Err("single sign-on needs a client_id and the name of a claim".into());
     }

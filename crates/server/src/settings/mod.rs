@@ -162,6 +162,10 @@ impl Oidc {
     fn key(&self) -> String {
         format!("oidc {} {}", self.issuer, self.client_id)
     }
+
+    pub(crate) fn secret<'s>(&self, secrets: &'s Secrets) -> Option<&'s str> {
+        secrets.get(&self.key())
+    }
 }
 
 impl Typed {

@@ -61,7 +61,12 @@ impl Client {
     }
 
     pub(crate) fn login_with(&mut self, body: &Value) -> (u16, Value) {
-        let (status, value) = self.post("/api/v1/login", body);
+        self.login_by("/api/v1/login", body)
+    }
+
+    /// Logs in in some way.
+    pub(crate) fn login_by(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let (status, value) = self.post(path, body);
         if status == 200 {
             self.csrf = value["csrf"].as_str().map(str::to_owned);
         }

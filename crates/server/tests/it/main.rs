@@ -3,7 +3,10 @@
 mod client;
 mod data;
 mod enrol;
+mod issuer;
 mod login;
+mod oidc;
+mod passkeys;
 mod peers;
 mod people;
 mod settings;
