@@ -8,15 +8,18 @@ use crate::fail::{Fail, Result};
 use crate::run;
 use crate::setup;
 
+mod agents;
 mod capture;
 mod data;
 mod disk;
 mod measure;
+mod memory;
 mod peers;
 mod programs;
 mod random;
 mod report;
 mod server;
+mod service;
 mod table;
 mod targets;
 mod used;
@@ -27,7 +30,8 @@ use targets::Figure;
 
 /// What may follow `cargo xtask bench`.
 pub(crate) const USAGE: &str = "\
-bench [first|change|restore|memory|index|timeline|capture|server|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
+bench [first|change|restore|memory|index|timeline|capture|server|agents|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
+      [--minutes N]
     first     the first protect of a disk image
     change    also the protect after 6,500 pages were overwritten
     restore   also the whole restore and the delta restore
@@ -36,9 +40,11 @@ bench [first|change|restore|memory|index|timeline|capture|server|all] [--quick] 
     timeline  a timeline with 100,000 points
     capture   following disks in use: cost, freeze, age, speed, memory
     server    the first protect by an agent over loopback, against one into a store here
+    agents    100 machines at once, each 50 changed pages a second, for an hour; not part of all
     all       everything; what is measured at full size is written to docs/results.md
     --quick   a quarter of the data and one round; a look in between, no record
     --only    only these: backstay, restic, borg, rustic, casync, zstd, qemu-img
+    --minutes how long agents make points; 60 if not given
     --in      where index and timeline make their stores, such as /dev/shm; target/bench if not given";
 
 struct Options {
@@ -47,8 +53,10 @@ struct Options {
     timeline: bool,
     capture: bool,
     server: bool,
+    agents: bool,
     quick: bool,
     rounds: usize,
+    minutes: u64,
     only: Vec<String>,
     /// Where programs make their stores.
     stores: PathBuf,
@@ -58,18 +66,19 @@ impl Options {
     /// What is measured: `first`, `all` and so on.
     fn part(&mut self, word: &str) -> Result<()> {
         let (disk, parts) = match word {
-            "first" => (Some(Depth::First), [false; 4]),
-            "change" => (Some(Depth::Change), [false; 4]),
-            "restore" | "memory" => (Some(Depth::Restore), [false; 4]),
-            "index" => (None, [true, false, false, false]),
-            "timeline" => (None, [false, true, false, false]),
-            "capture" => (None, [false, false, true, false]),
-            "server" => (None, [false, false, false, true]),
-            "all" => (Some(Depth::Restore), [true; 4]),
+            "first" => (Some(Depth::First), [false; 5]),
+            "change" => (Some(Depth::Change), [false; 5]),
+            "restore" | "memory" => (Some(Depth::Restore), [false; 5]),
+            "index" => (None, [true, false, false, false, false]),
+            "timeline" => (None, [false, true, false, false, false]),
+            "capture" => (None, [false, false, true, false, false]),
+            "server" => (None, [false, false, false, true, false]),
+            "agents" => (None, [false, false, false, false, true]),
+            "all" => (Some(Depth::Restore), [true, true, true, true, false]),
             _ => return Err(wrong(word)),
         };
         self.disk = disk;
-        [self.index, self.timeline, self.capture, self.server] = parts;
+        [self.index, self.timeline, self.capture, self.server, self.agents] = parts;
         Ok(())
     }
 }
@@ -81,8 +90,10 @@ fn options(arguments: &[String]) -> Result<Options> {
         timeline: true,
         capture: true,
         server: true,
+        agents: false,
         quick: false,
         rounds: 0,
+        minutes: 60,
         only: Vec::new(),
         stores: run::keep("bench"),
     };
@@ -91,6 +102,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         match word.as_str() {
             "--quick" => options.quick = true,
             "--rounds" => options.rounds = value(words.next(), word)?.parse().map_err(|_| wrong(word))?,
+            "--minutes" => options.minutes = value(words.next(), word)?.parse().map_err(|_| wrong(word))?,
             "--only" => options.only = value(words.next(), word)?.split(',').map(str::to_owned).collect(),
             "--in" => options.stores = PathBuf::from(value(words.next(), word)?),
             part => options.part(part)?,
@@ -139,6 +151,11 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         let data = data::make(if options.quick { data::QUICK } else { data::FULL })?;
         let (printed, found) = server::measure(&data, options.rounds)?;
         record("server", &printed, &found, &options, arguments)?;
+        figures.extend(found);
+    }
+    if options.agents {
+        let (printed, found) = agents::measure(if options.quick { 10 } else { 100 }, options.minutes)?;
+        record("agents", &printed, &found, &options, arguments)?;
         figures.extend(found);
     }
     targets::all_reached(&figures)

@@ -4,24 +4,19 @@
 //! Never knows: what goes over the wire.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use super::data::Data;
 use super::measure::{Sample, settle, stored, timed};
+use super::service::Server;
 use super::table::median;
 use super::targets::{Figure, Limit};
-use crate::fail::{During, Fail, Result};
+use crate::fail::{During, Result};
 use crate::run;
 
 const PASSWORD: &str = "for the length of a bench";
-/// How often it is looked whether the server has said where it is, and how long in between.
-const LOOKS: u32 = 600;
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A program's run, and what it left in the store.
 type Taken = (Sample, u64);
@@ -84,78 +79,11 @@ fn local(program: &Path, dir: &Path, image: &Path) -> Result<Taken> {
 fn remote(program: &Path, dir: &Path, image: &Path) -> Result<Taken> {
     let server = Server::start(program, dir)?;
     let agent = dir.join("agent");
-    let code = server.code()?;
-    run::output(Command::new(program).args(["enroll", &server.url, &code, "--dir"]).arg(&agent))?;
+    server.operator()?.enroll("bench", &agent)?;
     let mut command = Command::new(program);
     command.arg("agent").arg(image).arg("--dir").arg(&agent).arg("--once");
     let sample = timed(&command)?;
-    let store = server.data.join("store");
+    let store = server.store();
     drop(server);
     Ok((sample, stored(&store)?))
-}
-
-/// A server, until it is dropped.
-struct Server {
-    child: Child,
-    data: PathBuf,
-    url: String,
-    setup: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It is gone, or it goes now.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    fn start(program: &Path, dir: &Path) -> Result<Server> {
-        let (data, said) = (dir.join("data"), dir.join("said"));
-        let out = File::create(&said).during(said.display())?;
-        let mut command = Command::new(program);
-        command.args(["server", "--listen", "127.0.0.1:0", "--name", "localhost", "--json", "--data"]).arg(&data);
-        let child = command.stdin(Stdio::null()).stdout(out).spawn().during("starting a server")?;
-        let mut server = Server { child, data, url: String::new(), setup: String::new() };
-        for _ in 0..LOOKS {
-            let text = fs::read_to_string(&said).during(said.display())?;
-            if let Ok(told) = serde_json::from_str::<Value>(&text) {
-                let word = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
-                (server.url, server.setup) = (word("url"), word("setup_code"));
-                return Ok(server);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Err(Fail::new("the server does not say where it is"))
-    }
-
-    /// A code for a machine, by an operator whom the first administrator made.
-    fn code(&self) -> Result<String> {
-        self.ask(None, "setup", &json!({ "code": self.setup, "name": "admin", "password": PASSWORD }))?;
-        let admin = self.login("admin")?;
-        let grants = json!([{ "role": "operator", "scope": "all" }]);
-        self.ask(Some(&admin), "people", &json!({ "name": "olga", "password": PASSWORD, "grants": grants }))?;
-        let made = self.ask(Some(&self.login("olga")?), "enrolments", &json!({ "machine": "bench" }))?;
-        let code = made["code"].as_str().map(str::to_owned);
-        code.ok_or_else(|| Fail::new(format!("the server made no code: {made}")))
-    }
-
-    fn login(&self, name: &str) -> Result<String> {
-        let said = self.ask(None, "login", &json!({ "name": name, "password": PASSWORD }))?;
-        let csrf = said["csrf"].as_str().map(str::to_owned);
-        csrf.ok_or_else(|| Fail::new(format!("{name} cannot log in: {said}")))
-    }
-
-    fn ask(&self, csrf: Option<&str>, path: &str, body: &Value) -> Result<Value> {
-        let cookies = self.data.join("bench-cookies");
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--header", "content-type: application/json", "--cacert"]);
-        curl.arg(self.data.join("ca/certificate.pem")).arg("--cookie").arg(&cookies).arg("--cookie-jar").arg(&cookies);
-        if let Some(csrf) = csrf {
-            curl.args(["--header", &format!("x-backstay-csrf: {csrf}")]);
-        }
-        let said = run::text(curl.args(["--data", &body.to_string(), &format!("{}/api/v1/{path}", self.url)]))?;
-        Ok(serde_json::from_str(&said).unwrap_or_default())
-    }
 }

@@ -16,7 +16,6 @@ mod disk;
 mod follow;
 mod growth;
 mod load;
-mod memory;
 mod moment;
 mod peers;
 mod spread;

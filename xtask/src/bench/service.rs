@@ -1,0 +1,129 @@
+//! A server for the length of a bench, and an operator of it.
+//!
+//! Never knows: what is measured.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fail::{During, Fail, Result};
+use crate::run;
+
+const PASSWORD: &str = "for the length of a bench";
+/// How often it is looked whether the server has said where it is, and how long in between.
+const LOOKS: u32 = 600;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A server, until it is dropped.
+pub(super) struct Server {
+    program: PathBuf,
+    child: Child,
+    data: PathBuf,
+    url: String,
+    setup: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It is gone, or it goes now.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// Starts one on loopback, its data in a folder.
+    /// # Errors
+    /// It does not start.
+    pub(super) fn start(program: &Path, dir: &Path) -> Result<Server> {
+        let (data, said) = (dir.join("data"), dir.join("said"));
+        let out = File::create(&said).during(said.display())?;
+        let mut command = Command::new(program);
+        command.args(["server", "--listen", "127.0.0.1:0", "--name", "localhost", "--json", "--data"]).arg(&data);
+        let child = command.stdin(Stdio::null()).stdout(out).spawn().during("starting a server")?;
+        let program = program.to_path_buf();
+        let mut server = Server { program, child, data, url: String::new(), setup: String::new() };
+        for _ in 0..LOOKS {
+            let text = fs::read_to_string(&said).during(said.display())?;
+            if let Ok(told) = serde_json::from_str::<Value>(&text) {
+                let word = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+                (server.url, server.setup) = (word("url"), word("setup_code"));
+                return Ok(server);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(Fail::new("the server does not say where it is"))
+    }
+
+    /// The id of its process.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where its store is.
+    pub(super) fn store(&self) -> PathBuf {
+        self.data.join("store")
+    }
+
+    /// The first administrator makes an operator.
+    /// # Errors
+    /// The server refuses.
+    pub(super) fn operator(&self) -> Result<Operator<'_>> {
+        self.ask(None, "setup", Some(&json!({ "code": self.setup, "name": "admin", "password": PASSWORD })))?;
+        let admin = self.login("admin")?;
+        let grants = json!([{ "role": "operator", "scope": "all" }]);
+        let olga = json!({ "name": "olga", "password": PASSWORD, "grants": grants });
+        self.ask(Some(&admin), "people", Some(&olga))?;
+        Ok(Operator { server: self, csrf: self.login("olga")? })
+    }
+
+    fn login(&self, name: &str) -> Result<String> {
+        let said = self.ask(None, "login", Some(&json!({ "name": name, "password": PASSWORD })))?;
+        let csrf = said["csrf"].as_str().map(str::to_owned);
+        csrf.ok_or_else(|| Fail::new(format!("{name} cannot log in: {said}")))
+    }
+
+    fn ask(&self, csrf: Option<&str>, path: &str, body: Option<&Value>) -> Result<Value> {
+        let cookies = self.data.join("bench-cookies");
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--header", "content-type: application/json", "--cacert"]);
+        curl.arg(self.data.join("ca/certificate.pem")).arg("--cookie").arg(&cookies).arg("--cookie-jar").arg(&cookies);
+        if let Some(csrf) = csrf {
+            curl.args(["--header", &format!("x-backstay-csrf: {csrf}")]);
+        }
+        if let Some(body) = body {
+            curl.args(["--data", &body.to_string()]);
+        }
+        let said = run::text(curl.arg(format!("{}/api/v1/{path}", self.url)))?;
+        Ok(serde_json::from_str(&said).unwrap_or_default())
+    }
+}
+
+/// One who enrols machines, and sees them.
+pub(super) struct Operator<'s> {
+    server: &'s Server,
+    csrf: String,
+}
+
+impl Operator<'_> {
+    /// Makes a machine known, which keeps what it got in a folder.
+    /// # Errors
+    /// The server refuses.
+    pub(super) fn enroll(&self, machine: &str, dir: &Path) -> Result<()> {
+        let made = self.server.ask(Some(&self.csrf), "enrolments", Some(&json!({ "machine": machine })))?;
+        let code = made["code"].as_str();
+        let code = code.ok_or_else(|| Fail::new(format!("the server made no code: {made}")))?;
+        let mut command = Command::new(&self.server.program);
+        run::output(command.args(["enroll", &self.server.url, code, "--dir"]).arg(dir)).map(drop)
+    }
+
+    /// What the API answers at a path.
+    /// # Errors
+    /// It cannot be asked.
+    pub(super) fn get(&self, path: &str) -> Result<Value> {
+        self.server.ask(None, path, None)
+    }
+}
