@@ -149,8 +149,8 @@ impl Machine {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for page in pages {
             match ranges.last_mut() {
-                Some((start, pages)) if *start + *pages == page => *pages += 1,
-                _ => ranges.push((page, 1)),
+                Some((_, end)) if *end == page => *end += 1,
+                _ => ranges.push((page, page + 1)),
             }
         }
         ranges
