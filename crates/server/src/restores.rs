@@ -8,8 +8,7 @@ use std::sync::atomic::AtomicBool;
 use backstay_env::real::disk::{self, Disk, FileVolume};
 use backstay_env::volume::Volume as _;
 use backstay_format::units::PointNo;
-use backstay_recover::restore::{Mode, Options, Progress, Report, RestoreError, copy};
-use backstay_vault::disk::PointDisk;
+use backstay_recover::restore::{Mode, Options, Progress, copy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -80,13 +79,16 @@ pub(crate) fn run(
     let machine = server.vault.machine(&asked.machine).map_err(|e| words(&e))?;
     let point = server.vault.point(&machine, PointNo(asked.point)).map_err(|e| words(&e))?;
     let source = server.vault.disk(&machine, &point, asked.disk.as_deref()).map_err(|e| words(&e))?;
-    let report = write(&source, (&path, asked.delta), progress, stop);
+    // A new file, or none: what somebody else made meanwhile is not ours to remove.
+    let (target, mode) = target(&path, (asked.delta, source.size())).map_err(|e| words(&*e))?;
+    let shown = |so_far: Progress| progress(so_far.done, so_far.total);
+    let report = copy(&source, &target, Options::new(mode), &shown, stop);
     let unfinished = report.as_ref().map_or(true, |report| report.cancelled);
     if unfinished && !asked.delta {
         // Nobody takes it for a disk; whoever wants it starts again.
         let _ = std::fs::remove_file(&path);
     }
-    let report = report.map_err(|e| words(&*e))?;
+    let report = report.map_err(|e| words(&e))?;
     let ranges = report.unreadable.iter().take(TOLD);
     let ranges = ranges.map(|lost| json!({ "from": lost.range.start, "to": lost.range.end, "why": lost.why }));
     Ok(json!({
@@ -96,22 +98,16 @@ pub(crate) fn run(
     }))
 }
 
-fn write(
-    source: &PointDisk,
-    (path, delta): (&Path, bool),
-    progress: &(dyn Fn(u64, u64) + Sync),
-    stop: &AtomicBool,
-) -> Result<Report, Box<dyn std::error::Error>> {
-    let (target, mode) = match delta {
-        false => (FileVolume::create(path, source.size())?, Mode::OntoZeros),
-        true => match disk::open_for_writing(path)? {
-            Disk::File(file) if file.size() == source.size() => (file, Mode::Delta),
-            Disk::File(file) => (file.resize(source.size())?, Mode::Delta),
-            Disk::Device(_) => return Err("it is a device".into()),
-        },
-    };
-    let shown = |so_far: Progress| progress(so_far.done, so_far.total);
-    copy(source, &target, Options::new(mode), &shown, stop).map_err(|error: RestoreError| error.into())
+/// The file to write to: a new one, or the one that is there with the disk's size.
+fn target(path: &Path, (delta, size): (bool, u64)) -> Result<(FileVolume, Mode), Box<dyn std::error::Error>> {
+    if !delta {
+        return Ok((FileVolume::create(path, size)?, Mode::OntoZeros));
+    }
+    match disk::open_for_writing(path)? {
+        Disk::File(file) if file.size() == size => Ok((file, Mode::Delta)),
+        Disk::File(file) => Ok((file.resize(size)?, Mode::Delta)),
+        Disk::Device(_) => Err("it is a device".into()),
+    }
 }
 
 #[cfg(test)]
