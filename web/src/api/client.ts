@@ -83,7 +83,8 @@ async function send<T>(method: Method, url: string, body: unknown, signal: Abort
     if (why.code === "unauthenticated" && csrf !== null) onEnded();
     throw why;
   }
-  return (response.status === 204 || response.headers.get("content-length") === "0" ? null : await response.json()) as T;
+  const said = await response.text();
+  return (said === "" ? null : JSON.parse(said)) as T;
 }
 
 /** Asks for something. */

@@ -2,13 +2,13 @@
 // Never knows: what happened then.
 
 import type { ReactNode } from "react";
-import { moment } from "../say/time";
+import { exact, moment } from "../say/time";
 
-export function Moment(props: { at: string | null | undefined; never?: string }): ReactNode {
+export function Moment(props: { at: string | null | undefined; never?: string; exact?: boolean }): ReactNode {
   if (props.at === null || props.at === undefined) return <span className="quiet">{props.never ?? "never"}</span>;
   return (
     <time className="moment" dateTime={props.at} title={props.at}>
-      {moment(props.at)}
+      {props.exact === true ? exact(props.at) : moment(props.at)}
     </time>
   );
 }

@@ -15,6 +15,11 @@ export function moment(at: number | string | null | undefined): string {
   return `${day(date)} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+/** The same to the millisecond, where several lie in a second. */
+export function exact(at: string): string {
+  return `${moment(at)}.${String(new Date(at).getMilliseconds()).padStart(3, "0")}`;
+}
+
 function day(date: Date): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }

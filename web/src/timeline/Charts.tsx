@@ -11,19 +11,12 @@ import { type ViewStore } from "./store";
 interface About {
   name: FigureName;
   title: string;
-  kind: "rate" | "most";
-  /** What the highest column and the sum are, in words. */
-  highest: (value: number) => string;
-  sum?: (value: number) => string;
 }
 
-const rate = (value: number): string => `${bytes(value)}/s`;
-
 const CHARTS: About[] = [
-  { name: "changed", title: "Changed", kind: "rate", highest: rate, sum: bytes },
-  { name: "read", title: "Read and sent", kind: "rate", highest: rate, sum: bytes },
-  { name: "stored", title: "Stored", kind: "rate", highest: rate, sum: bytes },
-  { name: "frozen", title: "Freeze", kind: "most", highest: (value) => `${value.toFixed(value < 10 ? 1 : 0)} ms` },
+  { name: "changed", title: "Changed" },
+  { name: "read", title: "Read and sent" },
+  { name: "stored", title: "Stored" },
 ];
 
 export function Charts(props: { store: ViewStore; columns: Columns }): ReactNode {
@@ -44,9 +37,9 @@ function Chart(props: { about: About; store: ViewStore; columns: Columns }): Rea
     (sheet: Sheet) => {
       const { view } = store.now;
       const pieces = columns.pieces(view, sheet.width);
-      const highest = drawChart(sheet, pieces, about.name, store.now, about.kind);
-      const sum = about.sum === undefined ? null : summed(pieces, view, about.name);
-      const words = highest === 0 ? "nothing" : `at most ${about.highest(highest)}${sum === null ? "" : `, ${about.sum?.(sum)} in all`}`;
+      const highest = drawChart(sheet, pieces, about.name, store.now);
+      const sum = summed(pieces, view, about.name);
+      const words = highest === 0 ? "nothing" : `at most ${bytes(highest)}/s${sum === null ? "" : `, ${bytes(sum)} in all`}`;
       if (words === shown.current) return;
       shown.current = words;
       setSaid(words);

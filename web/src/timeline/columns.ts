@@ -4,13 +4,12 @@
 
 import { span, type View } from "./view";
 
-/** What is summed up in each column; a missing value: nobody knows. */
+/** What is summed up in each column. */
 export interface Figures {
-  points: ArrayLike<number | null>;
-  changed: ArrayLike<number | null>;
-  stored: ArrayLike<number | null>;
-  read: ArrayLike<number | null> | null;
-  frozen: ArrayLike<number | null> | null;
+  points: ArrayLike<number>;
+  changed: ArrayLike<number>;
+  stored: ArrayLike<number>;
+  read: ArrayLike<number>;
 }
 
 export type FigureName = keyof Figures;
@@ -178,7 +177,6 @@ export function summed(pieces: Piece[], view: View, name: FigureName): number | 
   let [sum, covered] = [0, 0];
   for (const piece of pieces.filter((one) => one.wide === finest)) {
     const values = piece.figures[name];
-    if (values === null) return null;
     const first = Math.max(0, Math.ceil((view.from - piece.from) / finest));
     const end = Math.min(COLUMNS, Math.floor((view.to - piece.from) / finest));
     for (let at = first; at < end; at += 1) sum += values[at] ?? 0;

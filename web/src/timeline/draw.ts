@@ -32,9 +32,9 @@ export function drawTimeline(sheet: Sheet, drawn: Drawn): void {
 }
 
 /** A small picture of one figure over the same time; answers the highest rate per second. */
-export function drawChart(sheet: Sheet, pieces: Piece[], name: FigureName, seen: Seen, kind: "rate" | "most"): number {
+export function drawChart(sheet: Sheet, pieces: Piece[], name: FigureName, seen: Seen): number {
   const bottom = sheet.height - 1;
-  const highest = kind === "rate" ? drawColumns(sheet, pieces, name, seen.view, 8, bottom) : drawMost(sheet, pieces, name, seen.view, 8, bottom);
+  const highest = drawColumns(sheet, pieces, name, seen.view, 8, bottom);
   drawChosen(sheet, seen, bottom);
   return highest;
 }
@@ -77,13 +77,12 @@ function eachColumn(pieces: Piece[], name: FigureName, view: View, width: number
   const covered = pieces.filter((piece) => piece.wide === finest).map((piece) => piece.from);
   for (const piece of pieces) {
     const values = piece.figures[name];
-    if (values === null) continue;
     const first = Math.max(0, Math.floor((view.from - piece.from) / piece.wide));
     const end = Math.min(COLUMNS, Math.ceil((view.to - piece.from) / piece.wide));
     for (let at = first; at < end; at += 1) {
       const value = values[at];
       const from = piece.from + at * piece.wide;
-      if (value === null || value === undefined || value === 0) continue;
+      if (value === undefined || value === 0) continue;
       // What a finer piece shows better.
       if (piece.wide > finest && covered.some((start) => start <= from && from < start + finest * COLUMNS)) continue;
       visit(xOf(from, view, width), (piece.wide / span(view)) * width, value, piece.wide);
@@ -102,19 +101,6 @@ function drawColumns({ context, width, colours }: Sheet, pieces: Piece[], name: 
     context.fillRect(x, bottom - height, Math.max(wide - 0.4, 1), height);
   });
   return highest * 1000;
-}
-
-function drawMost({ context, width, colours }: Sheet, pieces: Piece[], name: FigureName, view: View, top: number, bottom: number): number {
-  let highest = 0;
-  eachColumn(pieces, name, view, width, (_x, _wide, value) => {
-    highest = Math.max(highest, value);
-  });
-  context.fillStyle = colours.bar;
-  eachColumn(pieces, name, view, width, (x, wide, value) => {
-    const height = Math.max(2, (value / highest) * (bottom - top));
-    context.fillRect(x, bottom - height, Math.max(wide - 0.4, 1), height);
-  });
-  return highest;
 }
 
 /** Each point: filled if what is in it hangs together, hollow if not; longer with a note. */

@@ -23,8 +23,7 @@ export interface Line {
 async function ask(machine: string, from: number, to: number, columns: number, signal: AbortSignal): Promise<Figures> {
   const end = new Date(to - 1).toISOString().replace("Z", "999999Z");
   const found = await get("machines/{machine}/density", { machine }, { from: new Date(from).toISOString(), to: end, columns }, signal);
-  const pages = found.changed_pages.map((count) => count * 4096);
-  return { points: found.points, changed: pages, stored: found.stored_bytes, read: null, frozen: null };
+  return { points: found.points, changed: found.changed_bytes, stored: found.stored_bytes, read: found.read_bytes };
 }
 
 /** Nothing while it is awaited, and for a machine without points. */

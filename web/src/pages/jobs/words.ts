@@ -12,6 +12,8 @@ export function title(work: Work): string {
       return work.machine === null || work.machine === undefined ? "Forget points of all machines" : `Forget points of ${work.machine}`;
     case "reclaim":
       return "Reclaim space";
+    case "restore":
+      return `Restore ${work.machine}${work.disk === null || work.disk === undefined ? "" : `:${work.disk}`}, point ${count(work.point)}, to ${work.to}`;
     case "check":
       return work.read_data === true ? "Check everything, and the data" : "Check everything but the data";
     default:

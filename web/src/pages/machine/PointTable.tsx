@@ -60,7 +60,7 @@ export function PointTable(props: { machine: MachineText; view: View; chosen: nu
                         </td>
                         <td>
                           <button type="button" className="small plain" onClick={() => props.choose(Date.parse(point.time))}>
-                            <Moment at={point.time} />
+                            <Moment at={point.time} exact />
                           </button>
                         </td>
                         <td>{point.consistent ? "consistent" : "fuzzy"}</td>

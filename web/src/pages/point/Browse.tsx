@@ -6,7 +6,9 @@ import { useAsked } from "../../api/useAsked";
 import type { DiskParts, PartText, PointText } from "../../api/schema";
 import { Shown } from "../../parts/Shown";
 import { bytes } from "../../say/bytes";
+import { Compare } from "./Compare";
 import { Files } from "./Files";
+import { RestoreDisk } from "./RestoreDisk";
 
 export interface Place {
   machine: string;
@@ -19,7 +21,7 @@ export interface Place {
 export function Browse(props: { machine: string; point: PointText }): ReactNode {
   const { machine, point } = props;
   const asked = useAsked("machines/{machine}/points/{point}/disks", { machine, point: point.point });
-  return <Shown asked={asked}>{(disks) => <Disks machine={machine} point={point.point} disks={disks} />}</Shown>;
+  return <Shown asked={asked}>{(disks) => <Disks machine={machine} point={point} disks={disks} />}</Shown>;
 }
 
 /** File systems whose files can be shown. */
@@ -29,12 +31,13 @@ function readable(part: PartText): boolean {
   return READABLE.includes(part.kind.toLowerCase());
 }
 
-function Disks(props: { machine: string; point: number; disks: DiskParts[] }): ReactNode {
+function Disks(props: { machine: string; point: PointText; disks: DiskParts[] }): ReactNode {
   const { machine, point, disks } = props;
   const all = disks.flatMap((disk) => disk.parts.map((part) => ({ disk: disk.disk, part })));
   const first = all.findIndex(({ part }) => readable(part));
   const [chosen, setChosen] = useState(first);
   const shown = all[chosen];
+  const place = shown === undefined ? null : { machine, point: point.point, disk: shown.disk, partition: shown.part.partition ?? null };
   return (
     <section className="stack" aria-labelledby="inside">
       <h2 id="inside">What is in it</h2>
@@ -76,11 +79,15 @@ function Disks(props: { machine: string; point: number; disks: DiskParts[] }): R
           </tbody>
         </table>
       </div>
-      {shown === undefined ? (
+      {place === null ? (
         <p className="quiet">There is no file system here whose files can be shown. The whole disk can be restored.</p>
       ) : (
-        <Files key={chosen} place={{ machine, point, disk: shown.disk, partition: shown.part.partition ?? null }} />
+        <>
+          <Files key={chosen} place={place} />
+          <Compare key={`compare ${chosen}`} place={place} point={point} />
+        </>
       )}
+      <RestoreDisk machine={machine} point={point} disks={disks} />
     </section>
   );
 }

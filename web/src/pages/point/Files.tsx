@@ -1,23 +1,27 @@
-// A folder of a point: to go through, and to download from.
+// A folder of a point: to go through, to search, to download from.
 // Never knows: disks and partitions.
 
-import { type ReactNode, useMemo, useState } from "react";
-import { address } from "../../api/client";
-import type { EntryText, Listing } from "../../api/schema";
+import { type FormEvent, type ReactNode, useMemo, useState } from "react";
+import { address, get } from "../../api/client";
+import type { FoundText } from "../../api/schema";
 import { useAsked } from "../../api/useAsked";
-import { Moment } from "../../parts/Moment";
+import { Field } from "../../parts/Field";
+import { FailureNote } from "../../parts/Note";
 import { Shown } from "../../parts/Shown";
-import { bytes } from "../../say/bytes";
+import { useDoing } from "../../parts/useDoing";
+import { count } from "../../say/bytes";
 import type { Place } from "./Browse";
-import { below, steps } from "./paths";
+import { Folder } from "./Folder";
+import { above, below, steps } from "./paths";
 
 export function Files(props: { place: Place }): ReactNode {
   const { machine, point, disk, partition } = props.place;
   const [path, setPath] = useState("/");
-  const query = useMemo(() => (partition === null ? { disk, path } : { disk, partition, path }), [disk, partition, path]);
-  const asked = useAsked("machines/{machine}/points/{point}/files", { machine, point }, query);
-  const file = (name: string): string =>
-    address("machines/{machine}/points/{point}/file", { machine, point }, { disk, partition, path: below(path, name) });
+  const where = useMemo(() => (partition === null ? { disk, path } : { disk, partition, path }), [disk, partition, path]);
+  const asked = useAsked("machines/{machine}/points/{point}/files", { machine, point }, where);
+  const file = (name: string): string => address("machines/{machine}/points/{point}/file", { machine, point }, { ...where, path: below(path, name) });
+  const archive = (name: string): string =>
+    address("machines/{machine}/points/{point}/archive", { machine, point }, { ...where, path: name === "" ? path : below(path, name) });
   return (
     <div className="sheet bare">
       <header className="row apart">
@@ -28,78 +32,50 @@ export function Files(props: { place: Place }): ReactNode {
             </button>
           ))}
         </nav>
+        <a className="button small" href={archive("")} download={`${steps(path).at(-1)?.name.replaceAll("/", "") || machine}.tar`}>
+          Download this folder
+        </a>
       </header>
-      <Shown asked={asked}>{(listing) => <Folder listing={listing} into={(name) => setPath(below(path, name))} file={file} />}</Shown>
+      <Find key={path} where={where} place={props.place} open={(found) => setPath(above(found))} />
+      <Shown asked={asked}>{(listing) => <Folder listing={listing} into={(name) => setPath(below(path, name))} file={file} archive={archive} />}</Shown>
     </div>
   );
 }
 
-function Folder(props: { listing: Listing; into: (name: string) => void; file: (name: string) => string }): ReactNode {
-  const { listing, into, file } = props;
-  const entries = useMemo(() => [...listing.entries].sort(byKind), [listing]);
-  if (entries.length === 0) return <p className="empty">This folder is empty.</p>;
+/** Looks for names in this folder and below it. */
+function Find(props: { where: { disk: string; partition?: number; path: string }; place: Place; open: (path: string) => void }): ReactNode {
+  const { machine, point } = props.place;
+  const [pattern, setPattern] = useState("");
+  const [found, setFound] = useState<FoundText | null>(null);
+  const doing = useDoing();
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    void doing.run(async () => setFound(await get("machines/{machine}/points/{point}/find", { machine, point }, { ...props.where, pattern })));
+  };
   return (
-    <>
-      <div className="table" tabIndex={0} role="region" aria-label="Names in this folder">
-        <table className="files">
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col" className="number">
-                Size
-              </th>
-              <th scope="col">Modified</th>
-              <th scope="col">Owner and rights</th>
-            </tr>
-          </thead>
-          <tbody>
-            {entries.map((entry) => (
-              <tr key={entry.name}>
-                <td className="name">
-                  <Name entry={entry} into={into} file={file} />
-                </td>
-                <td className="number">{entry.kind === "file" ? bytes(entry.bytes) : ""}</td>
-                <td>
-                  <Moment at={entry.modified} />
-                </td>
-                <td className="mono">
-                  {entry.uid}:{entry.gid} {entry.permissions.toString(8).padStart(4, "0")}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+    <form className="empty stack" onSubmit={submit} role="search">
+      <div className="row">
+        <Field label="Find a name, here and below" type="search" value={pattern} onChange={(event) => setPattern(event.target.value)} required />
+        <button type="submit" disabled={doing.busy}>
+          Find
+        </button>
       </div>
-      {listing.cut && <p className="empty">There are more names than are listed. The command line lists them all.</p>}
-    </>
+      <FailureNote why={doing.failure} />
+      {found !== null && (
+        <div role="status">
+          {count(found.paths.length)} found{found.cut ? "; there are more" : ""}.
+          <ul className="found">
+            {found.paths.map((path) => (
+              <li key={path}>
+                <button type="button" className="plain small mono" onClick={() => props.open(path)}>
+                  {path}
+                </button>
+              </li>
+            ))}
+          </ul>
+          {found.unreadable.length > 0 && <p className="trouble">These folders could not be read: {found.unreadable.join(", ")}</p>}
+        </div>
+      )}
+    </form>
   );
-}
-
-function Name(props: { entry: EntryText; into: (name: string) => void; file: (name: string) => string }): ReactNode {
-  const { entry } = props;
-  if (entry.kind === "directory") {
-    return (
-      <button type="button" onClick={() => props.into(entry.name)}>
-        {entry.name}/
-      </button>
-    );
-  }
-  if (entry.kind !== "file") {
-    return (
-      <>
-        {entry.name} <span className="quiet">({entry.kind})</span>
-      </>
-    );
-  }
-  return (
-    <a href={props.file(entry.name)} download={entry.name}>
-      {entry.name}
-    </a>
-  );
-}
-
-/** Folders first. */
-function byKind(a: EntryText, b: EntryText): number {
-  const [one, other] = [a.kind === "directory" ? 0 : 1, b.kind === "directory" ? 0 : 1];
-  return one - other || a.name.localeCompare(b.name);
 }

@@ -16,7 +16,7 @@ export function PointFacts(props: { point: PointText }): ReactNode {
         <div>
           <dt>Shows</dt>
           <dd>
-            <Moment at={point.time} />
+            <Moment at={point.time} exact />
           </dd>
         </div>
         <div>

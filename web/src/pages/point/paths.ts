@@ -16,3 +16,9 @@ export function steps(path: string): { name: string; path: string }[] {
   }
   return found;
 }
+
+/** The folder that a path is in. */
+export function above(path: string): string {
+  const cut = path.replace(/\/+$/, "").lastIndexOf("/");
+  return cut <= 0 ? "/" : path.slice(0, cut);
+}
