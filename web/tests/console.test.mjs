@@ -172,6 +172,48 @@ test("files are browsed and downloaded, byte for byte", async () => {
   });
 });
 
+test("a folder is downloaded as an archive that tar reads, names are found, two moments are compared", async () => {
+  await as("paul", async (page) => {
+    await page.goto("/machines/files/points/3");
+    const [got] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download the folder letters" }).click()]);
+    assert.equal(got.suggestedFilename(), "letters.tar");
+    const files = world.unpack(await got.path());
+    assert.deepEqual([files["contract.txt"], files["offer.txt"], files["new.txt"]], [LETTER, "Twenty servers.\n", "New.\n"]);
+    await page.getByLabel("Find a name, here and below").fill("offer");
+    await page.getByRole("button", { name: "Find", exact: true }).click();
+    await page.getByText("1 found.").waitFor();
+    await page.getByRole("button", { name: "letters/offer.txt" }).click();
+    await page.getByRole("link", { name: "offer.txt", exact: true }).waitFor();
+    await page.getByLabel("Moment to compare with").fill("2001-01-01T00:00:00");
+    await page.getByRole("button", { name: "Compare", exact: true }).click();
+    await page.getByRole("alert").getByText("There is no point at or before that moment.").waitFor();
+    // All three lie in the same second or nearly so: the one before this is meant.
+    const { points } = await (await page.request.get("/api/v1/machines/files/points")).json();
+    const typed = new Date(Date.parse(points[1].time) + 3_600_000).toISOString().slice(0, 19);
+    await page.getByLabel("Moment to compare with").fill(typed);
+    await page.getByRole("button", { name: "Compare", exact: true }).click();
+    await page.getByRole("cell", { name: "/letters/new.txt" }).waitFor();
+  });
+});
+
+test("a disk is restored into the server's folder, and the command for elsewhere is shown", async () => {
+  await as("rita", async (page) => {
+    await page.goto("/machines/files/points/2");
+    await page.getByText("backstay restore --server").waitFor();
+    await page.getByLabel("File", { exact: true }).fill("again.img");
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await page.getByText("has begun").waitFor();
+    await page.getByRole("link", { name: "Jobs" }).click();
+    await page.getByText("Restore files:files, point 2, to again.img").waitFor();
+    await page.getByRole("cell", { name: "done", exact: true }).first().waitFor();
+    assert.equal(world.readFrom(world.path("restores/again.img"), "letters/offer.txt"), "Twenty servers.\n");
+    await page.goto("/machines/files/points/2");
+    await page.getByLabel("File", { exact: true }).fill("again.img");
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await page.getByRole("alert").getByText("Again.img is there already.").waitFor();
+  });
+});
+
 test("a job: first its plan, then it, then what came of it", async () => {
   await as("olga", async (page) => {
     await page.getByRole("link", { name: "Jobs" }).click();
@@ -235,6 +277,47 @@ test("a token is made, shown once, and ended", async () => {
   });
 });
 
+test("a lost password is reset, and has to be changed first", async () => {
+  let once;
+  await as("admin", async (page) => {
+    await page.getByRole("link", { name: "People" }).click();
+    await page.getByRole("button", { name: "Reset password of paul" }).click();
+    await page.getByRole("button", { name: "Reset", exact: true }).click();
+    await page.getByText("is shown this once").waitFor();
+    once = (await page.locator(".copied code").innerText()).trim();
+  });
+  const visitor = await Visitor.come(browser, world.url);
+  const { page } = visitor;
+  await page.goto("/");
+  await logIn(page, "paul", once);
+  await page.getByRole("heading", { name: "A password of your own" }).waitFor();
+  assert.deepEqual(await visitor.axe(), []);
+  await page.getByLabel("Password now").fill(once);
+  await page.getByLabel("New password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Change the password" }).click();
+  await page.getByRole("heading", { name: "Machines" }).waitFor();
+  assert.deepEqual(visitor.wrongs, []);
+  await visitor.leave();
+});
+
+test("settings are kept, and the server refuses what makes no sense", async () => {
+  await as("admin", async (page) => {
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByLabel("A point at least every so many seconds").fill("86400");
+    await page.getByRole("button", { name: "Add a webhook" }).click();
+    await page.getByLabel("Address 1").fill("http://127.0.0.1/");
+    await page.getByRole("button", { name: "Keep the settings" }).click();
+    await page.getByRole("alert").waitFor();
+    await page.getByRole("button", { name: "Take away webhook 1" }).click();
+    await page.getByRole("button", { name: "Keep the settings" }).click();
+    await page.getByText("The settings are kept.").waitFor();
+    await page.reload();
+    assert.equal(await page.getByLabel("A point at least every so many seconds").inputValue(), "86400");
+    await page.getByRole("button", { name: "Send a test alert" }).click();
+    await page.getByText("Nobody is to be told.").waitFor();
+  });
+});
+
 test("the audit log tells of all that, with its proof", async () => {
   await as("audrey", async (page) => {
     await page.getByRole("heading", { name: "Audit log" }).waitFor();
@@ -247,7 +330,7 @@ test("the audit log tells of all that, with its proof", async () => {
 });
 
 const PAGES = {
-  admin: ["/", "/alerts", "/jobs", "/space", "/people", "/account", "/nowhere"],
+  admin: ["/", "/alerts", "/jobs", "/space", "/people", "/settings", "/account", "/nowhere"],
   olga: ["/enrolments", "/machines/files", "/jobs"],
   paul: ["/machines/files/points/3"],
   audrey: ["/audit"],

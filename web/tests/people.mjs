@@ -10,10 +10,10 @@ export const PEOPLE = {
 };
 
 /** Types name and password into the door. */
-export async function logIn(page, name) {
+export async function logIn(page, name, password = PASSWORD) {
   await page.getByRole("heading", { name: "Log in" }).waitFor();
   await page.getByLabel("Name").fill(name);
-  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Log in", exact: true }).click();
 }
 

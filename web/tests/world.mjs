@@ -1,7 +1,7 @@
 // A real server and a real agent, in a folder that is gone afterwards; its clients trust its authority and nothing else.
 // Never knows: browsers.
 import { spawn, execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +25,8 @@ export class World {
   /** Starts a server; answers when it says where it is. */
   async startServer() {
     const args = ["server", "--listen", "127.0.0.1:0", "--name", "localhost", "--json", "--data", this.path("data")];
+    mkdirSync(this.path("restores"));
+    args.push("--restores", this.path("restores"));
     const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "inherit"] });
     this.children.push(child);
     let said = "";
@@ -66,6 +68,19 @@ export class World {
     const script = this.path("script");
     writeFileSync(script, `cd /${folder}\nrm ${path.split("/").at(-1)}\nwrite ${file} ${path.split("/").at(-1)}\n`);
     execFileSync("debugfs", ["-w", "-f", script, image], { stdio: "ignore", env: withSbin() });
+  }
+
+  /** What a file in an image holds. */
+  readFrom(image, path) {
+    return String(execFileSync("debugfs", ["-R", `cat ${path}`, image], { stdio: ["ignore", "pipe", "ignore"], env: withSbin() }));
+  }
+
+  /** The files in an archive, by their names. */
+  unpack(archive) {
+    const folder = mkdtempSync(this.path("unpacked-"));
+    execFileSync("tar", ["--extract", "--file", archive, "--directory", folder]);
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    return Object.fromEntries(files.map((entry) => [entry.name, readFileSync(join(entry.parentPath ?? entry.path, entry.name), "utf8")]));
   }
 
   /** Makes a machine known. */

@@ -5,6 +5,7 @@ import { type ReactNode, useState } from "react";
 import { FailureNote } from "../parts/Note";
 import { Page } from "../parts/Page";
 import { Link } from "../parts/Link";
+import { Password } from "../pages/account/Password";
 import { Door } from "../pages/door/Door";
 import { Frame } from "./Frame";
 import { PAGES } from "./pages";
@@ -23,8 +24,30 @@ export function App(): ReactNode {
         </div>
       )}
     >
-      <Inside />
+      <PasswordFirst>
+        <Inside />
+      </PasswordFirst>
     </SessionGate>
+  );
+}
+
+/** Who came with a password that somebody else knows changes it before anything else. */
+function PasswordFirst(props: { children: ReactNode }): ReactNode {
+  const session = useSession();
+  if (!session.me.must_change_password) return props.children;
+  return (
+    <div className="door">
+      <main>
+        <h1>A password of your own</h1>
+        <p>Somebody else knows the one that you came with. Change it to go on.</p>
+        <Password changed={session.refresh} />
+        <div>
+          <button type="button" onClick={() => void session.leave()}>
+            Log out
+          </button>
+        </div>
+      </main>
+    </div>
   );
 }
 

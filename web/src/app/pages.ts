@@ -11,6 +11,7 @@ import { Machine } from "../pages/machine/Machine";
 import { Overview } from "../pages/overview/Overview";
 import { People } from "../pages/people/People";
 import { Point } from "../pages/point/Point";
+import { Settings } from "../pages/settings/Settings";
 import { Space } from "../pages/space/Space";
 import type { Session } from "./session";
 
@@ -33,6 +34,7 @@ export const PAGES: PageAbout[] = [
   { pattern: "/space", menu: "Space", offered: sees, show: Space },
   { pattern: "/enrolments", menu: "Enrolments", offered: (session) => session.may("run"), show: Enrolments },
   { pattern: "/people", menu: "People", offered: (session) => session.may("configure"), show: People },
+  { pattern: "/settings", menu: "Settings", offered: (session) => session.may("configure"), show: Settings },
   { pattern: "/audit", menu: "Audit log", offered: (session) => session.may("audit"), show: Audit },
   { pattern: "/account", menu: "My account", offered: () => true, show: Account },
 ];

@@ -7,6 +7,7 @@ import { Page } from "../../parts/Page";
 import { said } from "../people/Grants";
 import { Appearance } from "./Appearance";
 import { OwnTokens } from "./OwnTokens";
+import { Sessions } from "./Sessions";
 import { Password } from "./Password";
 import { Totp } from "./Totp";
 
@@ -20,6 +21,7 @@ export function Account(): ReactNode {
         <Appearance />
       </div>
       <OwnTokens />
+      <Sessions />
     </Page>
   );
 }

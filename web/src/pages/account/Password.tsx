@@ -8,7 +8,7 @@ import { FailureNote, GoodNote } from "../../parts/Note";
 import { useDoing } from "../../parts/useDoing";
 import { useSession } from "../../app/session";
 
-export function Password(): ReactNode {
+export function Password(props: { changed?: () => void }): ReactNode {
   const { me } = useSession();
   const [old, setOld] = useState("");
   const [fresh, setFresh] = useState("");
@@ -22,6 +22,7 @@ export function Password(): ReactNode {
       setOld("");
       setFresh("");
       setDone(true);
+      props.changed?.();
     });
   };
   return (

@@ -1,4 +1,4 @@
-// What operators do with a machine: suspend and resume it, take its certificate back.
+// What is done with a machine: it is suspended and resumed, its certificate is taken back, points of it are promised.
 // Never knows: its timeline.
 
 import { type ReactNode, useState } from "react";
@@ -7,6 +7,7 @@ import type { MachineText } from "../../api/schema";
 import { useSession } from "../../app/session";
 import { Ask } from "../../parts/Ask";
 import { Choice, Field } from "../../parts/Field";
+import { PromiseOf } from "./PromiseOf";
 
 const HOURS = [
   [1, "an hour"],
@@ -21,14 +22,16 @@ export function Manage(props: { about: MachineText; again: () => void }): ReactN
   const session = useSession();
   const [reason, setReason] = useState("");
   const [hours, setHours] = useState(1);
-  if (!session.may("run", about.name, about.vault)) return null;
+  const [runs, configures] = [session.may("run", about.name, about.vault), session.may("configure")];
+  if (!runs && !configures) return null;
   const names = { machine: about.name };
   const suspended = about.suspended !== null && about.suspended !== undefined;
   return (
     <section className="sheet stack" aria-labelledby="manage">
       <h2 id="manage">Manage</h2>
       <div className="row">
-        {suspended ? (
+        {configures && <PromiseOf about={about} again={again} />}
+        {runs && (suspended ? (
           <Ask label="Resume" title={`Resume ${about.name}?`} act="Resume" do={() => post("machines/{machine}/resume", null, names).then(again)}>
             <p>Points are made again from now on. What changed meanwhile is in the first of them.</p>
           </Ask>
@@ -49,8 +52,8 @@ export function Manage(props: { about: MachineText; again: () => void }): ReactN
               ))}
             </Choice>
           </Ask>
-        )}
-        {about.enrolled && (
+        ))}
+        {runs && about.enrolled && (
           <Ask
             danger
             label="Take the certificate back"

@@ -12,6 +12,7 @@ import { Page } from "../../parts/Page";
 import { Shown } from "../../parts/Shown";
 import { EditGrants, said } from "./Grants";
 import { NewPerson } from "./NewPerson";
+import { ResetPassword } from "./ResetPassword";
 import { Tokens } from "./Tokens";
 
 export function People(): ReactNode {
@@ -85,7 +86,10 @@ function Row(props: { person: PersonText; again: () => void }): ReactNode {
         )}
       </td>
       <td>{person.grants.length === 0 ? <span className="quiet">none</span> : person.grants.map((grant) => <div key={`${grant.role} ${grant.scope}`}>{said(grant)}</div>)}</td>
-      <td>{person.second_factor ? "yes" : "no"}</td>
+      <td>
+        {person.second_factor ? "yes" : "no"}
+        {person.must_change_password && <div className="quiet">has to change the password</div>}
+      </td>
       <td>
         <Moment at={person.created} />
       </td>
@@ -93,6 +97,7 @@ function Row(props: { person: PersonText; again: () => void }): ReactNode {
         {!self && (
           <div className="row">
             <EditGrants person={person} again={again} />
+            <ResetPassword person={person} again={again} />
             <Ask
               small
               label={person.disabled ? "Let in" : "Shut out"}

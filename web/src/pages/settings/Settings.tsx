@@ -1,0 +1,103 @@
+// What administrators settle: the promise, and who is told of alerts.
+// Never knows: secrets; they are written and never read.
+
+import { type FormEvent, type ReactNode, useState } from "react";
+import { post, put } from "../../api/client";
+import type { Email, Settings as All, Told, Webhook } from "../../api/schema";
+import { useAsked } from "../../api/useAsked";
+import { Field } from "../../parts/Field";
+import { FailureNote, GoodNote } from "../../parts/Note";
+import { Page } from "../../parts/Page";
+import { Shown } from "../../parts/Shown";
+import { useDoing } from "../../parts/useDoing";
+import { MailFields } from "./MailFields";
+import { WebhookFields } from "./WebhookFields";
+
+export function Settings(): ReactNode {
+  const asked = useAsked("settings");
+  return (
+    <Page title="Settings">
+      <Shown asked={asked}>{(settings) => <Edit before={settings} />}</Shown>
+      <TestAlert />
+    </Page>
+  );
+}
+
+function Edit(props: { before: All }): ReactNode {
+  const { before } = props;
+  const [promise, setPromise] = useState(before.promise_seconds ?? 0);
+  const [email, setEmail] = useState<Email | null>(before.alerts?.email ?? null);
+  const [webhooks, setWebhooks] = useState<Webhook[]>(before.alerts?.webhooks ?? []);
+  const [kept, setKept] = useState(false);
+  const doing = useDoing();
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    setKept(false);
+    void doing.run(async () => {
+      await put("settings", { ...before, promise_seconds: promise === 0 ? null : promise, alerts: { email, webhooks } });
+      setKept(true);
+    });
+  };
+  return (
+    <form className="stack" onSubmit={submit}>
+      <section className="sheet stack" aria-labelledby="promise">
+        <h2 id="promise">Promise</h2>
+        <Field
+          label="A point at least every so many seconds"
+          about="Of machines for which nothing else was promised. 0: as often as their agents make points."
+          type="number"
+          min={0}
+          value={promise}
+          onChange={(event) => setPromise(Number(event.target.value))}
+        />
+      </section>
+      <MailFields email={email} set={setEmail} />
+      <WebhookFields webhooks={webhooks} set={setWebhooks} />
+      {before.oidc !== null && before.oidc !== undefined && (
+        <section className="sheet stack" aria-labelledby="oidc">
+          <h2 id="oidc">Single sign-on</h2>
+          <p>
+            {before.oidc.issuer}, as {before.oidc.client_id}
+          </p>
+        </section>
+      )}
+      <FailureNote why={doing.failure} />
+      {kept && <GoodNote>The settings are kept.</GoodNote>}
+      <div>
+        <button type="submit" className="main" disabled={doing.busy}>
+          Keep the settings
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function TestAlert(): ReactNode {
+  const [told, setTold] = useState<Told[] | null>(null);
+  const doing = useDoing();
+  const tell = (): void => {
+    void doing.run(async () => setTold(await post("settings/test-alert", null)));
+  };
+  return (
+    <section className="sheet stack" aria-labelledby="test-alert">
+      <h2 id="test-alert">Try it</h2>
+      <p className="quiet">Tells everybody above that this is a test. Keep the settings first.</p>
+      <FailureNote why={doing.failure} />
+      {told !== null && (
+        <ul role="status">
+          {told.length === 0 && <li>Nobody is to be told.</li>}
+          {told.map((one) => (
+            <li key={one.channel}>
+              {one.channel}: {one.ok ? "told" : <span className="trouble">{one.error}</span>}
+            </li>
+          ))}
+        </ul>
+      )}
+      <div>
+        <button type="button" onClick={tell} disabled={doing.busy}>
+          Send a test alert
+        </button>
+      </div>
+    </section>
+  );
+}
