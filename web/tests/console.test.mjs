@@ -20,7 +20,7 @@ before(async () => {
   mkdirSync(PICTURES, { recursive: true });
   world = new World();
   await world.startServer();
-  browser = await launch();
+  browser = await launch(world.authority);
   image = world.makeImage("files.img", {
     "letters/contract.txt": LETTER,
     "letters/offer.txt": "Ten servers.\n",
@@ -261,6 +261,29 @@ test("a second factor is set up, and asked for", async () => {
     await page.getByLabel("Code of the second factor").fill(totp(secret, Date.now(), 1));
     await page.getByRole("button", { name: "Log in", exact: true }).click();
     await page.getByRole("heading", { name: "My account" }).waitFor();
+  });
+});
+
+test("a passkey is made, and is enough alone", async () => {
+  await as("olga", async (page, visitor) => {
+    const devices = await visitor.context.newCDPSession(page);
+    await devices.send("WebAuthn.enable");
+    const options = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true };
+    await devices.send("WebAuthn.addVirtualAuthenticator", { options: { ...options, automaticPresenceSimulation: true } });
+    await page.getByRole("link", { name: "My account" }).click();
+    await page.getByLabel("Name of the passkey").fill("this computer");
+    await page.getByLabel("Password, for a passkey").fill(PASSWORD);
+    await page.getByRole("button", { name: "Make a passkey" }).click();
+    await page.getByText("shown last:").waitFor();
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByRole("button", { name: "With a passkey alone" }).click();
+    await page.getByRole("heading", { name: "My account" }).waitFor();
+    await page.getByRole("button", { name: "Log out" }).click();
+    await logIn(page, "olga");
+    await page.getByRole("heading", { name: "My account" }).waitFor();
+    await page.getByRole("button", { name: "Remove the passkey this computer" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Remove it" }).click();
+    await page.getByText("shown last:").waitFor({ state: "detached" });
   });
 });
 

@@ -64,7 +64,8 @@ fn web() -> PathBuf {
     run::root().join("web")
 }
 
-fn npm() -> Command {
+/// npm, in the console's folder.
+pub(crate) fn npm() -> Command {
     let mut command = Command::new("npm");
     command.current_dir(web());
     command

@@ -10,6 +10,7 @@ use crate::setup;
 
 mod agents;
 mod capture;
+mod console;
 mod data;
 mod disk;
 mod measure;
@@ -30,7 +31,7 @@ use targets::Figure;
 
 /// What may follow `cargo xtask bench`.
 pub(crate) const USAGE: &str = "\
-bench [first|change|restore|memory|index|timeline|capture|server|agents|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
+bench [first|change|restore|memory|index|timeline|capture|server|agents|console|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
       [--minutes N]
     first     the first protect of a disk image
     change    also the protect after 6,500 pages were overwritten
@@ -41,6 +42,7 @@ bench [first|change|restore|memory|index|timeline|capture|server|agents|all] [--
     capture   following disks in use: cost, freeze, age, speed, memory
     server    the first protect by an agent over loopback, against one into a store here
     agents    100 machines at once, each 50 changed pages a second, for an hour; not part of all
+    console   the console in Chromium, with 1,000 machines and 10 million points behind a fake of the API
     all       everything; what is measured at full size is written to docs/results.md
     --quick   a quarter of the data and one round; a look in between, no record
     --only    only these: backstay, restic, borg, rustic, casync, zstd, qemu-img
@@ -54,6 +56,7 @@ struct Options {
     capture: bool,
     server: bool,
     agents: bool,
+    console: bool,
     quick: bool,
     rounds: usize,
     minutes: u64,
@@ -66,19 +69,20 @@ impl Options {
     /// What is measured: `first`, `all` and so on.
     fn part(&mut self, word: &str) -> Result<()> {
         let (disk, parts) = match word {
-            "first" => (Some(Depth::First), [false; 5]),
-            "change" => (Some(Depth::Change), [false; 5]),
-            "restore" | "memory" => (Some(Depth::Restore), [false; 5]),
-            "index" => (None, [true, false, false, false, false]),
-            "timeline" => (None, [false, true, false, false, false]),
-            "capture" => (None, [false, false, true, false, false]),
-            "server" => (None, [false, false, false, true, false]),
-            "agents" => (None, [false, false, false, false, true]),
-            "all" => (Some(Depth::Restore), [true, true, true, true, false]),
+            "first" => (Some(Depth::First), [false; 6]),
+            "change" => (Some(Depth::Change), [false; 6]),
+            "restore" | "memory" => (Some(Depth::Restore), [false; 6]),
+            "index" => (None, [true, false, false, false, false, false]),
+            "timeline" => (None, [false, true, false, false, false, false]),
+            "capture" => (None, [false, false, true, false, false, false]),
+            "server" => (None, [false, false, false, true, false, false]),
+            "agents" => (None, [false, false, false, false, true, false]),
+            "console" => (None, [false, false, false, false, false, true]),
+            "all" => (Some(Depth::Restore), [true, true, true, true, false, true]),
             _ => return Err(wrong(word)),
         };
         self.disk = disk;
-        [self.index, self.timeline, self.capture, self.server, self.agents] = parts;
+        [self.index, self.timeline, self.capture, self.server, self.agents, self.console] = parts;
         Ok(())
     }
 }
@@ -91,6 +95,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         capture: true,
         server: true,
         agents: false,
+        console: true,
         quick: false,
         rounds: 0,
         minutes: 60,
@@ -156,6 +161,11 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if options.agents {
         let (printed, found) = agents::measure(if options.quick { 10 } else { 100 }, options.minutes)?;
         record("agents", &printed, &found, &options, arguments)?;
+        figures.extend(found);
+    }
+    if options.console {
+        let (printed, found) = console::measure()?;
+        record("console", &printed, &found, &options, arguments)?;
         figures.extend(found);
     }
     targets::all_reached(&figures)

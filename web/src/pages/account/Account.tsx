@@ -8,6 +8,7 @@ import { said } from "../people/Grants";
 import { Appearance } from "./Appearance";
 import { OwnTokens } from "./OwnTokens";
 import { Sessions } from "./Sessions";
+import { Passkeys } from "./Passkeys";
 import { Password } from "./Password";
 import { Totp } from "./Totp";
 
@@ -18,6 +19,7 @@ export function Account(): ReactNode {
       <div className="columns">
         <Password />
         <Totp />
+        <Passkeys />
         <Appearance />
       </div>
       <OwnTokens />
