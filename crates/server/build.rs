@@ -17,15 +17,17 @@ fn main() -> io::Result<()> {
         collect(&console, &mut files)?;
     }
     files.sort();
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     let mut table = String::from("[\n");
-    for file in &files {
-        let file = file.canonicalize()?;
-        let name = file.strip_prefix(console.canonicalize()?).unwrap_or(&file);
+    for (number, file) in files.iter().enumerate() {
+        // A copy: the console may be built anew before this server is compiled.
+        let copy = out.join(format!("console-{number}"));
+        fs::copy(file, &copy)?;
+        let name = file.strip_prefix(&console).unwrap_or(file);
         // Writing to a String cannot fail.
-        let _ = writeln!(table, "({:?}, include_bytes!({:?}) as &[u8]),", format!("/{}", name.display()), file);
+        let _ = writeln!(table, "({:?}, include_bytes!({copy:?}) as &[u8]),", format!("/{}", name.display()));
     }
     table.push(']');
-    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     fs::write(out.join("console.rs"), table)
 }
 

@@ -12,6 +12,11 @@ export interface Seen {
   chosen: number;
 }
 
+/** Nobody has moved it for so long: pages are told. */
+const CALM_MS = 150;
+/** That time passes they are told less often. */
+const OFTEN_MS = 10_000;
+
 export class ViewStore {
   private seen: Seen;
   /** The newest moment is followed as time passes. */
@@ -52,7 +57,9 @@ export class ViewStore {
     const later = { from: before.view.from + by, to: before.view.to + by };
     const all = span(before.view) >= span(whole(before.bounds));
     const view = all ? whole(bounds) : this.follows && before.view.to >= before.bounds.to ? kept(later, bounds) : before.view;
-    this.set({ bounds, view, chosen: this.follows ? to : before.chosen });
+    this.seen = { bounds, view, chosen: this.follows ? to : before.chosen };
+    this.redraw();
+    if (this.timer === undefined) this.settle(OFTEN_MS);
   }
 
   /** Something else has to be drawn. */
@@ -75,12 +82,26 @@ export class ViewStore {
   private set(seen: Seen): void {
     this.seen = seen;
     this.redraw();
+    this.settle(CALM_MS);
+  }
+
+  private settle(after: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
+      this.timer = undefined;
       this.calm = this.seen;
       for (const listener of this.settled) listener();
-    }, 150);
+    }, after);
   }
+}
+
+/** A time as requests say it; open at the ends of what there is, so that it stays the same while time passes. */
+export function asked(seen: Seen): { from?: string; to?: string } {
+  const { view, bounds } = seen;
+  return {
+    ...(view.from > bounds.from ? { from: new Date(view.from).toISOString() } : {}),
+    ...(view.to < bounds.to ? { to: new Date(view.to).toISOString() } : {}),
+  };
 }
 
 /** What is seen, once nobody has moved it for a moment. */

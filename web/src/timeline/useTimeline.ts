@@ -1,13 +1,13 @@
 // A machine's timeline as pages need it: its ends, its sums, its gaps, the points of what is seen; and all that kept new.
 // Never knows: how it is shown.
 
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Failure, get } from "../api/client";
 import { useNews } from "../api/news";
 import type { GapText, PointText } from "../api/schema";
 import { type Asked, useAsked, useAsking } from "../api/useAsked";
 import { Columns, type Figures } from "./columns";
-import { useCalm, ViewStore } from "./store";
+import { asked, useCalm, ViewStore } from "./store";
 
 /** Points are drawn one by one up to so many. */
 const FEW = 300;
@@ -17,6 +17,8 @@ const TOGETHER_MS = 1000;
 export interface Line {
   store: ViewStore;
   columns: Columns;
+  /** How far the server's clock is ahead of the one here. */
+  ahead: number;
 }
 
 /** The sums of a time, without what lies exactly at its end: that is in the next piece. */
@@ -37,7 +39,7 @@ export function useLine(machine: string, chosen: number | null): { line: Line | 
     if (answer === null || !some) return undefined;
     const store = new ViewStore({ from: Date.parse(answer.from), to: Date.parse(answer.to) }, begin.current);
     const columns = new Columns((from, to, count, signal) => ask(machine, from, to, count, signal), () => store.redraw());
-    setLine({ store, columns });
+    setLine({ store, columns, ahead: Date.parse(answer.to) - Date.now() });
     return () => columns.end();
   }, [machine, answer, some]);
   useNews((news) => {
@@ -58,7 +60,7 @@ export function useLive(machine: string, line: Line, made: () => void): void {
   });
   useEffect(() => {
     const timer = setInterval(() => {
-      line.store.reach(Date.now());
+      line.store.reach(Date.now() + line.ahead);
       if (waiting.current.length === 0) return;
       for (const at of waiting.current) line.columns.touched(at);
       waiting.current = [];
@@ -70,22 +72,21 @@ export function useLive(machine: string, line: Line, made: () => void): void {
 
 /** The points of what is seen, if they are few; else none. */
 export function useFewPoints(machine: string, line: Line): { points: PointText[]; again: () => void } {
-  const { view } = useCalm(line.store);
-  const { from, to } = useMemo(() => ({ from: new Date(view.from).toISOString(), to: new Date(view.to).toISOString() }), [view]);
-  const asked = useAsking(`${machine} ${from} ${to}`, (signal) =>
-    get("machines/{machine}/points", { machine }, { from, to, limit: FEW }, signal),
+  const times = asked(useCalm(line.store));
+  const few = useAsking(`${machine} ${times.from} ${times.to}`, (signal) =>
+    get("machines/{machine}/points", { machine }, { ...times, limit: FEW }, signal),
   );
   const held = useRef<PointText[]>([]);
-  if (asked.answer !== null) held.current = asked.answer.next === null || asked.answer.next === undefined ? asked.answer.points : [];
-  return { points: held.current, again: asked.again };
+  if (few.answer !== null) held.current = few.answer.next === null || few.answer.next === undefined ? few.answer.points : [];
+  return { points: held.current, again: few.again };
 }
 
-/** The newest point that is not after a moment. */
-export function usePointAt(machine: string, at: number): Asked<PointText | null> {
+/** The newest point that is not after a moment; the newest of all if none is said. */
+export function usePointAt(machine: string, at: number | null): Asked<PointText | null> {
   // Points are more exact than clocks here: all of the millisecond is meant.
-  const to = new Date(at).toISOString().replace("Z", "999999Z");
-  return useAsking(`${machine} ${to}`, async (signal) => {
-    const page = await get("machines/{machine}/points", { machine }, { to, limit: 1 }, signal);
+  const to = at === null ? {} : { to: new Date(at).toISOString().replace("Z", "999999Z") };
+  return useAsking(`${machine} ${to.to}`, async (signal) => {
+    const page = await get("machines/{machine}/points", { machine }, { ...to, limit: 1 }, signal);
     return page.points[0] ?? null;
   });
 }

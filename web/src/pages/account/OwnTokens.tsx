@@ -45,7 +45,7 @@ function NewOne(props: { made: () => void }): ReactNode {
     });
   };
   return (
-    <form className="stack empty" onSubmit={submit}>
+    <form className="stack inset" onSubmit={submit}>
       <div className="row">
         <Field label="Name" value={name} onChange={(event) => setName(event.target.value)} required maxLength={64} />
         <Choice label="Role" value={grant} onChange={(event) => setGrant(Number(event.target.value))}>

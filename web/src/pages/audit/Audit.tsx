@@ -45,7 +45,7 @@ function Lines(props: { first: Line[]; again: () => void }): ReactNode {
           Look again
         </button>
       </header>
-      <div className="empty">
+      <div className="inset">
         <Field label="Find in what is shown" type="search" value={words} onChange={(event) => setWords(event.target.value)} />
       </div>
       <div className="table" tabIndex={0} role="region" aria-label="Records, newest first">
@@ -72,7 +72,7 @@ function Lines(props: { first: Line[]; again: () => void }): ReactNode {
                 </td>
                 <td>{line.user}</td>
                 <td>{line.what === "" ? line.kind : line.what}</td>
-                <td>{outcome(line)}</td>
+                <td className="moment">{outcome(line)}</td>
                 <td className="wide">
                   <span className="mono">{line.object}</span>
                   {line.detail !== "" && <div className="quiet mono">{line.detail}</div>}
@@ -96,7 +96,7 @@ function Lines(props: { first: Line[]; again: () => void }): ReactNode {
 }
 
 function outcome(line: Line): ReactNode {
-  if (line.kind === "intent") return "is about to";
+  if (line.kind === "intent") return "is about to be done";
   if (line.success === null || line.success === undefined) return "";
   const of = line.of === null || line.of === undefined ? "" : ` (of ${count(line.of)})`;
   return line.success ? `done${of}` : <span className="trouble">refused or failed{of}</span>;

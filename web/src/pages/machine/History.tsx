@@ -18,13 +18,15 @@ export function History(props: { machine: MachineText; line: Line }): ReactNode 
   const { machine, line } = props;
   const gaps = useGaps(machine.name);
   const few = useFewPoints(machine.name, line);
-  const { chosen, bounds, view } = useCalm(line.store);
-  const point = usePointAt(machine.name, chosen);
+  const seen = useCalm(line.store);
+  const { chosen, bounds } = seen;
+  const newest = chosen === bounds.to;
+  const point = usePointAt(machine.name, newest ? null : chosen);
   useLive(machine.name, line, () => {
     gaps.again();
     few.again();
+    if (newest) point.again();
   });
-  const newest = chosen === bounds.to;
   useEffect(() => {
     const here = place("machines", machine.name);
     if (window.location.pathname !== here) return;
@@ -45,7 +47,7 @@ export function History(props: { machine: MachineText; line: Line }): ReactNode 
         <h2 id="figures">What points cost</h2>
         <Charts store={line.store} columns={line.columns} />
       </section>
-      <PointTable machine={machine} view={view} chosen={point.answer?.point ?? null} choose={(at) => line.store.choose(at)} />
+      <PointTable machine={machine} seen={seen} chosen={point.answer?.point ?? null} choose={(at) => line.store.choose(at)} />
       <GapTable gaps={gaps.answer ?? []} choose={(at) => line.store.choose(at)} />
     </>
   );

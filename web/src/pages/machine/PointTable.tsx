@@ -1,7 +1,7 @@
 // The points of what is seen of the timeline, as a table: newest first, by pages.
 // Never knows: the picture.
 
-import { type ReactNode, useEffect, useMemo, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import type { MachineText } from "../../api/schema";
 import { useAsked } from "../../api/useAsked";
 import { useNews } from "../../api/news";
@@ -10,27 +10,29 @@ import { Link } from "../../parts/Link";
 import { Moment } from "../../parts/Moment";
 import { Shown } from "../../parts/Shown";
 import { bytes, count } from "../../say/bytes";
-import type { View } from "../../timeline/view";
+import { asked as times, type Seen } from "../../timeline/store";
 
 const PAGE = 12;
 
-export function PointTable(props: { machine: MachineText; view: View; chosen: number | null; choose: (at: number) => void }): ReactNode {
-  const { machine, view } = props;
-  const from = new Date(view.from).toISOString();
-  const to = new Date(view.to).toISOString();
+export function PointTable(props: { machine: MachineText; seen: Seen; chosen: number | null; choose: (at: number) => void }): ReactNode {
+  const { machine, seen } = props;
+  const { from, to } = times(seen);
   /** The cursors of the pages before, and of this one. */
   const [cursors, setCursors] = useState<string[]>([]);
   useEffect(() => setCursors([]), [from, to]);
   const cursor = cursors[cursors.length - 1];
-  const query = useMemo(() => (cursor === undefined ? { from, to, limit: PAGE } : { from, to, limit: PAGE, cursor }), [from, to, cursor]);
+  const query = { ...times(seen), limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
   const asked = useAsked("machines/{machine}/points", { machine: machine.name }, query);
+  // While the next page is awaited the one before stays: tables that come and go are hard to read.
+  const held = useRef<typeof asked.answer>(null);
+  if (asked.answer !== null) held.current = asked.answer;
   useNews((news) => cursor === undefined && news.event === "point" && news.machine === machine.name && asked.again());
   return (
     <section className="sheet bare" aria-labelledby="points">
       <header className="row apart">
         <h2 id="points">Points in view</h2>
       </header>
-      <Shown asked={asked}>
+      <Shown asked={{ ...asked, answer: asked.answer ?? held.current }}>
         {(page) =>
           page.points.length === 0 ? (
             <p className="empty">There are none in this time.</p>

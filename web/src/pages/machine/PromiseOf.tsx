@@ -9,9 +9,9 @@ import { Field } from "../../parts/Field";
 
 export function PromiseOf(props: { about: MachineText; again: () => void }): ReactNode {
   const { about, again } = props;
-  const [seconds, setSeconds] = useState(about.promise_seconds ?? 0);
+  const [seconds, setSeconds] = useState(about.promise_by === null || about.promise_by === undefined ? "" : String(about.promise_seconds ?? ""));
   const promise = async (): Promise<void> => {
-    await put("machines/{machine}/promise", { seconds: seconds === 0 ? null : seconds }, { machine: about.name });
+    await put("machines/{machine}/promise", { seconds: seconds === "" ? null : Number(seconds) }, { machine: about.name });
     again();
   };
   return (
@@ -19,11 +19,11 @@ export function PromiseOf(props: { about: MachineText; again: () => void }): Rea
       <p>If there is no point for longer than that, it is late, and an alert.</p>
       <Field
         label="A point at least every so many seconds"
-        about="0: what the settings say, or its agent."
+        about="Empty: what the settings say, or its agent. 0: none is promised."
         type="number"
         min={0}
         value={seconds}
-        onChange={(event) => setSeconds(Number(event.target.value))}
+        onChange={(event) => setSeconds(event.target.value)}
       />
     </Ask>
   );

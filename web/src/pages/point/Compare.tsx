@@ -39,7 +39,7 @@ export function Compare(props: { place: Place; point: PointText }): ReactNode {
   return (
     <section className="sheet bare" aria-labelledby="compare">
       <h2 id="compare">Compare with another moment</h2>
-      <form className="empty stack" onSubmit={submit}>
+      <form className="inset stack" onSubmit={submit}>
         <div className="row">
           <Field label="Moment to compare with" about={zone()} type="datetime-local" step={1} value={text} onChange={(event) => setText(event.target.value)} required />
           <button type="submit" disabled={doing.busy}>

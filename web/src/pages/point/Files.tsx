@@ -53,7 +53,7 @@ function Find(props: { where: { disk: string; partition?: number; path: string }
     void doing.run(async () => setFound(await get("machines/{machine}/points/{point}/find", { machine, point }, { ...props.where, pattern })));
   };
   return (
-    <form className="empty stack" onSubmit={submit} role="search">
+    <form className="inset stack" onSubmit={submit} role="search">
       <div className="row">
         <Field label="Find a name, here and below" type="search" value={pattern} onChange={(event) => setPattern(event.target.value)} required />
         <button type="submit" disabled={doing.busy}>
