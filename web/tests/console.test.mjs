@@ -188,7 +188,7 @@ test("a folder is downloaded as an archive that tar reads, names are found, two 
     await page.getByRole("button", { name: "Compare", exact: true }).click();
     await page.getByRole("alert").getByText("There is no point at or before that moment.").waitFor();
     // All three lie in the same second or nearly so: the one before this is meant.
-    const { points } = await (await page.request.get("/api/v1/machines/files/points")).json();
+    const { points } = await page.evaluate(async () => (await fetch("/api/v1/machines/files/points")).json());
     const typed = new Date(Date.parse(points[1].time) + 3_600_000).toISOString().slice(0, 19);
     await page.getByLabel("Moment to compare with").fill(typed);
     await page.getByRole("button", { name: "Compare", exact: true }).click();
@@ -337,7 +337,7 @@ test("settings are kept, and the server refuses what makes no sense", async () =
     await page.reload();
     assert.equal(await page.getByLabel("A point at least every so many seconds").inputValue(), "86400");
     await page.getByRole("button", { name: "Send a test alert" }).click();
-    await page.getByText("Nobody is to be told.").waitFor();
+    await page.getByRole("alert").getByText("The settings name nobody who is told of alerts.").waitFor();
   });
 });
 

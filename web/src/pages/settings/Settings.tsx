@@ -85,7 +85,6 @@ function TestAlert(): ReactNode {
       <FailureNote why={doing.failure} />
       {told !== null && (
         <ul role="status">
-          {told.length === 0 && <li>Nobody is to be told.</li>}
           {told.map((one) => (
             <li key={one.channel}>
               {one.channel}: {one.ok ? "told" : <span className="trouble">{one.error}</span>}
