@@ -132,9 +132,9 @@ test("a moment is chosen by mouse, by keys and by typing", async () => {
     const first = await said();
     await page.keyboard.press("ArrowRight");
     await page.waitForFunction((before) => document.querySelector("[role=slider]")?.getAttribute("aria-valuetext") !== before, first);
-    const wide = await page.locator(".timeline .moment").innerText();
+    const wide = await page.locator(".timeline .range").innerText();
     await page.keyboard.press("+");
-    await page.waitForFunction((before) => document.querySelector(".timeline .moment")?.textContent !== before, wide);
+    await page.waitForFunction((before) => document.querySelector(".timeline .range")?.textContent !== before, wide);
     await page.keyboard.press("End");
     await page.getByText("Point 3", { exact: true }).waitFor();
     const box = await slider.boundingBox();

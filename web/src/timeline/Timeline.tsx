@@ -28,8 +28,8 @@ export function Timeline(props: { store: ViewStore; columns: Columns; gaps: GapT
   return (
     <div className="timeline">
       <div className="row apart">
-        <span className="moment quiet">
-          {moment(calm.view.from)} – {moment(calm.view.to)}
+        <span className="quiet range">
+          <span className="moment">{moment(calm.view.from)}</span> – <span className="moment">{moment(calm.view.to)}</span>
         </span>
         <div className="row" role="group" aria-label="Zoom">
           <button type="button" className="small" onClick={() => zoom(0.5)}>
