@@ -22,8 +22,10 @@ use crate::{Vault, VaultError};
 const MOST: u64 = 64;
 /// From so many points on a block ends before a time without points that is as long as all of it: a picture shows where there are none.
 const FEW: u64 = 8;
-/// Blocks that are read for a picture, at most, because they lie on borders of its columns.
-const READ: usize = 512;
+/// Parts of the ledger that are read for a picture, at most, because borders of its columns cut blocks in them.
+const READ: usize = 64;
+/// From so many parts on that are not known yet, one who asks learns them, and others wait for that.
+const MANY: usize = 16;
 
 /// What some points come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,9 +64,19 @@ pub(crate) struct Block {
     sums: Sums,
 }
 
-/// Blocks of the parts that were looked at.
+/// The blocks of a part of the ledger, of one machine or of several.
+pub(crate) struct Part {
+    pub(crate) blocks: Vec<Block>,
+    /// The earliest and the latest moment of any of them.
+    times: (Timestamp, Timestamp),
+}
+
+/// What is known of the parts that were looked at.
 #[derive(Default)]
-pub(crate) struct Figures(Mutex<HashMap<PartId, Arc<[Block]>>>);
+pub(crate) struct Figures {
+    known: Mutex<HashMap<PartId, Arc<Part>>>,
+    learning: Mutex<()>,
+}
 
 impl Sums {
     fn of(point: &Point) -> Sums {
@@ -129,14 +141,14 @@ impl Block {
 }
 
 impl Figures {
-    fn known(&self, parts: &[Piece]) -> Vec<Option<Arc<[Block]>>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn known(&self, parts: &[Piece]) -> Vec<Option<Arc<Part>>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         parts.iter().map(|piece| known.get(&piece.part?).cloned()).collect()
     }
 
     /// Keeps what was learned; forgets parts that are gone, once these are many.
-    fn learn(&self, learned: Vec<(PartId, Arc<[Block]>)>, view: &View) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn learn(&self, learned: Vec<(PartId, Arc<Part>)>, view: &View) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(learned);
         let there = || view.pieces(Bound::Included(b"p"), Bound::Excluded(b"q"));
         if known.len() > 64 && known.len() / 2 > there().len() {
@@ -146,8 +158,15 @@ impl Figures {
     }
 }
 
+impl Part {
+    /// Whether it may hold points between two moments.
+    pub(crate) fn may_be_in(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> bool {
+        from.is_none_or(|from| self.times.1 >= from) && to.is_none_or(|to| self.times.0 <= to)
+    }
+}
+
 /// The blocks of a piece of the ledger.
-fn blocks_of(view: &View, piece: &Piece) -> Result<Arc<[Block]>, VaultError> {
+fn part_of(view: &View, piece: &Piece) -> Result<Arc<Part>, VaultError> {
     let mut blocks: Vec<Block> = Vec::new();
     for (key, value) in view.piece_rows(piece)?.iter().filter(|(key, _)| key.first() == Some(&b'p')) {
         let RowKey::Point(machine, _) = row_key(key)? else { continue };
@@ -157,26 +176,36 @@ fn blocks_of(view: &View, piece: &Piece) -> Result<Arc<[Block]>, VaultError> {
             None => blocks.push(Block::new(machine, &point)),
         }
     }
-    Ok(blocks.into())
+    let times = blocks.iter().map(|block| block.times);
+    let times = times.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)));
+    Ok(Arc::new(Part { blocks, times: times.unwrap_or((Timestamp(i64::MAX), Timestamp(i64::MIN))) }))
 }
 
 impl Vault {
-    /// The blocks of a machine's points in the order of their numbers, and perhaps some of other machines.
-    pub(crate) fn blocks(&self, view: &View, machine: MachineId) -> Result<Vec<Arc<[Block]>>, VaultError> {
+    /// Parts with the blocks of a machine's points, in the order of their numbers, and perhaps with some of other machines.
+    pub(crate) fn parts(&self, view: &View, machine: MachineId) -> Result<Vec<Arc<Part>>, VaultError> {
         let (first, last) = (RowKey::Point(machine, PointNo(0)), RowKey::Point(machine, PointNo(u64::MAX)));
-        self.blocks_in(view, &first.encode(), &last.encode())
+        self.parts_in(view, &first.encode(), &last.encode())
     }
 
-    fn blocks_in(&self, view: &View, first: &[u8], last: &[u8]) -> Result<Vec<Arc<[Block]>>, VaultError> {
+    fn parts_in(&self, view: &View, first: &[u8], last: &[u8]) -> Result<Vec<Arc<Part>>, VaultError> {
         let pieces = view.pieces(Bound::Included(first), Bound::Included(last));
+        let mut known = self.figures.known(&pieces);
+        let lacking =
+            pieces.iter().zip(&known).filter(|(piece, known)| piece.part.is_some() && known.is_none()).count();
+        let _alone = (lacking >= MANY).then(|| {
+            let alone = self.figures.learning.lock().unwrap_or_else(PoisonError::into_inner);
+            known = self.figures.known(&pieces);
+            alone
+        });
         let (mut found, mut learned) = (Vec::with_capacity(pieces.len()), Vec::new());
-        for (piece, known) in pieces.iter().zip(self.figures.known(&pieces)) {
+        for (piece, known) in pieces.iter().zip(known) {
             found.push(match known {
-                Some(blocks) => blocks,
+                Some(part) => part,
                 None => {
-                    let blocks = blocks_of(view, piece)?;
-                    learned.extend(piece.part.map(|part| (part, blocks.clone())));
-                    blocks
+                    let part = part_of(view, piece)?;
+                    learned.extend(piece.part.map(|id| (id, part.clone())));
+                    part
                 }
             });
         }
@@ -191,7 +220,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`]; what was learned stays.
     pub fn learn_figures(&self) -> Result<(), VaultError> {
-        self.blocks_in(&self.ledger.view(), b"p", b"q").map(drop)
+        self.parts_in(&self.ledger.view(), b"p", b"q").map(drop)
     }
 
     /// What a machine's points come to; `None`: it has none.
@@ -200,7 +229,7 @@ impl Vault {
     /// [`VaultError`].
     pub fn totals(&self, machine: MachineId) -> Result<Option<Totals>, VaultError> {
         let mut totals: Option<Totals> = None;
-        for block in self.blocks(&self.ledger.view(), machine)?.iter().flat_map(|part| part.iter()) {
+        for block in self.parts(&self.ledger.view(), machine)?.iter().flat_map(|part| &part.blocks) {
             if block.machine != machine {
                 continue;
             }
@@ -213,8 +242,9 @@ impl Vault {
     }
 
     /// What a machine's points come to in each of equal times from one moment to another, both included. Exact, but where a picture
-    /// has so many columns that their borders cut more than 512 blocks: there the points of a block that is cut, at most 64, count
-    /// as if they followed each other at equal times. No point is lost or counted twice.
+    /// shows so much time that borders of its columns cut blocks in more than 64 parts of the ledger, of some hundred points each:
+    /// there the points of a block that is cut, at most 64, count as if they followed each other at equal times. No point is lost or
+    /// counted twice.
     ///
     /// # Errors
     /// [`VaultError`].
@@ -229,18 +259,23 @@ impl Vault {
     ) -> Result<Vec<Sums>, VaultError> {
         assert!(columns > 0 && from <= to, "a picture without columns or time");
         let view = self.ledger.view();
-        let parts = self.blocks(&view, machine)?;
-        let meant = |block: &&Block| block.machine == machine && block.times.1 >= from && block.times.0 <= to;
+        let parts = self.parts(&view, machine)?;
         let mut picture = Picture { from, to, sums: vec![Sums::default(); columns] };
-        let mut cut = Vec::new();
-        for block in parts.iter().flat_map(|part| part.iter()).filter(meant) {
-            match (picture.column(block.times.0), picture.column(block.times.1)) {
-                (Some(first), Some(last)) if first == last => picture.sums[first].add(&block.sums),
-                _ => cut.push(block),
+        // Blocks that borders cut, by part.
+        let mut cut: Vec<Vec<&Block>> = Vec::new();
+        for part in parts.iter().filter(|part| part.may_be_in(Some(from), Some(to))) {
+            let meant = |block: &&Block| block.machine == machine && block.times.1 >= from && block.times.0 <= to;
+            let (mut here, blocks) = (Vec::new(), part.blocks.iter().filter(meant));
+            for block in blocks {
+                match (picture.column(block.times.0), picture.column(block.times.1)) {
+                    (Some(first), Some(last)) if first == last => picture.sums[first].add(&block.sums),
+                    _ => here.push(block),
+                }
             }
+            cut.extend((!here.is_empty()).then_some(here));
         }
         let is_exact = cut.len() <= READ;
-        for block in cut {
+        for block in cut.into_iter().flatten() {
             match is_exact {
                 true => of_block(&view, block)?.iter().for_each(|p| picture.add(p.row.time, &Sums::of(p))),
                 false => block.spread().for_each(|(time, sums)| picture.add(time, &sums)),

@@ -84,8 +84,9 @@ impl Vault {
         if choice.from.is_none() && choice.to.is_none() {
             return decoded(view.some_in(keys, choice.end(), choice.most)?);
         }
-        let parts = self.blocks(&view, machine)?;
-        let blocks = parts.iter().flat_map(|part| part.iter());
+        let parts = self.parts(&view, machine)?;
+        let parts = parts.iter().filter(|part| part.may_be_in(choice.from, choice.to));
+        let blocks = parts.flat_map(|part| &part.blocks);
         let meant = |block: &&Block| block.machine == machine && choice.may_be_in(block);
         match choice.newest_first {
             false => within(&view, blocks.filter(meant), choice),

@@ -9,6 +9,7 @@ use crate::run;
 use crate::setup;
 
 mod agents;
+mod api;
 mod capture;
 mod console;
 mod data;
@@ -31,7 +32,7 @@ use targets::Figure;
 
 /// What may follow `cargo xtask bench`.
 pub(crate) const USAGE: &str = "\
-bench [first|change|restore|memory|index|timeline|capture|server|agents|console|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
+bench [first|change|restore|memory|index|timeline|capture|server|api|agents|console|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
       [--minutes N]
     first     the first protect of a disk image
     change    also the protect after 6,500 pages were overwritten
@@ -43,6 +44,7 @@ bench [first|change|restore|memory|index|timeline|capture|server|agents|console|
     server    the first protect by an agent over loopback, against one into a store here
     agents    100 machines at once, each 50 changed pages a second, for an hour; not part of all
     console   the console in Chromium, with 1,000 machines and 10 million points behind a fake of the API
+    api       pages and pictures of ten million points, asked over HTTP
     all       everything; what is measured at full size is written to docs/results.md
     --quick   a quarter of the data and one round; a look in between, no record
     --only    only these: backstay, restic, borg, rustic, casync, zstd, qemu-img
@@ -57,6 +59,7 @@ struct Options {
     server: bool,
     agents: bool,
     console: bool,
+    api: bool,
     quick: bool,
     rounds: usize,
     minutes: u64,
@@ -69,20 +72,21 @@ impl Options {
     /// What is measured: `first`, `all` and so on.
     fn part(&mut self, word: &str) -> Result<()> {
         let (disk, parts) = match word {
-            "first" => (Some(Depth::First), [false; 6]),
-            "change" => (Some(Depth::Change), [false; 6]),
-            "restore" | "memory" => (Some(Depth::Restore), [false; 6]),
-            "index" => (None, [true, false, false, false, false, false]),
-            "timeline" => (None, [false, true, false, false, false, false]),
-            "capture" => (None, [false, false, true, false, false, false]),
-            "server" => (None, [false, false, false, true, false, false]),
-            "agents" => (None, [false, false, false, false, true, false]),
-            "console" => (None, [false, false, false, false, false, true]),
-            "all" => (Some(Depth::Restore), [true, true, true, true, false, true]),
+            "first" => (Some(Depth::First), [false; 7]),
+            "change" => (Some(Depth::Change), [false; 7]),
+            "restore" | "memory" => (Some(Depth::Restore), [false; 7]),
+            "index" => (None, [true, false, false, false, false, false, false]),
+            "timeline" => (None, [false, true, false, false, false, false, false]),
+            "capture" => (None, [false, false, true, false, false, false, false]),
+            "server" => (None, [false, false, false, true, false, false, false]),
+            "agents" => (None, [false, false, false, false, true, false, false]),
+            "console" => (None, [false, false, false, false, false, true, false]),
+            "api" => (None, [false, false, false, false, false, false, true]),
+            "all" => (Some(Depth::Restore), [true, true, true, true, false, true, true]),
             _ => return Err(wrong(word)),
         };
         self.disk = disk;
-        [self.index, self.timeline, self.capture, self.server, self.agents, self.console] = parts;
+        [self.index, self.timeline, self.capture, self.server, self.agents, self.console, self.api] = parts;
         Ok(())
     }
 }
@@ -96,6 +100,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         server: true,
         agents: false,
         console: true,
+        api: true,
         quick: false,
         rounds: 0,
         minutes: 60,
@@ -156,6 +161,11 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         let data = data::make(if options.quick { data::QUICK } else { data::FULL })?;
         let (printed, found) = server::measure(&data, options.rounds)?;
         record("server", &printed, &found, &options, arguments)?;
+        figures.extend(found);
+    }
+    if options.api {
+        let (printed, found) = api::measure(options.quick)?;
+        record("api", &printed, &found, &options, arguments)?;
         figures.extend(found);
     }
     if options.agents {

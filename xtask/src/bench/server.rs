@@ -59,7 +59,8 @@ pub(super) fn measure(data: &Data, rounds: usize) -> Result<(String, Vec<Figure>
     Ok((text, vec![figure]))
 }
 
-fn absent(error: std::io::Error) -> std::io::Result<()> {
+/// What is not there need not be removed.
+pub(super) fn absent(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 

@@ -68,6 +68,25 @@ impl Server {
         self.data.join("store")
     }
 
+    /// Where all that is its own is.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its address.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// curl, as whoever logged in last.
+    pub(super) fn curl(&self) -> Command {
+        let cookies = self.data.join("bench-cookies");
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--cacert"]).arg(self.data.join("ca/certificate.pem"));
+        curl.arg("--cookie").arg(&cookies).arg("--cookie-jar").arg(&cookies);
+        curl
+    }
+
     /// The first administrator makes an operator.
     /// # Errors
     /// The server refuses.
@@ -80,17 +99,18 @@ impl Server {
         Ok(Operator { server: self, csrf: self.login("olga")? })
     }
 
-    fn login(&self, name: &str) -> Result<String> {
+    /// Logs in; the word that requests carry which change something.
+    /// # Errors
+    /// The server refuses.
+    pub(super) fn login(&self, name: &str) -> Result<String> {
         let said = self.ask(None, "login", Some(&json!({ "name": name, "password": PASSWORD })))?;
         let csrf = said["csrf"].as_str().map(str::to_owned);
         csrf.ok_or_else(|| Fail::new(format!("{name} cannot log in: {said}")))
     }
 
     fn ask(&self, csrf: Option<&str>, path: &str, body: Option<&Value>) -> Result<Value> {
-        let cookies = self.data.join("bench-cookies");
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--header", "content-type: application/json", "--cacert"]);
-        curl.arg(self.data.join("ca/certificate.pem")).arg("--cookie").arg(&cookies).arg("--cookie-jar").arg(&cookies);
+        let mut curl = self.curl();
+        curl.args(["--header", "content-type: application/json"]);
         if let Some(csrf) = csrf {
             curl.args(["--header", &format!("x-backstay-csrf: {csrf}")]);
         }

@@ -147,7 +147,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "bench",
-        may: &["format", "env", "store", "vault", "agent"],
+        may: &["format", "env", "seal", "store", "vault", "agent"],
         tests_may: &[],
         why: "bench measures what no command line reaches at full size; nothing of the product may come to need it",
     },

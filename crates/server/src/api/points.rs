@@ -85,8 +85,8 @@ pub(crate) struct DiskText {
     excluded_pages: u64,
 }
 
-/// A picture of a timeline: how much there is in each of equal times. With so many columns that their borders cut more than 512 groups
-/// of 64 points, the points of a group that is cut count as if they followed each other at equal times; sums are always right.
+/// A picture of a timeline: how much there is in each of equal times. Up to some ten thousand points each is in its column; of more,
+/// the neighbours on a border of two columns, at most 64, count as if they followed each other at equal times. Sums are always right.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Density {
     from: String,

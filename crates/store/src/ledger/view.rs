@@ -195,11 +195,17 @@ impl View {
         if self.state.parts.is_empty() {
             return vec![Piece { index: 0, part: None }];
         }
-        let piece = |index| {
-            let changed = self.overlay.range::<[u8], _>(self.keys(index)).next().is_some();
-            Piece { index, part: (!changed).then(|| self.state.parts[index].id()) }
-        };
-        self.parts_in(from, to).map(piece).collect()
+        let range = self.parts_in(from, to);
+        let mut pieces: Vec<Piece> =
+            range.clone().map(|index| Piece { index, part: Some(self.state.parts[index].id()) }).collect();
+        for key in self.overlay.keys() {
+            let after = self.state.parts.partition_point(|part| part.place.first_key <= *key);
+            let index = after.saturating_sub(1);
+            if range.contains(&index) {
+                pieces[index - range.start].part = None;
+            }
+        }
+        pieces
     }
 
     /// The rows of a piece of this view, as they are now.
