@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 
 use backstay_format::names::is_vault_name;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::exclude::Exclude;
 use crate::hours::Hours;
@@ -32,6 +34,15 @@ pub(crate) struct Common {
     /// The store: a folder, or s3://bucket/prefix.
     #[arg(long, global = true, env = "BACKSTAY_STORE", value_name = "DIR|URL", hide_env_values = true, help_heading = COMMON)]
     pub store: Option<String>,
+    /// A server to work through instead: https://HOST:PORT. `backstay login` makes it known.
+    #[arg(long, global = true, env = "BACKSTAY_SERVER", value_name = "URL", hide_env_values = true, help_heading = COMMON)]
+    pub server: Option<String>,
+    /// A file whose first line is a token for the server; else the one that `backstay login` got.
+    #[arg(long, global = true, env = "BACKSTAY_TOKEN_FILE", value_name = "FILE", hide_env_values = true, help_heading = COMMON)]
+    pub token_file: Option<PathBuf>,
+    /// SHA-256 of the certificate of the server's authority, as the server printed it; else the one that `backstay login` saw.
+    #[arg(long, global = true, env = "BACKSTAY_AUTHORITY", value_name = "SHA256", hide_env_values = true, help_heading = COMMON)]
+    pub authority: Option<String>,
     /// A file whose first line is the passphrase; else it is asked for.
     #[arg(long, global = true, env = "BACKSTAY_PASSPHRASE_FILE", value_name = "FILE", hide_env_values = true, help_heading = COMMON)]
     pub passphrase_file: Option<PathBuf>,
@@ -55,6 +66,23 @@ impl Common {
 /// What is said of what cannot name a vault.
 pub(crate) const NOT_A_VAULT: &str =
     "a vault's name has 1 to 32 of the characters a-z, 0-9 and -, and does not start with -";
+
+/// Reads the command line. Of store and server, what is typed counts more than what is in the environment.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+    let is_typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+    match (is_typed("store"), is_typed("server")) {
+        (true, true) => {
+            let what = "--store and --server cannot be used together: a command works on a store or through a server";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, what));
+        }
+        (true, false) => cli.common.server = None,
+        (false, true) => cli.common.store = None,
+        (false, false) => {}
+    }
+    Ok(cli)
+}
 
 fn vault_name(text: &str) -> Result<String, &'static str> {
     if is_vault_name(text) { Ok(text.to_owned()) } else { Err(NOT_A_VAULT) }
@@ -117,6 +145,9 @@ pub(crate) enum Command {
     Points {
         /// The machine.
         machine: String,
+        /// Only the newest so many.
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
     },
     /// Show one point: its disks and what is on them.
     Show(At),
@@ -193,6 +224,25 @@ of a week, one a day of a year: backstay forget web --keep-all 24h --keep-hourly
         #[command(subcommand)]
         command: Marks,
     },
+    /// Make a server known to this user, for commands with --server: its authority, and a token for each of one's roles.
+    Login(Login),
+    /// Forget a server, and end the tokens that `login` got from it.
+    Logout {
+        /// The server: https://HOST:PORT.
+        url: String,
+    },
+    /// Codes that machines are enrolled with, at a server.
+    Enrolments {
+        /// What to do.
+        #[command(subcommand)]
+        command: Enrolments,
+    },
+    /// What a server was told to do, and how far it is.
+    Jobs {
+        /// What to do; else they are listed.
+        #[command(subcommand)]
+        command: Option<Jobs>,
+    },
     /// The tamper-evident log of a server: what was done with it, and whether that is the whole truth.
     Audit {
         /// What to do.
@@ -257,6 +307,54 @@ pub(crate) struct Enroll {
     /// Where to put what makes this machine known.
     #[arg(long, default_value = ENROLMENT, value_name = "DIR")]
     pub dir: PathBuf,
+}
+
+/// `login`.
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The server: https://HOST:PORT.
+    pub url: String,
+    /// One's name there; else it is asked for.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// A file whose first line is the password; else it is asked for.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Log in again after so many days; at most 366.
+    #[arg(long, default_value_t = 30, value_name = "DAYS")]
+    pub days: u16,
+}
+
+/// `enrolments`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Enrolments {
+    /// Make a code for a machine: it is shown once, and used once.
+    New {
+        /// The machine's name: that of its timeline.
+        machine: String,
+        /// How long it can be used.
+        #[arg(long, default_value = "24h", value_name = "LENGTH")]
+        valid: String,
+    },
+    /// List the codes, but for the codes themselves.
+    List,
+    /// Take a code back.
+    Revoke {
+        /// Its number.
+        number: u64,
+    },
+}
+
+/// `jobs`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// List them, newest first.
+    List,
+    /// End one after the step that it is at.
+    Cancel {
+        /// Its number.
+        number: u64,
+    },
 }
 
 /// How sources are captured.
@@ -476,7 +574,7 @@ pub(crate) enum Key {
     Paper,
 }
 
-/// `audit`. Neither needs a store, a passphrase or a server: a copy of the log's folder will do.
+/// `audit`. Neither needs a store or a passphrase: a copy of the log's folder will do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
     /// Check that a log is whole, signed, goes on from what was seen before, and makes sense.
@@ -502,8 +600,8 @@ only that shows a log that was cut, put back or rewritten by somebody who has it
     },
     /// Print what a log says. It is not checked.
     Show {
-        /// The log's folder, or a copy of it.
-        dir: PathBuf,
+        /// The log's folder, or a copy of it; none with --server: the server's own log.
+        dir: Option<PathBuf>,
         /// A file with the key that opens names; without it there are none.
         #[arg(long, value_name = "FILE")]
         names_key: Option<PathBuf>,

@@ -64,6 +64,16 @@ impl Failure {
         matches!(self.status, Status::Usage | Status::Refused)
     }
 
+    /// Data that was asked for is damaged.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.status == Status::Damaged
+    }
+
+    /// Rights or policy refused it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.status == Status::Refused
+    }
+
     /// The exit status.
     pub(crate) fn status(&self) -> u8 {
         self.status as u8

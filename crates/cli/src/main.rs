@@ -16,6 +16,7 @@ mod output;
 mod outside;
 mod progress;
 mod rate;
+mod remote;
 mod renewal;
 mod service;
 mod source;
@@ -26,9 +27,9 @@ mod target;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::builder::StyledStr;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser as _};
 
 use crate::failure::Failure;
 use crate::output::note;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == outside::WATCHDOG) {
         return ended(outside::watch());
     }
-    match args::Cli::try_parse() {
+    match args::parse() {
         Ok(cli) => ended(cmd::run(cli)),
         Err(error) => no_command(&error),
     }

@@ -58,7 +58,7 @@ pub(crate) fn find(vault: &Vault, at: &At) -> Result<Found, Failure> {
     let time = moment::parse(&at.at)?;
     let machine = vault.machine(&spec.machine)?;
     let point = match vault.point_at(&machine, time) {
-        Err(VaultError::NoPoint(name)) if vault.points(machine.id)?.is_empty() => {
+        Err(VaultError::NoPoint(name)) if vault.count_points(machine.id)? == 0 => {
             return Err(Failure::new(format!("machine {name} has no points yet; `backstay protect` makes them")));
         }
         point => point?,

@@ -42,7 +42,10 @@ impl Location {
     /// From --store or its environment variable.
     pub(crate) fn of(common: &Common) -> Result<Location, Failure> {
         let store = common.store.as_deref().filter(|s| !s.is_empty());
-        let missing = "which store? Name it with --store or in the environment variable BACKSTAY_STORE";
+        let missing = match &common.server {
+            Some(_) => "this is done on a store itself, not through a server; name the store with --store",
+            None => "which store? Name it with --store or in the environment variable BACKSTAY_STORE",
+        };
         store.ok_or_else(|| Failure::usage(missing)).and_then(Location::parse)
     }
 
@@ -179,12 +182,17 @@ pub(crate) fn passphrase(file: Option<&Path>, new: bool) -> Result<Zeroizing<Vec
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    first_line(path, "passphrase")
+}
+
+/// The first line of a file with a secret, and nothing else of it.
+pub(crate) fn first_line(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let text = std::fs::read(path).map(Zeroizing::new);
-    let text = text.map_err(|e| Failure::new(format!("the passphrase file {} cannot be read: {e}", path.display())))?;
+    let text = text.map_err(|e| Failure::new(format!("the {what} file {} cannot be read: {e}", path.display())))?;
     let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
-        return Err(Failure::usage(format!("the first line of the passphrase file {} is empty", path.display())));
+        return Err(Failure::usage(format!("the first line of the {what} file {} is empty", path.display())));
     }
     Ok(Zeroizing::new(line.to_vec()))
 }

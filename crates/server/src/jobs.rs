@@ -12,8 +12,10 @@ use backstay_format::units::{PointNo, Timestamp};
 use backstay_timeline::schedule::{Period, Schedule};
 use backstay_timeline::thin::thin;
 use backstay_vault::VaultError;
+use backstay_vault::check::joined;
 use backstay_vault::forget::ForgetPlan;
 use backstay_vault::rows::Machine;
+use backstay_vault::upkeep::Left;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -32,7 +34,11 @@ pub(crate) enum Work {
     Forget {
         /// Of this machine; of all, if not said.
         machine: Option<String>,
+        #[serde(default)]
         keep: Keep,
+        /// Exactly these points of the machine, whatever their age.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        points: Vec<u64>,
     },
     /// Gives back the space of what no point needs any more.
     Reclaim,
@@ -89,6 +95,10 @@ impl Work {
     /// Refuses what nobody means, such as to keep nothing, and what is not started as a job.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
+            Work::Forget { machine, keep, points } if !points.is_empty() => match machine {
+                Some(_) if keep.schedule().is_empty() => Ok(()),
+                _ => Err("points are dropped by number from one machine, and by nothing else at the same time"),
+            },
             Work::Forget { keep, .. } if keep.schedule().is_empty() => Err("say what to keep: nothing is never meant"),
             Work::Restore(_) => Err("a restore is started at /api/v1/restores"),
             _ => Ok(()),
@@ -227,7 +237,7 @@ fn run(server: &Server, work: &Work, job: &AtWork) -> Result<Value, String> {
 
 fn on_vault(server: &Server, work: &Work, job: &AtWork) -> Result<Value, VaultError> {
     match work {
-        Work::Forget { machine, keep } => forget(server, machine.as_deref(), keep, job),
+        Work::Forget { machine, keep, points } => forget(server, machine.as_deref(), (keep, points), job),
         Work::Reclaim => {
             let plan = server.vault.plan_reclaim()?;
             job.total.store(plan.bytes(), Ordering::Relaxed);
@@ -235,7 +245,9 @@ fn on_vault(server: &Server, work: &Work, job: &AtWork) -> Result<Value, VaultEr
                 job.done.store(so_far.bytes, Ordering::Relaxed);
                 !job.stop.load(Ordering::Relaxed)
             })?;
-            Ok(json!({ "freed_bytes": freed.bytes, "packs": freed.packs, "rewritten": freed.shrunk }))
+            Ok(
+                json!({ "freed_bytes": freed.bytes, "packs": freed.packs, "rewritten": freed.shrunk, "leftovers": freed.orphans }),
+            )
         }
         // It does not work on the vault.
         Work::Restore(_) => Ok(Value::Null),
@@ -245,9 +257,14 @@ fn on_vault(server: &Server, work: &Work, job: &AtWork) -> Result<Value, VaultEr
                 job.total.store(total, Ordering::Relaxed);
             })?;
             let defects: Vec<&String> = found.defects.iter().take(100).collect();
+            let losses = joined(&found.losses);
+            let lost = losses.iter().take(100).map(|loss| json!({
+                "machine": loss.machine, "disk": loss.disk.0, "from_byte": loss.bytes.start, "to_byte": loss.bytes.end,
+                "from_point": loss.from.0, "until_point": loss.until.map(|point| point.0),
+            }));
             Ok(json!({
                 "clean": found.is_clean(), "read_data": read_data, "packs": found.packs, "read_bytes": found.bytes,
-                "defects": defects, "losses": found.losses.len(),
+                "defects": defects, "losses": found.losses.len(), "lost": lost.collect::<Vec<_>>(),
             }))
         }
     }
@@ -260,14 +277,20 @@ fn meant(server: &Server, machine: Option<&str>) -> Result<Vec<Machine>, VaultEr
     }
 }
 
-fn forget_plan(server: &Server, machine: &Machine, keep: &Keep) -> Result<ForgetPlan, VaultError> {
+fn forget_plan(server: &Server, machine: &Machine, (keep, these): Dropped<'_>) -> Result<ForgetPlan, VaultError> {
+    if !these.is_empty() {
+        return server.vault.plan_forget(machine, &these.iter().map(|number| PointNo(*number)).collect());
+    }
     let mut points: Vec<(PointNo, Timestamp)> = Vec::new();
     server.vault.each_point(machine.id, |point| points.push((point.number, point.row.time)))?;
     let drop: BTreeSet<PointNo> = thin(&points, &keep.schedule(), server.now());
     server.vault.plan_forget(machine, &drop)
 }
 
-fn forget(server: &Server, machine: Option<&str>, keep: &Keep, job: &AtWork) -> Result<Value, VaultError> {
+/// What is kept, or which points go.
+type Dropped<'d> = (&'d Keep, &'d [u64]);
+
+fn forget(server: &Server, machine: Option<&str>, which: Dropped<'_>, job: &AtWork) -> Result<Value, VaultError> {
     let machines = meant(server, machine)?;
     job.total.store(machines.len() as u64, Ordering::Relaxed);
     let (mut dropped, mut kept) = (0, 0);
@@ -275,7 +298,7 @@ fn forget(server: &Server, machine: Option<&str>, keep: &Keep, job: &AtWork) -> 
         if job.stop.load(Ordering::Relaxed) {
             break;
         }
-        let plan = forget_plan(server, &machine, keep)?;
+        let plan = forget_plan(server, &machine, which)?;
         if !plan.drop.is_empty() {
             server.vault.forget(&plan)?;
         }
@@ -289,10 +312,10 @@ fn forget(server: &Server, machine: Option<&str>, keep: &Keep, job: &AtWork) -> 
 /// What a job would do.
 pub(crate) fn plan(server: &Server, work: &Work) -> Result<Value, VaultError> {
     match work {
-        Work::Forget { machine, keep } => {
+        Work::Forget { machine, keep, points } => {
             let mut plans = Vec::new();
             for machine in meant(server, machine.as_deref())? {
-                let plan = forget_plan(server, &machine, keep)?;
+                let plan = forget_plan(server, &machine, (keep, points))?;
                 let point = |point: &backstay_vault::rows::Point| json!({ "point": point.number.0, "time": rfc3339(point.row.time) });
                 let drop: Vec<Value> = plan.drop.iter().map(point).collect();
                 plans.push(json!({ "machine": machine.row.name, "drop": drop, "keep": plan.keep }));
@@ -301,7 +324,11 @@ pub(crate) fn plan(server: &Server, work: &Work) -> Result<Value, VaultError> {
         }
         Work::Reclaim => {
             let plan = server.vault.plan_reclaim()?;
-            Ok(json!({ "free_bytes": plan.bytes(), "packs": plan.dead.len(), "rewrite": plan.shrink.len() }))
+            let left = |left: &Left| json!({ "pack": left.pack.to_string(), "bytes": left.bytes, "why": left.why });
+            Ok(json!({
+                "free_bytes": plan.bytes(), "packs": plan.dead.len(), "rewrite": plan.shrink.len(),
+                "leftovers": plan.orphans.len(), "left_alone": plan.left.iter().map(left).collect::<Vec<_>>(),
+            }))
         }
         Work::Restore(_) | Work::Check { .. } => Ok(json!({})),
     }

@@ -39,6 +39,8 @@ pub(super) fn run(common: &Common, command: &Audit) -> Result<(), Failure> {
         }
         Audit::Show { dir, names_key, from, no_heartbeats } => {
             let names = names_key.as_deref().map(names_secret).transpose()?;
+            let which = || Failure::usage("which log? Name its folder, or a server with --server");
+            let dir = dir.as_deref().ok_or_else(which)?;
             let missing = || Failure::new(format!("{} holds no audit log", dir.display()));
             let reader = Reader::open(home(dir)?).map_err(failure)?.ok_or_else(missing)?;
             show(common, &reader, names.as_ref(), *from, *no_heartbeats)

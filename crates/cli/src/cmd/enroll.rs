@@ -20,11 +20,10 @@ use crate::args::{Common, Enroll};
 use crate::enrolment::Enrolment;
 use crate::failure::{Failure, sentence};
 use crate::output::{self, say};
+use crate::remote::url_of;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Where a server listens unless it was told otherwise.
-const PORT: u16 = 7443;
 /// Bytes of a code: its secret, and of the hash.
 const SECRET: usize = 10;
 const CODE: usize = SECRET + 16;
@@ -40,7 +39,7 @@ pub(super) fn run(common: &Common, args: &Enroll) -> Result<(), Failure> {
         let text = answer[what].as_str().map(str::to_owned);
         text.ok_or_else(|| Failure::new(format!("{url} answered without {what}: is it a Backstay server?")))
     };
-    let address = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(PORT));
+    let address = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or_default());
     let identity = Identity { certificate: text("certificate_pem")?, key: key.serialize_pem() };
     let enrolled = Enrolled { address: address.clone(), authority: text("ca_pem")?, identity };
     let enrolment = Enrolment { machine: text("machine")?, address, enrolled };
@@ -54,17 +53,6 @@ fn told(common: &Common, enrolment: &Enrolment, dir: &Path) -> Result<(), Failur
         return output::json(&json!({ "machine": machine, "server": address, "dir": dir }));
     }
     say!("this machine is {machine} at {address} from now on; `backstay agent` protects it")
-}
-
-fn url_of(text: &str) -> Result<Url, Failure> {
-    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url = Url::parse(&whole).ok().filter(|url| url.scheme() == "https" && url.has_host());
-    let mut url = url.ok_or_else(|| Failure::usage(format!("{text}: name the server as https://HOST:PORT")))?;
-    // What is usual for web servers is not for this one.
-    if url.port().is_none() {
-        url.set_port(Some(PORT)).unwrap_or_default();
-    }
-    Ok(url)
 }
 
 /// What the hash of the certificate of the server's authority begins with.
@@ -102,16 +90,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_and_servers_as_people_type_them() {
+    fn codes_as_people_type_them() {
         let code = BASE32_NOPAD.encode(&[[1u8; SECRET].as_slice(), &[9; 16]].concat());
         let grouped = code.as_bytes().chunks(6).map(|c| String::from_utf8_lossy(c).to_lowercase()).collect::<Vec<_>>();
         assert_eq!(beginning_of(&grouped.join("-")).unwrap(), [9; 16]);
         assert!(beginning_of(&code[1..]).is_err() && beginning_of("").is_err() && beginning_of("1189").is_err());
-        for right in ["backup:8443", "https://backup:8443", "https://[::1]:8443/", "10.0.0.1"] {
-            assert!(url_of(right).is_ok(), "{right}");
-        }
-        for wrong in ["http://backup", "", "https://", "ftp://backup"] {
-            assert!(url_of(wrong).is_err(), "{wrong}");
-        }
     }
 }

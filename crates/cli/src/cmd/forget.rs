@@ -20,14 +20,11 @@ use super::integrity::go_ahead;
 
 pub(super) fn run(common: &Common, args: &Forget) -> Result<(), Failure> {
     let schedule = schedule(args)?;
-    if schedule.is_empty() && args.point.is_empty() {
-        return Err(Failure::usage(
-            "say what to keep (--keep-all 24h --keep-hourly 7d ...) or which points to drop (--point NUMBER)",
-        ));
-    }
+    says_what(args)?;
     let vault = store::open(common)?;
     let machine = vault.machine(&args.machine)?;
-    let points: Vec<(PointNo, Timestamp)> = vault.points(machine.id)?.iter().map(|p| (p.number, p.row.time)).collect();
+    let mut points: Vec<(PointNo, Timestamp)> = Vec::new();
+    vault.each_point(machine.id, |point| points.push((point.number, point.row.time)))?;
     let drop = if args.point.is_empty() {
         let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
         thin(&points, &schedule, Timestamp(now))
@@ -53,25 +50,37 @@ pub(super) fn run(common: &Common, args: &Forget) -> Result<(), Failure> {
     }
 }
 
-fn schedule(args: &Forget) -> Result<Schedule, Failure> {
+/// Refuses a command that says neither what to keep nor what to drop.
+pub(super) fn says_what(args: &Forget) -> Result<(), Failure> {
+    if args.point.is_empty() && lengths(args)?.iter().all(|(_, nanos)| *nanos == 0) {
+        return Err(Failure::usage(
+            "say what to keep (--keep-all 24h --keep-hourly 7d ...) or which points to drop (--point NUMBER)",
+        ));
+    }
+    Ok(())
+}
+
+/// For how long points are kept, in nanoseconds: all of them, and one of each period.
+pub(super) fn lengths(args: &Forget) -> Result<[(&'static str, i64); 6], Failure> {
     let length = |text: &Option<String>| -> Result<i64, Failure> {
         let nanos = text.as_deref().map(moment::duration).transpose()?.map_or(0, |d| d.as_nanos());
         Ok(i64::try_from(nanos).unwrap_or(i64::MAX))
     };
-    let mut tiers = Vec::new();
-    for (period, text) in [
-        (Period::Minute, &args.keep_minutely),
-        (Period::Hour, &args.keep_hourly),
-        (Period::Day, &args.keep_daily),
-        (Period::Month, &args.keep_monthly),
-        (Period::Year, &args.keep_yearly),
-    ] {
-        match length(text)? {
-            0 => {}
-            nanos => tiers.push((period, nanos)),
-        }
-    }
-    Ok(Schedule { all: length(&args.keep_all)?, tiers })
+    Ok([
+        ("all", length(&args.keep_all)?),
+        ("minutely", length(&args.keep_minutely)?),
+        ("hourly", length(&args.keep_hourly)?),
+        ("daily", length(&args.keep_daily)?),
+        ("monthly", length(&args.keep_monthly)?),
+        ("yearly", length(&args.keep_yearly)?),
+    ])
+}
+
+fn schedule(args: &Forget) -> Result<Schedule, Failure> {
+    let [(_, all), lengths @ ..] = lengths(args)?;
+    let periods = [Period::Minute, Period::Hour, Period::Day, Period::Month, Period::Year];
+    let tiers = periods.into_iter().zip(lengths).map(|(period, (_, nanos))| (period, nanos));
+    Ok(Schedule { all, tiers: tiers.filter(|(_, nanos)| *nanos > 0).collect() })
 }
 
 fn named(numbers: &[u64], points: &[(PointNo, Timestamp)]) -> Result<BTreeSet<PointNo>, Failure> {

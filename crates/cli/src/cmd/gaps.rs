@@ -17,6 +17,10 @@ use crate::{cause, moment};
 pub(super) struct Shown(Gaps);
 
 impl Shown {
+    pub(super) fn new(gaps: Gaps) -> Shown {
+        Shown(gaps)
+    }
+
     pub(super) fn of(vault: &Vault, machine: &Machine) -> Result<Shown, Failure> {
         Ok(Shown(vault.gaps(machine)?))
     }

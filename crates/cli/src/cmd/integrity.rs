@@ -30,7 +30,8 @@ pub(super) fn check(common: &Common, read_data: bool) -> Result<(), Failure> {
     })
 }
 
-fn tell(common: &Common, findings: &Findings, read_data: bool) -> Result<(), Failure> {
+/// Tells what a check found.
+pub(super) fn tell(common: &Common, findings: &Findings, read_data: bool) -> Result<(), Failure> {
     let losses = joined(&findings.losses);
     if common.json {
         let loss = |l: &backstay_vault::check::Loss| {

@@ -13,6 +13,7 @@ use backstay_format::units::{DiskNo, PageNo, pages_in};
 use backstay_items::allocation::Ranges;
 use backstay_timeline::extent::Content;
 use backstay_vault::Vault;
+use backstay_vault::points::Choice;
 use backstay_vault::rows::Point;
 
 use crate::failure::Failure;
@@ -27,9 +28,9 @@ pub(super) fn changes_to(vault: &Vault, found: &Found, target: &Path) -> Result<
     let Some(at) = wanted_disk(found) else { return Ok(None) };
     let now = disk::open(target).ok().and_then(|d| d.identity().ok());
     let Some(stamp) = now.as_ref().and_then(stamp) else { return Ok(None) };
-    let points = vault.points(found.machine.id)?;
+    let points = vault.some_points(found.machine.id, &Choice::newest(ASKED))?;
     let is_now = |p: &&Point| p.row.disks.iter().any(|d| d.disk == at && d.stamp == stamp);
-    let Some(current) = points.iter().rev().take(ASKED).find(is_now) else { return Ok(None) };
+    let Some(current) = points.iter().find(is_now) else { return Ok(None) };
     let (from, to) = (current.number.min(found.point.number), current.number.max(found.point.number));
     let pages = found.point.row.disks.iter().find(|d| d.disk == at).map_or(0, |d| pages_in(d.size));
     let changes = vault.changes(found.machine.id, from, to).and_then(|map| map.extents(at, 0..pages));

@@ -2,39 +2,58 @@
 //!
 //! Never knows: how rows are kept.
 
-use backstay_format::rows::{Consistency, PointRow};
+use backstay_format::rows::{Consistency, DiskAt, PointRow};
 use backstay_format::units::PointNo;
-use backstay_items::disk::allocated;
-use backstay_vault::Vault;
+use backstay_items::{self as items, disk::allocated};
+use backstay_vault::points::Choice;
 use backstay_vault::rows::Point;
+use backstay_vault::{Vault, VaultError};
 use serde_json::{Value, json};
 
 use super::gaps::{self, Shown};
 use crate::args::{At, Common};
 use crate::failure::Failure;
 use crate::output::{self, say, size};
+use crate::remote::Glance;
+use crate::spec::Spec;
 use crate::{moment, spec};
 
 pub(super) fn machines(common: &Common, vault: &Vault) -> Result<(), Failure> {
-    let mut rows = Vec::new();
-    let mut values = Vec::new();
+    let mut seen = Vec::new();
     for machine in vault.machines()? {
-        let points = vault.points(machine.id)?;
-        let newest = points.last().map(|p| p.row.time);
-        let bytes = points.last().map_or(0, |p| p.row.disks.iter().map(|d| d.size).sum());
-        let gaps = Shown::of(vault, &machine)?;
+        let newest = match vault.point_at(&machine, None) {
+            Err(VaultError::NoPoint(_)) => None,
+            newest => Some(newest?.row),
+        };
+        seen.push(Glance {
+            points: vault.count_points(machine.id)?,
+            newest: newest.as_ref().map(|row| row.time),
+            disk_bytes: newest.map_or(0, |row| row.disks.iter().map(|disk| disk.size).sum()),
+            gaps: vault.gaps(&machine)?,
+            id: Some(machine.id.to_string()),
+            name: machine.row.name,
+        });
+    }
+    tell_machines(common, seen)
+}
+
+/// Tells of machines, wherever they are.
+pub(super) fn tell_machines(common: &Common, seen: Vec<Glance>) -> Result<(), Failure> {
+    let (mut rows, mut values) = (Vec::new(), Vec::new());
+    for machine in seen {
+        let gaps = Shown::new(machine.gaps);
         let (suspended, gap) = gaps.machine_json();
         values.push(json!({
-            "machine": machine.row.name,
-            "id": machine.id.to_string(),
-            "points": points.len(),
-            "newest": newest.map(moment::rfc3339),
-            "disk_bytes": bytes,
+            "machine": machine.name,
+            "id": machine.id,
+            "points": machine.points,
+            "newest": machine.newest.map(moment::rfc3339),
+            "disk_bytes": machine.disk_bytes,
             "suspended": suspended,
             "gap": gap,
         }));
-        let newest = newest.map_or("none".to_owned(), moment::show);
-        rows.push(vec![machine.row.name, points.len().to_string(), newest, size(bytes), gaps.state()]);
+        let newest = machine.newest.map_or("none".to_owned(), moment::show);
+        rows.push(vec![machine.name, machine.points.to_string(), newest, size(machine.disk_bytes), gaps.state()]);
     }
     if common.json {
         return output::json(&values);
@@ -46,14 +65,28 @@ pub(super) fn machines(common: &Common, vault: &Vault) -> Result<(), Failure> {
     )
 }
 
-pub(super) fn points(common: &Common, vault: &Vault, machine: &str) -> Result<(), Failure> {
+pub(super) fn points(common: &Common, vault: &Vault, (machine, limit): (&str, Option<u32>)) -> Result<(), Failure> {
     let machine = vault.machine(machine)?;
-    let points = vault.points(machine.id)?;
-    let gaps = Shown::of(vault, &machine)?;
+    let points = match limit {
+        None => vault.points(machine.id)?,
+        // One more, to know what is before them.
+        Some(limit) => {
+            let mut newest = vault.some_points(machine.id, &Choice::newest(limit as usize + 1))?;
+            newest.reverse();
+            newest
+        }
+    };
+    tell_points(common, &points, limit, &Shown::of(vault, &machine)?)
+}
+
+/// Tells of points, oldest first. With a limit, of one more than it there is not told.
+pub(super) fn tell_points(common: &Common, points: &[Point], limit: Option<u32>, gaps: &Shown) -> Result<(), Failure> {
+    let first = limit.map_or(0, |limit| points.len().saturating_sub(limit as usize));
     let previous = |at: usize| at.checked_sub(1).map(|before| points[before].number);
+    let told = || points.iter().enumerate().skip(first);
     if common.json {
-        let one = |(at, point)| point_json(point, &gaps, previous(at), at + 1 == points.len());
-        return output::json(&points.iter().enumerate().map(one).collect::<Vec<_>>());
+        let one = |(at, point)| point_json(point, gaps, previous(at), at + 1 == points.len());
+        return output::json(&told().map(one).collect::<Vec<_>>());
     }
     let row = |p: &Point| {
         vec![
@@ -66,7 +99,7 @@ pub(super) fn points(common: &Common, vault: &Vault, machine: &str) -> Result<()
         ]
     };
     let mut rows = Vec::new();
-    for (at, point) in points.iter().enumerate() {
+    for (at, point) in told() {
         rows.extend(gaps.before(point.number, previous(at)).map(Shown::line));
         rows.push(row(point));
     }
@@ -119,58 +152,131 @@ fn point_json(point: &Point, gaps: &Shown, previous: Option<PointNo>, is_newest:
     })
 }
 
+/// What lies on a disk.
+pub(super) struct OnDisk {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    pub(super) source: String,
+    pub(super) parts: Vec<OnPart>,
+}
+
+/// What lies in a partition, or on a whole disk.
+pub(super) struct OnPart {
+    pub(super) partition: Option<u32>,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    pub(super) used: u64,
+    pub(super) kind: String,
+    pub(super) doubt: Option<String>,
+}
+
+/// What is told of a point.
+pub(super) struct ToShow<'s> {
+    pub(super) spec: &'s Spec,
+    pub(super) point: &'s Point,
+    pub(super) previous: Option<PointNo>,
+    pub(super) is_newest: bool,
+    pub(super) gaps: Shown,
+    /// What is on its disks; `None`: that may not be seen.
+    pub(super) contents: Option<Vec<OnDisk>>,
+}
+
 pub(super) fn show(common: &Common, vault: &Vault, at: &At) -> Result<(), Failure> {
     let found = spec::find(vault, at)?;
-    let mut rows = Vec::new();
-    let mut disks = Vec::new();
+    let mut contents = Vec::new();
     for disk in spec::disks(vault, &found)? {
-        let info = disk.info().clone();
         // Of a partition that is not there nothing can be shown.
         found.spec.partition.map(|number| spec::partition(&disk, number)).transpose()?;
         let mut on_it = allocated(&*disk);
         on_it.parts.retain(|part| found.spec.partition.is_none() || part.index == found.spec.partition);
-        rows.push(vec![info.name.clone(), String::new(), size(info.size), String::new(), info.source.clone()]);
-        let mut parts = Vec::new();
-        for part in &on_it.parts {
-            let len = part.place.end - part.place.start;
-            let number = part.index.map_or("whole".to_owned(), |n| format!("p{n}"));
-            rows.push(vec![String::new(), number, size(len), size(part.used), part.kind.to_owned()]);
-            parts.push(json!({
-                "partition": part.index, "offset": part.place.start, "bytes": len, "used_bytes": part.used,
-                "kind": part.kind, "doubt": part.doubt,
-            }));
-        }
-        disks.push(json!({ "disk": info.name, "parts": parts }));
+        let part = |part: items::disk::Part| OnPart {
+            partition: part.index,
+            offset: part.place.start,
+            bytes: part.place.end - part.place.start,
+            used: part.used,
+            kind: part.kind.to_owned(),
+            doubt: part.doubt,
+        };
+        let info = disk.info();
+        contents.push(OnDisk {
+            name: info.name.clone(),
+            bytes: info.size,
+            source: info.source.clone(),
+            parts: on_it.parts.into_iter().map(part).collect(),
+        });
     }
-    let previous = vault.number_before(found.machine.id, found.point.number)?;
-    let is_newest = vault.point_at(&found.machine, None)?.number == found.point.number;
-    let gaps = Shown::of(vault, &found.machine)?;
+    tell_point(
+        common,
+        &ToShow {
+            spec: &found.spec,
+            point: &found.point,
+            previous: vault.number_before(found.machine.id, found.point.number)?,
+            is_newest: vault.point_at(&found.machine, None)?.number == found.point.number,
+            gaps: Shown::of(vault, &found.machine)?,
+            contents: Some(contents),
+        },
+    )
+}
+
+/// Tells of one point.
+pub(super) fn tell_point(common: &Common, shown: &ToShow<'_>) -> Result<(), Failure> {
+    let ToShow { spec, point, previous, is_newest, gaps, contents } = shown;
     if common.json {
-        let mut value = point_json(&found.point, &gaps, previous, is_newest);
-        value["machine"] = json!(found.spec.machine);
-        value["contents"] = json!(disks);
+        let mut value = point_json(point, gaps, *previous, *is_newest);
+        value["machine"] = json!(spec.machine);
+        value["contents"] = json!(contents.as_ref().map(|disks| disks.iter().map(disk_json).collect::<Vec<_>>()));
         return output::json(&value);
     }
-    let row = &found.point.row;
-    say!("machine  {}", found.spec.machine)?;
-    say!("point    {} of {}", found.point.number.0, moment::show(row.time))?;
+    let row = &point.row;
+    say!("machine  {}", spec.machine)?;
+    say!("point    {} of {}", point.number.0, moment::show(row.time))?;
     say!("state    {}", state(row))?;
     say!("changed  {}, stored {}", size(row.changed * 4096), size(row.stored))?;
     if !row.note.is_empty() {
         say!("note     {}", row.note)?;
     }
-    for gap in gaps.before(found.point.number, previous) {
+    for gap in gaps.before(point.number, *previous) {
         say!("before   a gap of {} since {}: {}", gaps::length(gap), moment::show(gap.from), gaps::why(gap))?;
     }
-    if let Some(gap) = gaps.open().filter(|_| is_newest) {
+    if let Some(gap) = gaps.open().filter(|_| *is_newest) {
         say!("after    a gap, {} long by now: {}", gaps::length(gap), gaps::why(gap))?;
     }
+    let is_meant = |name: &str| spec.disk.as_deref().is_none_or(|disk| disk == name);
+    let rows = match contents {
+        Some(disks) => disks.iter().flat_map(disk_rows).collect(),
+        None => row.disks.iter().filter(|disk| is_meant(&disk.name)).map(bare_row).collect(),
+    };
     output::table(&["DISK", "PART", "SIZE", "USED", "WHAT"], rows, "no disks")?;
-    let is_meant = |name: &str| found.spec.disk.as_deref().is_none_or(|disk| disk == name);
     for disk in row.disks.iter().filter(|d| is_meant(&d.name)) {
         for exclusion in &disk.exclusions {
             say!("excluded from {}: {} by {}", disk.name, size(exclusion.bytes), exclusion.rule)?;
         }
     }
     Ok(())
+}
+
+fn disk_json(disk: &OnDisk) -> Value {
+    let part = |part: &OnPart| {
+        json!({
+            "partition": part.partition, "offset": part.offset, "bytes": part.bytes, "used_bytes": part.used,
+            "kind": part.kind, "doubt": part.doubt,
+        })
+    };
+    json!({ "disk": disk.name, "parts": disk.parts.iter().map(part).collect::<Vec<_>>() })
+}
+
+fn disk_rows(disk: &OnDisk) -> Vec<Vec<String>> {
+    let nothing = String::new;
+    let mut rows = vec![vec![disk.name.clone(), nothing(), size(disk.bytes), nothing(), disk.source.clone()]];
+    for part in &disk.parts {
+        let number = part.partition.map_or("whole".to_owned(), |number| format!("p{number}"));
+        rows.push(vec![nothing(), number, size(part.bytes), size(part.used), part.kind.clone()]);
+    }
+    rows
+}
+
+/// A disk of which nothing more is known.
+fn bare_row(disk: &DiskAt) -> Vec<String> {
+    let nothing = String::new;
+    vec![disk.name.clone(), nothing(), size(disk.size), nothing(), disk.source.clone()]
 }

@@ -13,6 +13,7 @@ mod integrity;
 mod key;
 mod known;
 mod list;
+mod login;
 mod manual;
 mod mount;
 mod protect;
@@ -20,13 +21,20 @@ mod restore;
 mod serve;
 mod server;
 mod suspend;
+mod there;
 
 use crate::args::{Cli, Command, Marks};
 use crate::failure::Failure;
+use crate::remote::Remote;
 use crate::{live, store};
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    if there::does(&cli.command)
+        && let Some(remote) = Remote::of(&cli.common)?
+    {
+        return there::run(cli, &remote);
+    }
     let common = &cli.common;
     match cli.command {
         Command::Init { location } => init::run(common, &location),
@@ -34,7 +42,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(common, args),
         Command::Enroll(args) => enroll::run(common, &args),
         Command::Machines => store::reading(common, |vault| list::machines(common, vault)),
-        Command::Points { machine } => store::reading(common, |vault| list::points(common, vault, &machine)),
+        Command::Points { machine, limit } => {
+            store::reading(common, |vault| list::points(common, vault, (&machine, limit)))
+        }
         Command::Show(at) => store::reading(common, |vault| list::show(common, vault, &at)),
         Command::Suspend(args) => suspend::suspend(common, &args),
         Command::Resume { machine } => suspend::resume(common, &machine),
@@ -53,6 +63,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Marks { command: Marks::Save { last: true } } => live::save_last(),
         Command::Marks { command: Marks::Load { first: false } } => live::load(),
         Command::Marks { command: Marks::Load { first: true } } => live::load_first(),
+        Command::Login(args) => login::login(common, &args),
+        Command::Logout { url } => login::logout(common, &url),
+        Command::Enrolments { .. } | Command::Jobs { .. } => Remote::needed(common).map(drop),
         Command::Audit { command } => audit::run(common, &command),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir),

@@ -3,6 +3,7 @@
 //! Never knows: how bytes are found or written.
 
 use std::io::IsTerminal as _;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,13 +11,13 @@ use backstay_env::real::disk::{self, Disk, DiskError, FileVolume};
 use backstay_env::volume::{Volume, VolumeMut};
 use backstay_recover::restore::{Mode, Options, Patch, Report, copy};
 use backstay_vault::Vault;
+use backstay_vault::rows::Point;
 use serde_json::json;
 
 use crate::args::{Common, Restore};
 use crate::failure::{Failure, sentence};
 use crate::output::{self, note, say, size};
 use crate::progress::Meter;
-use crate::spec::Found;
 use crate::stop::Stop;
 use crate::store::Location;
 use crate::{moment, spec, store};
@@ -32,8 +33,24 @@ pub(super) fn run(common: &Common, args: &Restore) -> Result<(), Failure> {
 fn restore(common: &Common, vault: &Vault, args: &Restore) -> Result<(), Failure> {
     let found = spec::find(vault, &args.at)?;
     let source = spec::volume(vault, &found)?;
-    let stop = Stop::listen()?;
     let known = if args.delta && !args.verify { known::changes_to(vault, &found, &args.to)? } else { None };
+    write(common, args, &Meant { machine: &found.spec.machine, point: &found.point }, (source, known))
+}
+
+/// What is restored, in words.
+pub(super) struct Meant<'m> {
+    pub(super) machine: &'m str,
+    pub(super) point: &'m Point,
+}
+
+/// Writes a volume to the target, or only the ranges in which they are known to differ, and tells what came of it.
+pub(super) fn write(
+    common: &Common,
+    args: &Restore,
+    meant: &Meant<'_>,
+    (source, known): (Arc<dyn Volume>, Option<Vec<Range<u64>>>),
+) -> Result<(), Failure> {
+    let stop = Stop::listen()?;
     let (target, mode) = open_target(args, source.size())?;
     let (source, mode): (Arc<dyn Volume>, Mode) = match known {
         Some(ranges) => (Arc::new(Patch::new(source, ranges)), Mode::Patch),
@@ -45,11 +62,11 @@ fn restore(common: &Common, vault: &Vault, args: &Restore) -> Result<(), Failure
     let report = copy(&*source, &*target, options, &progress, stop.flag());
     drop(meter);
     let report = report.map_err(|e| Failure::new(format!("{}: {}", args.to.display(), sentence(&e))))?;
-    tell(common, args, &found, &report)
+    tell(common, args, meant, &report)
 }
 
 /// Refuses targets that would destroy what they come from.
-fn check_target(target: &Path, store: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn check_target(target: &Path, store: Option<&Path>) -> Result<(), Failure> {
     let shown = target.display();
     if store.is_some_and(|store| is_inside(target, store)) {
         return Err(Failure::refused(format!("{shown} is inside the store; choose another target")));
@@ -125,7 +142,7 @@ fn confirm(args: &Restore) -> Result<(), Failure> {
     agreed(&format!("{what}. Type yes to go on:"))
 }
 
-fn tell(common: &Common, args: &Restore, found: &Found, report: &Report) -> Result<(), Failure> {
+fn tell(common: &Common, args: &Restore, meant: &Meant<'_>, report: &Report) -> Result<(), Failure> {
     let counts = &report.counts;
     if common.json {
         let differing = report.differing.iter().map(|r| json!({"from": r.start, "to": r.end}));
@@ -133,9 +150,9 @@ fn tell(common: &Common, args: &Restore, found: &Found, report: &Report) -> Resu
         let ranges = report.unreadable.iter();
         let ranges: Vec<_> = ranges.map(|u| json!({"from": u.range.start, "to": u.range.end, "why": u.why})).collect();
         output::json(&json!({
-            "machine": found.spec.machine,
-            "point": found.point.number.0,
-            "time": moment::rfc3339(found.point.row.time),
+            "machine": meant.machine,
+            "point": meant.point.number.0,
+            "time": moment::rfc3339(meant.point.row.time),
             "target": args.to.display().to_string(),
             "written_bytes": counts.written,
             "zeroed_bytes": counts.zeroed,

@@ -17,6 +17,7 @@ mod server;
 mod serving;
 mod started;
 mod suspended;
+mod through;
 mod together;
 mod tools;
 mod two_disks;

@@ -14,19 +14,19 @@ use crate::world::said;
 use crate::world::{Running, World};
 
 const MIB: u64 = 1 << 20;
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A server with an administrator who is an operator, too.
-struct Service<'w> {
-    world: &'w World,
-    data: PathBuf,
+pub(crate) struct Service<'w> {
+    pub(crate) world: &'w World,
+    pub(crate) data: PathBuf,
     port: u64,
     running: Option<Running>,
     code: String,
 }
 
 impl<'w> Service<'w> {
-    fn new(world: &'w World) -> Self {
+    pub(crate) fn new(world: &'w World) -> Self {
         let data = world.path("data");
         let mut service = Service { world, data, port: 0, running: None, code: String::new() };
         service.start();
@@ -53,6 +53,12 @@ impl<'w> Service<'w> {
         self.running = Some(running);
     }
 
+    /// Ends it and starts it again.
+    pub(crate) fn again(&mut self) {
+        self.kill();
+        self.start();
+    }
+
     fn kill(&mut self) {
         let mut running = self.running.take().unwrap();
         running.signal("KILL");
@@ -65,7 +71,7 @@ impl<'w> Service<'w> {
         Someone { http, base: format!("https://localhost:{}", self.port), csrf: String::new() }
     }
 
-    fn somebody(&self, name: &str) -> Someone {
+    pub(crate) fn somebody(&self, name: &str) -> Someone {
         let mut someone = self.client();
         let (status, said) = someone.post("/api/v1/login", &json!({ "name": name, "password": PASSWORD }));
         assert_eq!(status, 200, "{said}");
@@ -73,18 +79,18 @@ impl<'w> Service<'w> {
         someone
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("https://localhost:{}", self.port)
     }
 
-    fn new_code(&self, machine: &str) -> String {
+    pub(crate) fn new_code(&self, machine: &str) -> String {
         let (status, made) = self.somebody("olga").post("/api/v1/enrolments", &json!({ "machine": machine }));
         assert_eq!(status, 201, "{made}");
         made["code"].as_str().unwrap().to_owned()
     }
 
     /// A machine that is enrolled; its folder.
-    fn enrolled(&self, machine: &str) -> PathBuf {
+    pub(crate) fn enrolled(&self, machine: &str) -> PathBuf {
         let dir = self.world.path(&format!("agent-{machine}"));
         let said = self.world.json(&["enroll", &self.url(), &self.new_code(machine), "--dir", text(&dir)]);
         assert_eq!(said["machine"], machine);
@@ -92,7 +98,7 @@ impl<'w> Service<'w> {
     }
 
     /// The server's own store, read with no server.
-    fn store(&self, args: &[&str]) -> Value {
+    pub(crate) fn store(&self, args: &[&str]) -> Value {
         let (store, key) = (self.data.join("store"), self.data.join("keys/store"));
         let place = ["--store", text(&store), "--passphrase-file", text(&key), "--json"];
         let out = run(env!("CARGO_BIN_EXE_backstay"), args.iter().copied().chain(place));
@@ -114,14 +120,14 @@ impl<'w> Service<'w> {
     }
 }
 
-struct Someone {
+pub(crate) struct Someone {
     http: Client,
     base: String,
     csrf: String,
 }
 
 impl Someone {
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self.http.request(Method::POST, format!("{}{path}", self.base));
         let answer = request.header("x-backstay-csrf", &self.csrf).json(body).send().unwrap();
         (answer.status().as_u16(), answer.json().unwrap_or(Value::Null))

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use backstay_format::units::Timestamp;
 use backstay_items::disk::allocated;
 use backstay_items::tree::{FileTree, Metadata, NodeId, NodeKind};
+use backstay_recover::kept;
 use backstay_vault::disk::PointDisk;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,10 +41,16 @@ pub(crate) struct DiskParts {
 pub(crate) struct PartText {
     /// The partition's number; nothing: it is the whole disk.
     partition: Option<u32>,
+    /// Where it begins on the disk.
+    offset: u64,
     bytes: u64,
     used_bytes: u64,
     /// The file system's name, or what else it is.
     kind: String,
+    /// Why all of it counts as used although its kind is known.
+    doubt: Option<String>,
+    /// Its files can be looked into.
+    has_files: bool,
 }
 
 /// A folder, or a file.
@@ -65,11 +72,15 @@ pub(crate) struct EntryText {
     uid: u32,
     gid: u32,
     modified: String,
+    /// Where a symbolic link leads.
+    target: Option<String>,
 }
 
-fn entry(name: String, about: &Metadata) -> EntryText {
+fn entry(tree: &dyn FileTree, name: String, (node, about): (NodeId, &Metadata)) -> EntryText {
+    let target = (about.kind == NodeKind::Symlink).then(|| tree.link_target(node).ok()).flatten();
     EntryText {
         name,
+        target: target.map(|target| target.to_string_lossy().into_owned()),
         kind: about.kind.name().to_owned(),
         bytes: about.size,
         permissions: about.permissions,
@@ -89,7 +100,7 @@ fn listed(tree: &dyn FileTree, path: &str) -> Result<Listing, Failure> {
     let (node, about) = found(tree, path)?;
     if about.kind != NodeKind::Directory {
         let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        return Ok(Listing { entries: vec![entry(name.to_owned(), &about)], cut: false });
+        return Ok(Listing { entries: vec![entry(tree, name.to_owned(), (node, &about))], cut: false });
     }
     let mut names = tree.entries(node).map_err(|e| trouble(&e))?;
     names.sort_by(|a, b| a.name.cmp(&b.name));
@@ -97,7 +108,7 @@ fn listed(tree: &dyn FileTree, path: &str) -> Result<Listing, Failure> {
     names.truncate(MOST);
     let one = |one: &backstay_items::tree::Entry| {
         let about = tree.metadata(one.node).map_err(|e| trouble(&e))?;
-        Ok(entry(one.name.to_string_lossy().into_owned(), &about))
+        Ok(entry(tree, one.name.to_string_lossy().into_owned(), (one.node, &about)))
     };
     Ok(Listing { entries: names.iter().map(one).collect::<Result<_, Failure>>()?, cut })
 }
@@ -113,9 +124,12 @@ pub(crate) async fn parts(
     let one = |disk: &Arc<PointDisk>| {
         let part = |part: &backstay_items::disk::Part| PartText {
             partition: part.index,
+            offset: part.place.start,
             bytes: part.place.end - part.place.start,
             used_bytes: part.used,
             kind: part.kind.to_owned(),
+            doubt: part.doubt.clone(),
+            has_files: kept::open(disk, Some(part.place.clone())).is_ok(),
         };
         let info = disk.info();
         let parts = allocated(&**disk).parts.iter().map(part).collect();

@@ -33,6 +33,10 @@ use crate::rights::Right;
 pub(crate) struct MachineText {
     pub(crate) name: String,
     pub(crate) vault: String,
+    /// Its id; nothing: it has no timeline yet.
+    pub(crate) id: Option<String>,
+    /// How many points it has.
+    pub(crate) points: u64,
     /// The moment of its newest point.
     pub(crate) newest: Option<String>,
     /// The number of its newest point.
@@ -125,6 +129,7 @@ pub(crate) async fn all(server: &Arc<Server>, see: impl Fn(&str, &str) -> bool) 
 struct Seen {
     machine: Machine,
     newest: Option<(u64, Timestamp)>,
+    points: u64,
     disk_bytes: u64,
     promise: Option<u64>,
     gaps: Gaps,
@@ -139,6 +144,7 @@ fn seen(vault: &Vault, machine: Machine) -> Result<Seen, VaultError> {
     Ok(Seen {
         disk_bytes: newest.as_ref().map_or(0, |point| point.row.disks.iter().map(|disk| disk.size).sum()),
         newest: newest.map(|point| (point.number.0, point.row.time)),
+        points: vault.count_points(machine.id)?,
         promise: vault.promised(&machine)?,
         gaps: vault.gaps(&machine)?,
         machine,
@@ -159,6 +165,8 @@ fn text(
     };
     MachineText {
         vault: server.vault.name().to_owned(),
+        id: Some(seen.machine.id.to_string()),
+        points: seen.points,
         newest: time.map(rfc3339),
         newest_point: seen.newest.map(|(number, _)| number),
         age_seconds: time.map(|time| now.0.saturating_sub(time.0) / SECOND),
@@ -184,6 +192,8 @@ fn unseen(known: &Known, connected: &[String], promise: Option<Promise>, now: Ti
     MachineText {
         name: known.who.name.clone(),
         vault: known.who.vault.clone(),
+        id: None,
+        points: 0,
         newest: None,
         newest_point: None,
         age_seconds: None,

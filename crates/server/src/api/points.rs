@@ -65,6 +65,8 @@ pub(crate) struct PointText {
     point: u64,
     /// The moment it shows.
     time: String,
+    /// When reading began.
+    started: String,
     /// When it was committed.
     committed: String,
     /// What is in it hangs together; else it changed while it was read.
@@ -80,9 +82,28 @@ pub(crate) struct PointText {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DiskText {
     disk: String,
+    /// Its number in the machine.
+    number: u32,
+    /// Where it was read from.
+    source: String,
     bytes: u64,
+    sector_bytes: u32,
     unreadable_pages: u64,
+    /// Pages left out because nothing uses them.
+    absent_pages: u64,
+    /// Pages left out by choice.
     excluded_pages: u64,
+    /// The choices that left something out.
+    excluded: Vec<ExcludedText>,
+}
+
+/// What a choice left out of a disk.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ExcludedText {
+    /// The choice, as it was written.
+    rule: String,
+    /// Bytes of content that it names.
+    bytes: u64,
 }
 
 /// A picture of a timeline: how much there is in each of equal times. Up to some ten thousand points each is in its column; of more,
@@ -118,13 +139,19 @@ pub(crate) struct Times {
 fn text(point: &Point) -> PointText {
     let disk = |disk: &backstay_format::rows::DiskAt| DiskText {
         disk: disk.name.clone(),
+        number: disk.disk.0,
+        source: disk.source.clone(),
         bytes: disk.size,
+        sector_bytes: disk.sector,
         unreadable_pages: disk.unreadable,
+        absent_pages: disk.absent,
         excluded_pages: disk.excluded,
+        excluded: disk.exclusions.iter().map(|e| ExcludedText { rule: e.rule.clone(), bytes: e.bytes }).collect(),
     };
     PointText {
         point: point.number.0,
         time: rfc3339(point.row.time),
+        started: rfc3339(point.row.started),
         committed: rfc3339(point.row.committed),
         consistent: point.row.consistency == Consistency::Still,
         note: point.row.note.clone(),

@@ -22,21 +22,49 @@ use super::{DEEPEST, tree_failure, walk};
 
 pub(super) fn get(common: &Common, tree: &dyn FileTree, path: &str, to: &Path) -> Result<(), Failure> {
     let node = walk(tree, path)?;
+    let target = target_of(path, to)?;
+    let is_file = tree.metadata(node).map_err(|e| tree_failure(path, &e))?.kind == NodeKind::File;
+    let meter = Meter::new(format!("copying {path}"), common.json);
+    let mut copy = Copy::new(tree, is_file, Stop::listen()?, meter);
+    copy.node(node, &target, 0)?;
+    let Copy { meter, copied, .. } = copy;
+    drop(meter);
+    tell_copied(common, (path, &target, is_file), &copied)
+}
+
+/// Where a file or folder goes: into a folder, or by a name that is not there yet.
+pub(in crate::cmd) fn target_of(path: &str, to: &Path) -> Result<PathBuf, Failure> {
     let name = path.trim_end_matches('/').rsplit('/').next().filter(|n| !n.is_empty() && *n != ".");
     let target = match name {
         Some(name) if to.is_dir() => to.join(name),
         None if to.is_dir() => return Err(Failure::usage("name a new folder with --to for the whole file system")),
         _ => to.to_owned(),
     };
-    if fs::symlink_metadata(&target).is_ok() {
-        return Err(Failure::refused(format!("{} is there already; it is not overwritten", target.display())));
+    match fs::symlink_metadata(&target) {
+        Ok(_) => Err(Failure::refused(format!("{} is there already; it is not overwritten", target.display()))),
+        Err(_) => Ok(target),
     }
-    let is_file = tree.metadata(node).map_err(|e| tree_failure(path, &e))?.kind == NodeKind::File;
-    let meter = Meter::new(format!("copying {path}"), common.json);
-    let mut copy = Copy::new(tree, is_file, Stop::listen()?, meter);
-    copy.node(node, &target, 0)?;
-    let Copy { meter, files, bytes, skipped, left_out, trouble, .. } = copy;
-    drop(meter);
+}
+
+/// What was copied, and what was not.
+#[derive(Default)]
+pub(in crate::cmd) struct Copied {
+    pub(in crate::cmd) files: u64,
+    pub(in crate::cmd) bytes: u64,
+    /// What is no data: devices, pipes, sockets.
+    pub(in crate::cmd) skipped: Vec<String>,
+    /// Files whose content is not in the point, by choice.
+    pub(in crate::cmd) left_out: Vec<String>,
+    pub(in crate::cmd) trouble: Vec<String>,
+}
+
+/// Tells what came of a copy.
+pub(in crate::cmd) fn tell_copied(
+    common: &Common,
+    (path, target, is_file): (&str, &Path, bool),
+    copied: &Copied,
+) -> Result<(), Failure> {
+    let Copied { files, bytes, skipped, left_out, trouble } = copied;
     if is_file && !left_out.is_empty() {
         let what = "was excluded when the point was made; `backstay show` tells by which rule";
         return Err(Failure::refused(format!("{path} {what}")));
@@ -46,10 +74,10 @@ pub(super) fn get(common: &Common, tree: &dyn FileTree, path: &str, to: &Path) -
             "target": target.display().to_string(), "files": files, "bytes": bytes,
             "skipped": skipped, "excluded": left_out, "unreadable": trouble,
         }))?,
-        false => say!("{}: {}, {}", target.display(), many(files, "file"), size(bytes))?,
+        false => say!("{}: {}, {}", target.display(), many(*files, "file"), size(*bytes))?,
     }
     left_out.iter().for_each(|path| note!("{path}: excluded when the point was made"));
-    skipped.iter().chain(&trouble).for_each(|t| note!("{t}"));
+    skipped.iter().chain(trouble).for_each(|t| note!("{t}"));
     match (trouble.len(), left_out.len()) {
         (0, 0) => Ok(()),
         (0, count) => {
@@ -67,19 +95,12 @@ struct Copy<'a> {
     meter: Meter,
     /// It is of one file, whose size is known.
     alone: bool,
-    files: u64,
-    bytes: u64,
-    /// What is no data: devices, pipes, sockets.
-    skipped: Vec<String>,
-    /// Files whose content is not in the point, by choice.
-    left_out: Vec<String>,
-    trouble: Vec<String>,
+    copied: Copied,
 }
 
 impl<'a> Copy<'a> {
     fn new(tree: &'a dyn FileTree, alone: bool, stop: Stop, meter: Meter) -> Self {
-        let (skipped, left_out, trouble) = (Vec::new(), Vec::new(), Vec::new());
-        Copy { tree, stop, meter, alone, files: 0, bytes: 0, skipped, left_out, trouble }
+        Copy { tree, stop, meter, alone, copied: Copied::default() }
     }
 
     fn node(&mut self, node: NodeId, target: &Path, depth: usize) -> Result<(), Failure> {
@@ -96,11 +117,11 @@ impl<'a> Copy<'a> {
                 Err(error) => self.unreadable(target, &error),
             },
             NodeKind::Directory => {
-                self.trouble.push(format!("{}: too deep to be true", target.display()));
+                self.copied.trouble.push(format!("{}: too deep to be true", target.display()));
                 Ok(())
             }
             _ => {
-                self.skipped.push(format!("{}: a {} is not copied", target.display(), about.kind.name()));
+                self.copied.skipped.push(format!("{}: a {} is not copied", target.display(), about.kind.name()));
                 Ok(())
             }
         }
@@ -123,7 +144,7 @@ impl<'a> Copy<'a> {
     }
 
     fn unreadable(&mut self, target: &Path, error: &TreeError) -> Result<(), Failure> {
-        self.trouble.push(format!("{}: {}", target.display(), sentence(error)));
+        self.copied.trouble.push(format!("{}: {}", target.display(), sentence(error)));
         Ok(())
     }
 
@@ -137,7 +158,7 @@ impl<'a> Copy<'a> {
         for entry in entries {
             match safe_name(&entry.name) {
                 Some(name) => self.node(entry.node, &target.join(name), depth + 1)?,
-                None => self.trouble.push(format!("{}: holds a name that is no file name", target.display())),
+                None => self.copied.trouble.push(format!("{}: holds a name that is no file name", target.display())),
             }
         }
         self.dress(about, target)
@@ -152,13 +173,13 @@ impl<'a> Copy<'a> {
         }
         match outcome? {
             Err(error) if is_left_out(&error) => {
-                self.left_out.push(target.display().to_string());
+                self.copied.left_out.push(target.display().to_string());
                 Ok(())
             }
             Err(error) => self.unreadable(target, &error),
             Ok(size) => {
-                self.files += 1;
-                self.bytes += size;
+                self.copied.files += 1;
+                self.copied.bytes += size;
                 self.dress(about, target)
             }
         }
@@ -181,7 +202,7 @@ impl<'a> Copy<'a> {
             at += read as u64;
             match self.alone {
                 true => self.meter.show(at, size),
-                false => self.meter.so_far(self.files, self.bytes + at),
+                false => self.meter.so_far(self.copied.files, self.copied.bytes + at),
             }
         }
         file.set_len(at).map_err(|e| written(target, &e))?;

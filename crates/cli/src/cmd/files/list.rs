@@ -23,34 +23,62 @@ pub(super) fn ls(common: &Common, tree: &dyn FileTree, path: &str) -> Result<(),
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         for entry in entries {
             let about = tree.metadata(entry.node).map_err(|e| tree_failure(path, &e))?;
-            listed.push((entry.name.to_string_lossy().into_owned(), entry.node, about));
+            listed.push(self::listed(tree, entry.name.to_string_lossy().into_owned(), (entry.node, &about)));
         }
     } else {
-        listed.push((path.to_owned(), node, about));
+        listed.push(self::listed(tree, path.to_owned(), (node, &about)));
     }
+    tell_listed(common, &listed)
+}
+
+/// A name in a folder.
+pub(in crate::cmd) struct Listed {
+    pub(in crate::cmd) name: String,
+    pub(in crate::cmd) kind: String,
+    pub(in crate::cmd) bytes: u64,
+    pub(in crate::cmd) permissions: u32,
+    pub(in crate::cmd) owner: (u32, u32),
+    pub(in crate::cmd) modified: Timestamp,
+    /// Where a symbolic link leads, if that can be read.
+    pub(in crate::cmd) target: Option<String>,
+}
+
+fn listed(tree: &dyn FileTree, name: String, (node, about): (NodeId, &Metadata)) -> Listed {
+    let target = (about.kind == NodeKind::Symlink).then(|| tree.link_target(node).ok()).flatten();
+    Listed {
+        name,
+        kind: about.kind.name().to_owned(),
+        bytes: about.size,
+        permissions: about.permissions.into(),
+        owner: (about.uid, about.gid),
+        modified: stamp(about),
+        target: target.map(|target| target.to_string_lossy().into_owned()),
+    }
+}
+
+/// Tells what is in a folder.
+pub(in crate::cmd) fn tell_listed(common: &Common, listed: &[Listed]) -> Result<(), Failure> {
     if common.json {
-        let value = |(name, _, m): &(String, NodeId, Metadata)| {
+        let value = |one: &Listed| {
             json!({
-                "name": name, "kind": m.kind.name(), "bytes": m.size, "permissions": m.permissions,
-                "uid": m.uid, "gid": m.gid, "modified": moment::rfc3339(stamp(m)),
+                "name": one.name, "kind": one.kind, "bytes": one.bytes, "permissions": one.permissions,
+                "uid": one.owner.0, "gid": one.owner.1, "modified": moment::rfc3339(one.modified),
             })
         };
         return output::json(&listed.iter().map(value).collect::<Vec<_>>());
     }
-    let row = |(name, node, m): &(String, NodeId, Metadata)| {
-        let arrow = match m.kind {
-            NodeKind::Symlink => {
-                tree.link_target(*node).map(|t| format!(" -> {}", t.to_string_lossy())).unwrap_or_default()
-            }
-            NodeKind::Directory => "/".to_owned(),
-            _ => String::new(),
+    let row = |one: &Listed| {
+        let arrow = match (&one.target, one.kind.as_str()) {
+            (Some(target), _) => format!(" -> {target}"),
+            (None, "directory") => "/".to_owned(),
+            (None, _) => String::new(),
         };
         vec![
-            format!("{:04o}", m.permissions),
-            format!("{}:{}", m.uid, m.gid),
-            size(m.size),
-            moment::show(stamp(m)),
-            format!("{name}{arrow}"),
+            format!("{:04o}", one.permissions),
+            format!("{}:{}", one.owner.0, one.owner.1),
+            size(one.bytes),
+            moment::show(one.modified),
+            format!("{}{arrow}", one.name),
         ]
     };
     let rows = listed.iter().map(row).collect();
@@ -68,7 +96,7 @@ pub(super) fn find(common: &Common, tree: &dyn FileTree, pattern: &str) -> Resul
 }
 
 /// Tells what was found, and what could not be looked into.
-pub(crate) fn tell_found(
+pub(in crate::cmd) fn tell_found(
     common: &Common,
     pattern: &str,
     mut found: Vec<String>,

@@ -5,6 +5,9 @@
 mod get;
 mod list;
 
+pub(super) use get::{Copied, target_of, tell_copied};
+pub(super) use list::{Listed, tell_found, tell_listed};
+
 use backstay_items::partition::partitions;
 use backstay_items::tree::{self, FileTree, NodeId, TreeError};
 use backstay_recover::kept;

@@ -10,5 +10,5 @@ mod pinned;
 mod pump;
 
 pub use connect::{ConnectError, Identity, Peer, client_config, connect};
-pub use pinned::{SERVER, known_by};
+pub use pinned::{SERVER, known_by, look_at};
 pub use pump::over;
