@@ -142,9 +142,8 @@ pub(super) fn logout(common: &Common, url: &str) -> Result<(), Failure> {
         trouble = remote.delete(Need::See, &["me", "tokens", &token.id.to_string()]).err().or(trouble);
     }
     keeper.remove()?;
-    match trouble {
-        Some(why) => note!("note: not all tokens could be ended, and they end by themselves later: {why}"),
-        None => {}
+    if let Some(why) = trouble {
+        note!("note: not all tokens could be ended, and they end by themselves later: {why}");
     }
     match common.json {
         true => output::json(&json!({ "url": url.as_str(), "person": kept.person })),
