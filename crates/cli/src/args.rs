@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::exclude::Exclude;
 use crate::hours::Hours;
+use crate::log;
 use crate::rate::{BytesPerSecond, RateAt};
 
 /// Keeps disks recoverable at any moment: deduplicated, compressed, encrypted, and every byte checked when it comes back.
@@ -110,6 +111,9 @@ pub(crate) struct Server {
     /// The name that people and machines reach it by; else this machine's name. May be given again, for other names.
     #[arg(long, value_name = "HOSTNAME")]
     pub name: Vec<String>,
+    /// How what happens is written to standard error.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log: log::Format,
     /// Begin jobs of the calendar at these hours of the day only, such as 22:00-06:00.
     #[arg(long, value_name = "FROM-TO")]
     pub job_hours: Option<Hours>,

@@ -11,6 +11,7 @@ mod exclude;
 mod failure;
 mod hours;
 mod live;
+mod log;
 mod moment;
 mod output;
 mod outside;

@@ -71,6 +71,7 @@ struct Told<'s>(&'s Server);
 
 impl Watch for Told<'_> {
     fn came(&self, machine: &str, _program: &str) {
+        tracing::info!(machine, "an agent is there");
         self.0.live.tell(News::Joined { machine: machine.to_owned() });
     }
 
@@ -86,10 +87,12 @@ impl Watch for Told<'_> {
     }
 
     fn failed(&self, machine: &str, error: &VaultError) {
+        tracing::warn!(machine, %error, "points could not be made");
         self.0.live.tell(News::Failed { machine: machine.to_owned(), why: error.to_string() });
     }
 
     fn left(&self, machine: &str, why: Option<&str>) {
+        tracing::info!(machine, why, "an agent is gone");
         self.0.live.tell(News::Left { machine: machine.to_owned(), why: why.map(str::to_owned) });
     }
 }

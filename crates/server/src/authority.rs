@@ -27,6 +27,9 @@ const SERVER_DAYS: u64 = 397;
 /// Days that a machine's certificate lasts: machines renew theirs when a third is left. It is looked up at each connection, so it is
 /// taken back at once, not by its end.
 const MACHINE_DAYS: u64 = 397;
+/// Days that certificates were good already when they are made: one made by a clock that was ahead is of use when it is set right. With
+/// the days after, it is less than the 825 that some browsers bear.
+const BEFORE_DAYS: u64 = 400;
 
 /// The authority.
 pub struct Authority {
@@ -109,7 +112,7 @@ impl Authority {
         }
         params.distinguished_name = named(names.first().map_or("backstay", String::as_str));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        last(&mut params, now, SERVER_DAYS);
+        last(&mut params, now, (BEFORE_DAYS, SERVER_DAYS));
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("it was just made");
         Ok((certificate.der().clone(), key))
@@ -125,7 +128,7 @@ impl Authority {
         params.subject_alt_names = vec![SanType::URI(name.try_into().ok()?)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        last(&mut params, now, MACHINE_DAYS);
+        last(&mut params, now, (BEFORE_DAYS, MACHINE_DAYS));
         let certificate = params.signed_by(&request.public_key, &self.issuer).ok()?;
         Some(Issued {
             fingerprint: fingerprint(certificate.der()),
@@ -145,7 +148,7 @@ fn own_params(now: Timestamp) -> CertificateParams {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.distinguished_name = named("Backstay server authority");
-    last(&mut params, now, AUTHORITY_DAYS);
+    last(&mut params, now, (BEFORE_DAYS, AUTHORITY_DAYS));
     params
 }
 
@@ -155,11 +158,11 @@ fn named(name: &str) -> DistinguishedName {
     all
 }
 
-/// From a day ago, for clocks differ, for so many days.
-fn last(params: &mut CertificateParams, now: Timestamp, days: u64) {
+/// From so many days ago, for clocks differ, for so many days from now.
+fn last(params: &mut CertificateParams, now: Timestamp, (before, days): (u64, u64)) {
     const DAY: u64 = 86_400;
     let seconds = u64::try_from(now.0 / crate::moment::SECOND).unwrap_or(0);
     let at = |seconds: u64| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
-    params.not_before = at(seconds.saturating_sub(DAY));
+    params.not_before = at(seconds.saturating_sub(before * DAY));
     params.not_after = at(seconds + days * DAY);
 }

@@ -96,7 +96,7 @@ fn expired_not_yet_valid_and_strange_certificates_are_turned_away() {
     assert_eq!(welcome(&running, &good).as_deref(), Some("good"));
     let cases = [
         ("expired", own, Timestamp(now.0 - 398 * DAY)),
-        ("young", own, Timestamp(now.0 + 2 * DAY)),
+        ("young", own, Timestamp(now.0 + 401 * DAY)),
         ("strange", &other.server().authority, now),
     ];
     for (name, authority, at) in cases {

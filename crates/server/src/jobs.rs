@@ -182,6 +182,7 @@ pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<
             Ok(Err(error)) => ("failed", json!(error)),
             Err(_) => ("failed", json!("it came to an end that nobody foresaw")),
         };
+        tracing::info!(job = id, kind = work.kind(), state, "a job ended");
         let steps = (job.done.load(Ordering::Relaxed), job.total.load(Ordering::Relaxed));
         // A catalogue that cannot be written is told of by the next that asks for it.
         let _ = server.catalogue.end_job(id, (state, &told.to_string()), steps, server.now()).await;

@@ -62,6 +62,8 @@ pub struct Settings {
     pub jobs_at: Arc<dyn Fn(Timestamp) -> bool + Send + Sync>,
     /// What guessing a password costs.
     pub cost: Argon2Cost,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// A store that is not in the data folder.
@@ -89,7 +91,15 @@ impl Settings {
             restores: None,
             jobs_at: Arc::new(|_| true),
             cost: passphrase::COST,
+            clock: Arc::new(SystemClock),
         }
+    }
+
+    /// For tests: on loopback, in a folder, with passwords that are cheap to guess.
+    pub fn for_tests(data: &Path) -> Settings {
+        let cost = Argon2Cost { memory_kib: 32, passes: 1, lanes: 1 };
+        let restores = Some(data.join("restores"));
+        Settings { cost, restores, ..Settings::new(data, "127.0.0.1:0", "localhost") }
     }
 }
 
@@ -126,6 +136,7 @@ impl Running {
         runtime.spawn(jobs::calendar(server.clone(), settings.jobs_at));
         runtime.spawn(crate::watch::watch(server.clone()));
         runtime.spawn(crate::notice::deliver(server.clone()));
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "the server runs");
         Ok(Running { server, address, code, stop, runtime: Some(runtime), _place: place })
     }
 
@@ -134,10 +145,7 @@ impl Running {
     /// # Panics
     /// When it does not start.
     pub fn for_tests(data: &Path) -> Running {
-        let settings = Settings::new(data, "127.0.0.1:0", "localhost");
-        let cost = Argon2Cost { memory_kib: 32, passes: 1, lanes: 1 };
-        Running::start(Settings { cost, restores: Some(data.join("restores")), ..settings })
-            .expect("a server starts in a fresh folder")
+        Running::start(Settings::for_tests(data)).expect("a server starts in a fresh folder")
     }
 
     /// Its insides.
@@ -172,6 +180,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        tracing::info!("the server ends");
         let _ = self.stop.send(true);
         self.server.agents.stop();
         let Some(runtime) = self.runtime.take() else { return };
@@ -200,7 +209,7 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
     if let Some(folder) = &settings.restores {
         place::folder(folder)?;
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock = settings.clock.clone();
     let random = Arc::new(SystemRandom);
     let authority = Authority::open(place, clock.now())?;
     let opened = open_vault(place, settings)?;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::args::{Common, Server};
 use crate::config::server::{Meant, resolve};
 use crate::failure::{Failure, sentence};
+use crate::log;
 use crate::output::{self, say};
 use crate::service;
 use crate::stop::Stop;
@@ -22,6 +23,7 @@ pub(super) fn run(common: &Common, args: &Server) -> Result<(), Failure> {
     if args.check_config {
         return check(common, &meant);
     }
+    log::begin(args.log);
     let stop = Stop::listen()?;
     let running = Running::start(settings(&meant)?).map_err(failure)?;
     tell(common, &running, &meant)?;

@@ -87,12 +87,29 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let from = From(from.ip().to_canonical().to_string());
-    match tokio::time::timeout(SLOWEST_ANSWER, guarded(&server, from, request, next)).await {
+    // What follows the path, and names in it, may be anything.
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let (method, began, address) = (request.method().clone(), std::time::Instant::now(), from.0.clone());
+    let response = match tokio::time::timeout(SLOWEST_ANSWER, guarded(&server, from, request, next)).await {
         Ok(Ok(response)) => response,
         Ok(Err(failure)) => failure.into_response(),
         Err(_) => Failure::slow().into_response(),
+    };
+    let (status, millis) = (response.status().as_u16(), began.elapsed().as_millis() as u64);
+    let who = response.extensions().get::<Who>().map_or("", |who| &who.0);
+    match status {
+        500.. => tracing::error!(%method, path, status, millis, who, from = address, "a request failed"),
+        200..400 if method == Method::GET => {
+            tracing::debug!(%method, path, status, millis, who, from = address, "a request")
+        }
+        _ => tracing::info!(%method, path, status, millis, who, from = address, "a request"),
     }
+    response
 }
+
+/// Who asked, for the log.
+#[derive(Clone)]
+struct Who(String);
 
 async fn guarded(server: &Server, from: From, mut request: Request, next: Next) -> Result<Response, Failure> {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
@@ -126,7 +143,8 @@ async fn guarded(server: &Server, from: From, mut request: Request, next: Next) 
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(Who(name.clone()));
     if let Some((what, intent)) = logged {
         let done = response.status().is_success();
         // It is done, logged or not; an intent without its outcome is found by whoever verifies the log.

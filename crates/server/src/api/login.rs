@@ -107,7 +107,7 @@ pub(crate) async fn right_password(
     let person = server.catalogue.person(name).await?.filter(|person| !person.disabled);
     let kept = person.as_ref().map(|person| person.password.as_str());
     let right = server.press.is(password, kept).await;
-    let spent = |person: &Person| person.once.is_some_and(|once| once.used || once.until <= server.now());
+    let spent = |person: &Person| person.once.is_some_and(|once| !once.is_good(server.now()));
     match person.filter(|person| right && !spent(person)) {
         Some(person) => Ok(person),
         None => Err(refused(server, name, from).await),

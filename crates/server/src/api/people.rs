@@ -17,7 +17,7 @@ use super::guard::Caller;
 use super::login::GrantText;
 use super::oidc::IdentityText;
 use crate::Server;
-use crate::catalogue::people::Person;
+use crate::catalogue::people::{ONE_TIME, Person};
 use crate::moment::{later, rfc3339};
 use crate::people::password;
 use crate::rights::{Grant, Role, Scope, clash};
@@ -69,9 +69,6 @@ pub(crate) struct OneTime {
     /// Until when it can be used.
     until: String,
 }
-
-/// Seconds that a password that was made can be used: three days.
-const ONE_TIME: u64 = 3 * 86_400;
 
 /// Whether a person is to be shut out.
 #[derive(Deserialize, ToSchema)]

@@ -118,9 +118,12 @@ impl Catalogue {
 
     /// The code of that hash, if it can be used now.
     pub(crate) async fn enrolment(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<Enrolment>, sqlx::Error> {
-        let found =
-            sqlx::query("SELECT * FROM enrolments WHERE hash = ? AND used IS NULL AND revoked IS NULL AND until > ?");
-        Ok(found.bind(&hash[..]).bind(now.0).fetch_optional(&self.pool).await?.as_ref().map(enrolment))
+        let found = sqlx::query(
+            "SELECT * FROM enrolments WHERE hash = ? AND used IS NULL AND revoked IS NULL AND until > ? AND created <= ?",
+        );
+        // One from the future, as after a clock was set back, is none.
+        let minute = now.0.saturating_add(60 * crate::moment::SECOND);
+        Ok(found.bind(&hash[..]).bind(now.0).bind(minute).fetch_optional(&self.pool).await?.as_ref().map(enrolment))
     }
 
     /// The id that the machine of a name has, if it has one.

@@ -31,11 +31,12 @@ struct Tries {
 
 impl Throttle {
     /// Seconds to wait before the next try; 0: it may be now.
-    pub(crate) fn wait(&self, whom: &str, now: Timestamp) -> u64 {
-        let Some(tries) = self.0.get(whom) else { return 0 };
+    pub(crate) fn wait(&mut self, whom: &str, now: Timestamp) -> u64 {
+        let Some(tries) = self.0.get_mut(whom) else { return 0 };
+        // A clock that was set back makes nobody wait for longer than the pause, from when that is seen.
+        tries.last = tries.last.min(now);
         let pause = (tries.failures > FREE).then(|| (1 << (tries.failures - FREE - 1).min(16)).min(LONGEST));
         let passed = now.0.saturating_sub(tries.last.0) / SECOND;
-        // A clock that was set back makes nobody wait for longer than the pause.
         let passed = u64::try_from(passed).unwrap_or(0);
         pause.unwrap_or(0).saturating_sub(passed)
     }
@@ -87,8 +88,8 @@ mod tests {
             (throttle.wait("ada", at(130)), throttle.wait("ada", at(160)), throttle.wait("bob", at(100))),
             (30, 0, 0)
         );
-        assert_eq!(throttle.wait("ada", at(0)), 60, "a clock that was set back");
         assert!(!throttle.is_quiet("ada", at(200)) && throttle.is_quiet("ada", at(3800)));
+        assert_eq!((throttle.wait("ada", at(0)), throttle.wait("ada", at(60))), (60, 0), "a clock that was set back");
         throttle.succeeded("ada");
         assert!(throttle.is_quiet("ada", at(100)));
         assert_eq!((throttle.wait("ada", at(100)), throttle.failed("ada", at(100))), (0, 1));

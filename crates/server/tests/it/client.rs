@@ -88,9 +88,14 @@ pub(crate) fn answer(response: Response) -> (u16, Value) {
 /// A fresh server with its first administrator, `admin`.
 pub(crate) fn server(data: &Path) -> Running {
     let server = Running::for_tests(data);
-    let first = json!({ "code": server.setup_code().unwrap(), "name": "admin", "password": PASSWORD });
-    assert_eq!(Client::of(&server).post("/api/v1/setup", &first).0, 204);
+    set_up(&server);
     server
+}
+
+/// Makes the first administrator.
+pub(crate) fn set_up(server: &Running) {
+    let first = json!({ "code": server.setup_code().unwrap(), "name": "admin", "password": PASSWORD });
+    assert_eq!(Client::of(server).post("/api/v1/setup", &first).0, 204);
 }
 
 /// Somebody logged in.

@@ -14,7 +14,7 @@ fn request() -> (String, KeyPair) {
     (CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap(), key)
 }
 
-fn enrol(running: &Running, code: &Value) -> (u16, Value, Identity) {
+pub(crate) fn enrol(running: &Running, code: &Value) -> (u16, Value, Identity) {
     let (csr, key) = request();
     let (status, answer) = Client::of(running).post("/api/v1/enrol", &json!({ "code": code, "csr_pem": csr }));
     let certificate = answer["certificate_pem"].as_str().unwrap_or_default().to_owned();
@@ -35,7 +35,7 @@ fn connects(running: &Running, identity: &Identity) -> bool {
     answer.is_some_and(|answer| matches!(wire::decode(&answer), Ok((ToAgent::Welcome { .. }, _))))
 }
 
-fn code(operator: &Client, machine: &str) -> Value {
+pub(crate) fn code(operator: &Client, machine: &str) -> Value {
     let (status, made) = operator.post("/api/v1/enrolments", &json!({ "machine": machine }));
     assert_eq!(status, 201);
     made["code"].clone()

@@ -1,6 +1,7 @@
 //! Tests of the server as people and machines meet it: over TLS, by its own authority.
 
 mod client;
+mod clock;
 mod data;
 mod enrol;
 mod issuer;
@@ -9,6 +10,7 @@ mod oidc;
 mod passkeys;
 mod peers;
 mod people;
+mod secrets;
 mod settings;
 mod start;
 mod whole;
