@@ -75,6 +75,11 @@ impl Failure {
         Failure::new(status, "must_change_password", "the password was made by an administrator: change it first")
     }
 
+    /// The path is there, and the method is not.
+    pub(crate) fn no_method() -> Failure {
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this cannot be asked of it")
+    }
+
     /// Whoever asks may not.
     pub(crate) fn forbidden(message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::FORBIDDEN, "forbidden", message)

@@ -114,7 +114,10 @@ struct Who(String);
 async fn guarded(server: &Server, from: From, mut request: Request, next: Next) -> Result<Response, Failure> {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let stated = table::find(request.method(), &path);
-    let row = stated.ok_or_else(|| Failure::broken(format!("no right is stated for {} {path}", request.method())))?;
+    let row = stated.ok_or_else(|| match table::has(&path) {
+        true => Failure::no_method(),
+        false => Failure::broken(format!("no right is stated for {} {path}", request.method())),
+    })?;
     let caller = match row.right {
         Right::Nobody => None,
         _ => Some(who(server, request.headers()).await?.ok_or_else(Failure::unknown)?),

@@ -114,6 +114,11 @@ pub(crate) const TABLE: &[Row] = &[
     row(Method::GET, "/metrics", See, Part, None),
 ];
 
+/// Whether something can be asked of a path, by some method.
+pub(crate) fn has(path: &str) -> bool {
+    TABLE.iter().any(|row| row.path == path)
+}
+
 /// The row of a request.
 pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Row> {
     // A question for the head of an answer is one for the answer.

@@ -170,6 +170,19 @@ fn every_endpoint_for_every_role_and_none() {
 }
 
 #[test]
+fn methods_that_are_none_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::for_tests(data.path());
+    let client = client(&running);
+    for path in ["/api/v1/health", "/api/v1/machines/web/points", "/metrics"] {
+        for method in [Method::TRACE, Method::PATCH, Method::OPTIONS, "PROPFIND".parse().unwrap()] {
+            let url = format!("https://localhost:{}{path}", running.address().port());
+            assert_eq!(client.request(method.clone(), url).send().unwrap().status(), 405, "{method} {path}");
+        }
+    }
+}
+
+#[test]
 fn whoever_makes_up_a_session_or_token_is_nobody() {
     let data = tempfile::tempdir().unwrap();
     let running = Running::for_tests(data.path());
