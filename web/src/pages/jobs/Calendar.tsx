@@ -57,7 +57,7 @@ export function Calendar(): ReactNode {
                       <td>{title(due.work)}</td>
                       <td>{due.every_seconds === 0 ? "never" : length(due.every_seconds * 1000)}</td>
                       <td>{due.every_seconds === 0 ? "" : <Moment at={due.next} />}</td>
-                      <td className="wide">{due.work.kind === "forget" ? keeps(due.work.keep) : ""}</td>
+                      <td className="wide">{due.work.kind === "forget" ? keeps(due.work.keep ?? {}) : ""}</td>
                       {session.may("configure") && (
                         <td>
                           <button type="button" className="small" onClick={() => setOpen(due)}>
@@ -115,7 +115,7 @@ function Edit(props: { due: DueText; close: (changed: boolean) => void }): React
           <option value="reclaim">Reclaim space</option>
           <option value="check">Check</option>
         </Choice>
-        {work.kind === "forget" && <KeepFields keep={work.keep} set={(keep) => setWork({ ...work, keep })} />}
+        {work.kind === "forget" && <KeepFields keep={work.keep ?? {}} set={(keep) => setWork({ ...work, keep })} />}
         <Field label="Every so many hours" about="0: never." type="number" min={0} step="any" value={hours} onChange={(event) => setHours(Number(event.target.value))} required />
         <Field label="Next" about="Empty: one interval from now." type="datetime-local" step={1} value={next} onChange={(event) => setNext(event.target.value)} />
         <FailureNote why={doing.failure} />

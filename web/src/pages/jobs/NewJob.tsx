@@ -52,7 +52,7 @@ export function NewJob(props: { started: () => void }): ReactNode {
       {work.kind === "check" && (
         <Check label="Read the data, too" checked={work.read_data === true} onChange={(event) => change({ kind: "check", read_data: event.target.checked })} />
       )}
-      {work.kind === "forget" && <KeepFields keep={work.keep} set={(keep) => change({ ...work, keep })} />}
+      {work.kind === "forget" && <KeepFields keep={work.keep ?? {}} set={(keep) => change({ ...work, keep })} />}
       <FailureNote why={doing.failure} />
       {told !== null && (
         <div className="note" role="status">

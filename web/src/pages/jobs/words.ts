@@ -9,6 +9,7 @@ import { length } from "../../say/time";
 export function title(work: Work): string {
   switch (work.kind) {
     case "forget":
+      if ((work.points ?? []).length > 0) return `Forget ${count((work.points ?? []).length)} points of ${work.machine ?? ""}`;
       return work.machine === null || work.machine === undefined ? "Forget points of all machines" : `Forget points of ${work.machine}`;
     case "reclaim":
       return "Reclaim space";
