@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Extension, Json};
 use backstay_audit::Event;
@@ -80,12 +80,17 @@ pub(crate) async fn start(
     State(server): State<Arc<Server>>,
     Extension(from): Extension<From>,
     headers: HeaderMap,
+    asked: Uri,
 ) -> Result<Response, Failure> {
     server.check_pace(&from.0)?;
     let settings = server.settings.now();
     let with = settings.typed.oidc.as_ref().ok_or_else(|| Failure::conflict("there is no single sign-on here"))?;
     let browser = HEXLOWER.encode(&server.random::<16>());
-    let begun = server.issuers.begin((with, with.secret(&settings.secrets)), back(&server, &headers), hash(&browser));
+    // HTTP/2 says it in one place, HTTP/1 in the other.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = asked.authority().map(|host| host.as_str()).or(host);
+    let back = back(&server.name, host.unwrap_or_default());
+    let begun = server.issuers.begin((with, with.secret(&settings.secrets)), back, hash(&browser));
     let (url, state, begun) = begun.await.map_err(|why| {
         tracing::warn!(why, "the issuer of single sign-on cannot be asked");
         Failure::broken("the issuer of single sign-on cannot be asked").hint("log in with a password")
@@ -104,11 +109,10 @@ fn kept(value: &str, seconds: u32) -> HeaderValue {
 }
 
 /// Where a browser comes back to: the name that it came by, if it is ours. The issuer knows which are right.
-fn back(server: &Server, headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+fn back(own: &str, host: &str) -> String {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let ours = name == server.name || name == "localhost";
-    format!("https://{}{BACK}", if ours { host } else { &server.name })
+    let ours = name == own || name == "localhost";
+    format!("https://{}{BACK}", if ours { host } else { own })
 }
 
 /// Logs in whom the issuer vouches for: the answer sets the session's cookie and leads to the console, which is told by
@@ -265,4 +269,21 @@ pub(crate) async fn remove(State(server): State<Arc<Server>>, Path(name): Path<S
     let person = found(&server, &name).await?;
     server.catalogue.set_identity(person.id, None).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_come_back_to_the_name_that_they_came_by_if_it_is_ours() {
+        for (host, expected) in [
+            ("backup:7443", "https://backup:7443"),
+            ("localhost:7443", "https://localhost:7443"),
+            ("evil.example.org:7443", "https://backup"),
+            ("", "https://backup"),
+        ] {
+            assert_eq!(back("backup", host), format!("{expected}{BACK}"), "{host}");
+        }
+    }
 }
