@@ -8,6 +8,7 @@ mod bench;
 mod bpf;
 mod console;
 mod demo;
+mod dist;
 mod fail;
 mod flip;
 mod fuzz;
@@ -36,7 +37,9 @@ fn usage() -> String {
   {}
   {}
   {}
+  {}
   {}",
+        dist::USAGE,
         console::USAGE,
         flip::USAGE,
         fuzz::USAGE,
@@ -69,6 +72,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "tidy" if alone => tidy::main(),
         "bpf" if alone => bpf::main(),
         "bench" => bench::main(rest),
+        "dist" => dist::main(rest),
         "console" => console::main(rest),
         "sim" => sim::main(rest),
         "flip" => flip::main(rest),

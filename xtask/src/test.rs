@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::fail::{Fail, Result};
 use crate::run;
-use crate::{console, setup, tidy};
+use crate::{console, dist, setup, tidy};
 
 /// One step, its outcome and how long it took.
 struct Step {
@@ -24,7 +24,7 @@ pub(crate) fn main() -> Result<()> {
     setup::install(setup::Set::Test)?;
     type Check = fn() -> Result<()>;
     // The console first: the server takes it in when it is built.
-    let steps: [(&'static str, Check); 7] = [
+    let steps: [(&'static str, Check); 8] = [
         ("console", console::build),
         ("format", format),
         ("tidy", tidy::main),
@@ -32,6 +32,7 @@ pub(crate) fn main() -> Result<()> {
         ("docs", docs),
         ("tests", tests),
         ("browser", console::test),
+        ("packages", dist::smoke),
     ];
     let mut done = Vec::new();
     for (name, step) in steps {

@@ -102,6 +102,10 @@ pub(crate) struct Server {
     /// Only say what the command line and the file mean, or what is wrong with them.
     #[arg(long)]
     pub check_config: bool,
+    /// Bring a dead server back into a new data folder, from --store and --passphrase-file alone, and end. Should the other live, it
+    /// ends.
+    #[arg(long, conflicts_with = "check_config", requires = "store", requires = "passphrase_file")]
+    pub recover: bool,
     /// Where it listens, for people and machines; 0.0.0.0:7443 if not said.
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,

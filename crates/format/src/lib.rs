@@ -10,6 +10,7 @@ pub mod map;
 pub mod names;
 pub mod pack;
 pub mod rows;
+pub mod served;
 pub mod twin;
 pub mod units;
 pub mod wire;

@@ -74,6 +74,16 @@ pub fn pack_object_of(name: &str) -> Option<ObjectId> {
     Some(ObjectId(id))
 }
 
+/// The folder of what a server keeps of itself: `kind` is `claim` or `kept`.
+pub fn served(vault: &str, kind: &str) -> String {
+    format!("vault/{vault}/server/{kind}")
+}
+
+/// The folder of the copy of a server's audit log.
+pub fn audit_copy(vault: &str) -> String {
+    served(vault, "audit")
+}
+
 /// The folder of a vault's dedup index.
 pub fn index(vault: &str) -> String {
     format!("vault/{vault}/index")

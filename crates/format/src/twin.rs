@@ -25,6 +25,10 @@ pub enum Kind {
     State = 4,
     /// Parts of a ledger state.
     Parts = 5,
+    /// Which server serves a vault.
+    Claim = 6,
+    /// What a server needs to go on elsewhere.
+    Kept = 7,
 }
 
 /// The pieces of the object that holds `payload`: to be written one after the other.

@@ -27,6 +27,8 @@ pub struct VaultKeys {
     pub chunk: Secret,
     /// Keys the choice of cuts.
     pub cut: Secret,
+    /// Seals what a server keeps of itself.
+    pub served: Secret,
     wrap: Secret,
 }
 
@@ -38,6 +40,7 @@ impl VaultKeys {
             ledger: derive("backstay 2026-11 ledger", &root.vault),
             table: derive("backstay 2026-11 key table", &root.vault),
             wrap: derive("backstay 2026-11 bucket wrap", &root.vault),
+            served: derive("backstay 2026-11 server", &root.vault),
             chunk: derive("backstay 2026-11 chunk id", &root.dedup),
             cut: derive("backstay 2026-11 page cut", &root.dedup),
         }

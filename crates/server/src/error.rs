@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use backstay_audit::AuditError;
+use backstay_env::objects::ObjectError;
 use backstay_env::real::folder::FolderError;
 use backstay_vault::VaultError;
 
@@ -31,6 +32,28 @@ pub enum ServerError {
         /// What is wrong with it.
         why: String,
     },
+    /// Another server serves the vault.
+    #[error("vault {vault} is served by another server, {name}, since {since}")]
+    Claimed {
+        /// The vault.
+        vault: String,
+        /// What the other server is called.
+        name: String,
+        /// Since when, as RFC 3339.
+        since: String,
+    },
+    /// The log in the data folder is not the one that the store knows, or is an older state of it.
+    #[error("the audit log in {} does not go on from its copy in the store: the folder is older than that, or another's", .0.display())]
+    OldLog(PathBuf),
+    /// A server is to be brought back where there is one.
+    #[error("{} has a server's data already", .0.display())]
+    NotNew(PathBuf),
+    /// Nothing is there to bring a server back from.
+    #[error("no server has kept anything of itself in vault {0} that can be read")]
+    NothingKept(String),
+    /// The copy of the log in the store.
+    #[error("the copy of the audit log in the store cannot be read")]
+    Copy(#[source] ObjectError),
     /// The port cannot be had.
     #[error("nothing can listen at {address}")]
     Port {

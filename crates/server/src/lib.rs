@@ -4,6 +4,7 @@
 //!
 //! Never knows: byte layouts, how a point is made, or the command line.
 
+mod afterlife;
 pub mod agents;
 mod alerts;
 mod api;
@@ -30,6 +31,7 @@ mod settings;
 mod space;
 mod watch;
 
+pub use afterlife::recover::{Recovered, recover};
 pub use authority::Authority;
 pub use catalogue::machines::Enrolled;
 pub use error::ServerError;

@@ -61,11 +61,11 @@ impl Place {
     ///
     /// # Errors
     /// [`ServerError::Place`].
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), ServerError> {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<(), ServerError> {
         let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
         let write = || -> io::Result<()> {
             let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(content.as_ref())?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
             path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
@@ -82,7 +82,7 @@ impl Place {
             return Ok(text);
         }
         let text = Zeroizing::new(make());
-        self.write(name, &text)?;
+        self.write(name, text.as_str())?;
         Ok(text)
     }
 }

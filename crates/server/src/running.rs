@@ -5,7 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use backstay_audit::Event;
@@ -17,7 +17,7 @@ use backstay_env::time::Clock;
 use backstay_format::keys::Argon2Cost;
 use backstay_format::names::STORE_HEADER;
 use backstay_format::units::Timestamp;
-use backstay_seal::{Secret, passphrase};
+use backstay_seal::passphrase;
 use backstay_vault::{Opened, Seams, Vault, VaultError};
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
@@ -25,6 +25,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
+use crate::afterlife::claim;
+use crate::afterlife::keep::{self, Keeper};
 use crate::agents::Agents;
 use crate::authority::Authority;
 use crate::catalogue::Catalogue;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub store: Option<StorePlace>,
     /// The folder that disks may be restored to, on this machine; none: nowhere.
     pub restores: Option<PathBuf>,
+    /// All of these as whoever starts the server would write them down: kept for whoever brings it back.
+    pub words: String,
     /// Whether jobs of the calendar may begin at a moment.
     pub jobs_at: Arc<dyn Fn(Timestamp) -> bool + Send + Sync>,
     /// What guessing a password costs.
@@ -89,6 +93,7 @@ impl Settings {
             vault,
             store: None,
             restores: None,
+            words: String::new(),
             jobs_at: Arc::new(|_| true),
             cost: passphrase::COST,
             clock: Arc::new(SystemClock),
@@ -136,6 +141,7 @@ impl Running {
         runtime.spawn(jobs::calendar(server.clone(), settings.jobs_at));
         runtime.spawn(crate::watch::watch(server.clone()));
         runtime.spawn(crate::notice::deliver(server.clone()));
+        runtime.spawn(keep::work(server.clone()));
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "the server runs");
         Ok(Running { server, address, code, stop, runtime: Some(runtime), _place: place })
     }
@@ -172,6 +178,11 @@ impl Running {
         runtime.block_on(async { tokio::time::timeout(GRACE, asked).await.is_ok_and(|said| said.unwrap_or(false)) })
     }
 
+    /// Another server has taken the vault over: this one must end.
+    pub fn is_superseded(&self) -> bool {
+        self.server.superseded.get().is_some()
+    }
+
     /// The code that makes the first administrator, once; `None`: there is one.
     pub fn setup_code(&self) -> Option<&str> {
         self.code.as_deref()
@@ -185,7 +196,9 @@ impl Drop for Running {
         self.server.agents.stop();
         let Some(runtime) = self.runtime.take() else { return };
         runtime.block_on(async {
+            let _ = keep::keep(&self.server, true).await; // it was told before if it fails
             let _ = self.server.record.append(Event::stopped()).await; // a log that fails now has failed before
+            self.server.record.end();
             self.server.catalogue.close().await;
         });
         runtime.shutdown_timeout(GRACE);
@@ -213,16 +226,25 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
     let random = Arc::new(SystemRandom);
     let authority = Authority::open(place, clock.now())?;
     let opened = open_vault(place, settings)?;
-    let secret = place.keep("keys/audit", || secret_text(&SystemRandom))?;
-    let secret = HEXLOWER.decode(secret.trim().as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
-    let bad = || ServerError::Bad { place: place.path("keys/audit"), why: "not a key".to_owned() };
-    let record = Record::open(place, clock.clone(), &Secret(secret.ok_or_else(bad)?), opened.vault.store_id())?;
+    let vault = Arc::new(opened.vault);
+    let mine = claim::take(&vault, claim::own(place, &SystemRandom)?, (&settings.name, clock.now()))?;
+    let record = {
+        let vault = vault.clone();
+        // A store that cannot be asked cannot be written either.
+        Record::open(place, clock.clone(), &vault.clone(), move || mine.holds(&vault).unwrap_or(false))?
+    };
     let catalogue = Catalogue::open(&place.path("catalogue.sqlite")).await?;
     catalogue.bury_jobs(clock.now()).await?;
     let kept = Kept::open((place, &catalogue), started(settings), || secret_text(&SystemRandom)).await?;
+    // Files and command lines are changed where the log does not see it; that they were is seen here.
+    if let Some(before) = record.config()?.filter(|before| *before != kept.hash()) {
+        record
+            .append(Event::done("settings.started", true).config(before, kept.hash()).detail(&started(settings)))
+            .await?;
+    }
     record.append(Event::started(kept.hash())).await?;
     Ok(Server {
-        vault: Arc::new(opened.vault),
+        vault,
         agents: Agents::new(&clock),
         clock,
         random,
@@ -249,6 +271,8 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
         issuers: oidc::Known::default(),
         signing_on: Pending::default(),
         bell: Bell::default(),
+        keeper: Keeper::new(&settings.data, &settings.words, mine),
+        superseded: OnceLock::new(),
         name: settings.name.clone(),
         damage: opened.damage.map(|damage| damage.to_string()),
     })
@@ -294,8 +318,14 @@ fn own_store(place: &Place) -> Result<Seams, ServerError> {
     Ok(Seams { index_home: home.clone(), home, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) })
 }
 
-fn secret_text(random: &SystemRandom) -> String {
+pub(crate) fn secret_text(random: &SystemRandom) -> String {
     let mut secret = Zeroizing::new([0; 32]);
     random.fill(&mut *secret);
     HEXLOWER.encode(&*secret)
+}
+
+/// Waits for something where no server runs.
+pub(crate) fn once<T>(what: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ServerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(sqlx::Error::Io)?;
+    Ok(runtime.block_on(what)?)
 }

@@ -3,7 +3,7 @@
 //! Never knows: how people or agents reach it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use backstay_env::random::Random;
 use backstay_env::time::Clock;
@@ -12,6 +12,7 @@ use backstay_vault::Vault;
 use tokio::sync::Semaphore;
 use webauthn_rs::prelude::Webauthn;
 
+use crate::afterlife::keep::Keeper;
 use crate::agents::Agents;
 use crate::authority::Authority;
 use crate::catalogue::Catalogue;
@@ -64,6 +65,10 @@ pub struct Server {
     pub(crate) settings: Kept,
     /// Held by whoever changes it.
     pub(crate) settling: tokio::sync::Mutex<()>,
+    /// What of the server is kept in the store.
+    pub(crate) keeper: Keeper,
+    /// Set when another server has taken the vault over.
+    pub(crate) superseded: OnceLock<()>,
     /// What asks for passkeys; none: the server has no name that they could belong to.
     pub(crate) passkeys: Option<Webauthn>,
     /// What browsers were asked about passkeys.

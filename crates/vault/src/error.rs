@@ -33,6 +33,14 @@ pub enum VaultError {
         /// What is wrong with it.
         why: String,
     },
+    /// What a server keeps of itself does not open.
+    #[error("{name} is damaged: {why}")]
+    Served {
+        /// Which object.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Keys on paper that are mistyped or of another vault.
     #[error("these are not the keys on paper: {0}")]
     Paper(String),
@@ -108,7 +116,9 @@ impl VaultError {
     /// Bytes are damaged or lost: reading again gives the same.
     pub fn is_damage(&self) -> bool {
         match self {
-            VaultError::Header(_) | VaultError::Slot { .. } | VaultError::Row { .. } => true,
+            VaultError::Header(_) | VaultError::Slot { .. } | VaultError::Served { .. } | VaultError::Row { .. } => {
+                true
+            }
             VaultError::Map(_) | VaultError::Unknown(_) | VaultError::NoWay => true,
             VaultError::Ledger(error) => error.is_damage(),
             VaultError::Read(error) => error.is_damage(),

@@ -19,6 +19,7 @@ mod open;
 pub mod points;
 pub mod protect;
 pub mod rows;
+mod served;
 pub mod slots;
 mod spans;
 pub mod upkeep;

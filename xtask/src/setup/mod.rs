@@ -25,6 +25,8 @@ pub(crate) enum Set {
     Bench,
     /// Guests under QEMU.
     Guest,
+    /// Debian packages and their trial.
+    Dist,
     /// What compiles the kernel's programs, and nothing else.
     Bpf,
 }
@@ -37,6 +39,7 @@ pub(crate) fn install(set: Set) -> Result<()> {
         Set::Test => packages::TEST.iter().collect(),
         Set::Bench => packages::TEST.iter().chain(packages::BENCH).collect(),
         Set::Guest => packages::TEST.iter().chain(packages::GUEST).collect(),
+        Set::Dist => packages::TEST.iter().chain(packages::DIST).collect(),
         Set::Bpf => packages::BPF.iter().collect(),
     };
     if !is_debian() {

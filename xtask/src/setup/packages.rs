@@ -39,6 +39,10 @@ pub(crate) const TEST: &[Package] = &[
     package("stress-ng", "keeps file systems busy while they are captured"),
     package("sysbench", "keeps a MariaDB server busy while it is captured"),
     package("python3-aiosmtpd", "a mail server that takes the server's alerts"),
+    package("systemd", "systemd-analyze judges the units"),
+    package("dpkg-dev", "dpkg-shlibdeps names the libraries that packages depend on"),
+    package("binutils", "strip: packages have the program without what debuggers need"),
+    package("xz-utils", "compresses packages"),
     package("nodejs", "builds the console; 20.19 or newer, which is not Debian 12's own"),
     package("chromium", "the console is driven in it"),
     package("fonts-dejavu-core", "what it writes with"),
@@ -53,6 +57,12 @@ pub(crate) const BENCH: &[Package] = &[
     package("casync", "a peer of the bench"),
 ];
 
+/// What packages and their trial need on top.
+pub(crate) const DIST: &[Package] = &[
+    package("mmdebstrap", "makes the clean Debian that packages are installed in"),
+    package("lintian", "judges packages"),
+];
+
 /// What guests need on top: a Debian that is made and run.
 pub(crate) const GUEST: &[Package] = &[
     package("mmdebstrap", "makes the Debian of a guest from packages"),
@@ -60,7 +70,6 @@ pub(crate) const GUEST: &[Package] = &[
     package("libvirt-daemon", "a guest is captured through libvirt"),
     package("libvirt-daemon-driver-qemu", "libvirt's part that runs guests"),
     package("libvirt-clients", "virsh, by which libvirt is asked"),
-    package("binutils", "strip: programs are given to guests without what debuggers need"),
 ];
 
 /// What compiles the programs that run in the kernel. Their objects are committed, so only who changes them needs it.

@@ -6,22 +6,30 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_server::{Running, ServerError, Settings, StorePlace};
+use backstay_server::{Recovered, Running, ServerError, Settings, StorePlace};
 use serde_json::{Value, json};
 
 use crate::args::{Common, Server};
+use crate::config;
 use crate::config::server::{Meant, resolve};
 use crate::failure::{Failure, sentence};
 use crate::log;
-use crate::output::{self, say};
+use crate::moment;
+use crate::output::{self, note, say};
 use crate::service;
 use crate::stop::Stop;
 use crate::store::{self, Location};
+
+/// How often it looks whether somebody else has taken the vault over.
+const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) fn run(common: &Common, args: &Server) -> Result<(), Failure> {
     let meant = resolve(common, args)?;
     if args.check_config {
         return check(common, &meant);
+    }
+    if args.recover {
+        return recover(common, &meant);
     }
     log::begin(args.log);
     let stop = Stop::listen()?;
@@ -29,7 +37,13 @@ pub(super) fn run(common: &Common, args: &Server) -> Result<(), Failure> {
     tell(common, &running, &meant)?;
     service::ready();
     let pulse = service::pulse();
-    while !stop.wait(pulse.unwrap_or(Duration::from_secs(3600))) {
+    while !stop.wait(pulse.map_or(LOOK, |pulse| pulse.min(LOOK))) {
+        if running.is_superseded() {
+            let vault = &meant.vault;
+            return Err(Failure::refused(format!(
+                "another server has taken over vault {vault}; this one has ended, and nothing of its data was removed"
+            )));
+        }
         if pulse.is_some() && running.is_alive() {
             service::alive();
         }
@@ -45,11 +59,32 @@ fn settings(meant: &Meant) -> Result<Settings, Failure> {
     settings.other_names = others.to_vec();
     settings.vault.clone_from(&meant.vault);
     settings.restores.clone_from(&meant.restores);
+    settings.words = meant.words();
     settings.store = meant.store.as_deref().map(|store| place(store, meant.passphrase_file.as_deref())).transpose()?;
     if let Some(hours) = meant.job_hours {
         settings.jobs_at = Arc::new(move |now| hours.hold(now));
     }
     Ok(settings)
+}
+
+/// Brings a server back, and says what it is like.
+fn recover(common: &Common, meant: &Meant) -> Result<(), Failure> {
+    let recovered = backstay_server::recover(&settings(meant)?).map_err(failure)?;
+    let file = meant.data.join(config::server::FILE);
+    let words = format!("{}{}", recovered.settings, meant.store_in_words());
+    let written = std::fs::write(&file, words);
+    written.map_err(|e| Failure::new(format!("{} cannot be written: {e}", file.display())))?;
+    let Recovered { at, passed_over, machines, records, .. } = &recovered;
+    passed_over.iter().for_each(|why| note!("note: {why}; what was kept before that is taken"));
+    if common.json {
+        return output::json(&json!({
+            "kept": moment::rfc3339(*at), "machines": machines, "records": records, "passed_over": passed_over,
+            "data": meant.data, "settings": file,
+        }));
+    }
+    say!("people, machines and settings are those of {}; {machines} machines can connect", moment::show(*at))?;
+    say!("the audit log goes on with record {}", records - 1)?;
+    say!("look at {}, then start: backstay server --data {}", file.display(), meant.data.display())
 }
 
 /// Says what a server would be like, if it can be.
@@ -108,6 +143,13 @@ fn failure(error: ServerError) -> Failure {
         ServerError::Vault(error) => error.into(),
         ServerError::Folder(error) => error.into(),
         ServerError::Busy(_) => Failure::refused(format!("{text}; end it first, or name another folder with --data")),
+        ServerError::Claimed { .. } => Failure::refused(format!(
+            "{text}; if that one is dead, bring it back with --recover into a new --data folder: see docs/server.md"
+        )),
+        ServerError::OldLog(_) => Failure::refused(format!(
+            "{text}; do not go on from an old copy of it: set the data folder aside, and bring the server back with --recover"
+        )),
+        ServerError::NotNew(_) => Failure::refused(format!("{text}; name a new folder with --data")),
         ServerError::Port { .. } => Failure::new(format!("{text}; name another address with --listen")),
         ServerError::Name(_) => Failure::usage(format!("{text}; name another with --name")),
         _ => Failure::new(text),

@@ -15,7 +15,7 @@ use crate::hours::Hours;
 use crate::store::Location;
 
 /// What the file in the data folder is called.
-const FILE: &str = "server.toml";
+pub(crate) const FILE: &str = "server.toml";
 /// Where it listens, if nobody says.
 const LISTEN: &str = "0.0.0.0:7443";
 
@@ -82,6 +82,28 @@ impl Meant {
             "data": data, "listen": listen, "names": names, "store": store.as_ref().map_or(self.own_store(), PathBuf::from),
             "passphrase_file": passphrase_file, "vault": vault, "restores": restores, "job_hours": job_hours,
         })
+    }
+
+    /// As a file, but for where the store is: that is known to whoever has it.
+    pub(crate) fn words(&self) -> String {
+        let line = |key: &str, value: serde_json::Value| format!("{key} = {value}\n");
+        let mut words = line("listen", self.listen.as_str().into()) + &line("names", self.names.clone().into());
+        words += &line("vault", self.vault.as_str().into());
+        // Strings and lists of them are written alike in JSON and in TOML.
+        let restores = self.restores.as_ref().map(|dir| line("restores", dir.to_string_lossy().into()));
+        let hours = self.job_hours.map(|hours| line("job_hours", hours.to_string().into()));
+        words.extend(restores.into_iter().chain(hours));
+        words
+    }
+
+    /// Where the store is, as a line of a file.
+    pub(crate) fn store_in_words(&self) -> String {
+        let whole = |store: &String| match store.contains("://") {
+            true => store.clone(),
+            false => std::path::absolute(store).map_or_else(|_| store.clone(), |path| path.display().to_string()),
+        };
+        let line = |store: String| format!("store = {}\n", serde_json::Value::from(store));
+        self.store.as_ref().map(whole).map_or_else(String::new, line)
     }
 
     /// Where the store is that is in no other place.

@@ -1,6 +1,7 @@
 //! The program as people use it: on real disks, file systems and stores, judged by programs that nobody here wrote.
 
 mod audit;
+mod brought_back;
 mod configured;
 mod excluded;
 mod files;

@@ -21,8 +21,8 @@ pub(crate) struct Service<'w> {
     pub(crate) world: &'w World,
     pub(crate) data: PathBuf,
     port: u64,
-    running: Option<Running>,
-    code: String,
+    pub(crate) running: Option<Running>,
+    pub(crate) code: String,
 }
 
 impl<'w> Service<'w> {
@@ -39,7 +39,7 @@ impl<'w> Service<'w> {
     }
 
     /// Starts it, on the port that it had before if any.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let listen = format!("127.0.0.1:{}", self.port);
         let args = ["server", "--data", text(&self.data), "--listen", &listen, "--name", "localhost", "--json"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_backstay"));
@@ -59,7 +59,7 @@ impl<'w> Service<'w> {
         self.start();
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut running = self.running.take().unwrap();
         running.signal("KILL");
         running.end();

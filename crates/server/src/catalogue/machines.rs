@@ -95,6 +95,12 @@ impl Catalogue {
         Ok(true)
     }
 
+    /// How many machines have a certificate that was not taken back.
+    pub(crate) async fn count_machines(&self) -> Result<u64, sqlx::Error> {
+        let count = sqlx::query("SELECT count(DISTINCT machine) FROM certificates WHERE revoked IS NULL");
+        Ok(count.fetch_one(&self.pool).await?.get::<i64, _>(0).unsigned_abs())
+    }
+
     /// Keeps a new code.
     pub(crate) async fn add_enrolment(&self, hash: &[u8; 32], new: &Enrolment) -> Result<i64, sqlx::Error> {
         let added = sqlx::query(

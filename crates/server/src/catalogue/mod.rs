@@ -18,8 +18,8 @@ pub(crate) mod tokens;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 
 /// The catalogue. What is written is durable when a call returns.
 #[derive(Clone, Debug)]
@@ -45,6 +45,15 @@ impl Catalogue {
     /// Closes it; what was written is in one file again.
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// Writes it to a file that is not there yet, as it is at one instant, but for sessions: with each request they change.
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), sqlx::Error> {
+        let name = path.to_string_lossy().into_owned();
+        sqlx::query("VACUUM INTO ?").bind(name).execute(&self.pool).await?;
+        let mut copy = SqliteConnectOptions::new().filename(path).connect().await?;
+        sqlx::raw_sql("DELETE FROM sessions; VACUUM").execute(&mut copy).await?;
+        copy.close().await
     }
 
     /// Answers, or does not.
