@@ -74,6 +74,11 @@ impl Record {
         Ok(receipt.index)
     }
 
+    /// The public key, for those who verify.
+    pub(crate) fn key(&self) -> String {
+        self.log.verifier_key().to_string()
+    }
+
     /// Another server's log is where this one is copied to.
     pub(crate) fn forked(&self) -> bool {
         self.mirror.as_ref().is_some_and(|mirror| mirror.forked())
@@ -126,6 +131,8 @@ impl Record {
 
 /// The file with what the log's keys come from.
 const KEY: &str = "keys/audit";
+/// The file with the key that opens names.
+const NAMES: &str = "keys/names";
 
 /// Opens the log in a home, with the keys of a data folder.
 fn open(place: &Place, clock: Arc<dyn Clock>, home: Arc<dyn Objects>, store: StoreId) -> Result<Log, ServerError> {
@@ -134,6 +141,8 @@ fn open(place: &Place, clock: Arc<dyn Clock>, home: Arc<dyn Objects>, store: Sto
     let bad = || ServerError::Bad { place: place.path(KEY), why: "not a key".to_owned() };
     let keys = Keys::derive(&Secret(secret.ok_or_else(bad)?));
     let seams = Seams { home, clock, random: Arc::new(SystemRandom) };
+    // For auditors who may read names: it signs nothing.
+    place.keep(NAMES, || HEXLOWER.encode(&keys.names().0))?;
     // By the store, for that is what the log is about, wherever its server runs.
     Ok(Log::open(&seams, &keys, &format!("backstay-{store}"))?)
 }

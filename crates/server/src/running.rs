@@ -178,6 +178,11 @@ impl Running {
         runtime.block_on(async { tokio::time::timeout(GRACE, asked).await.is_ok_and(|said| said.unwrap_or(false)) })
     }
 
+    /// The public key of its audit log, to be written down elsewhere.
+    pub fn log_key(&self) -> String {
+        self.server.record.key()
+    }
+
     /// Another server has taken the vault over: this one must end.
     pub fn is_superseded(&self) -> bool {
         self.server.superseded.get().is_some()

@@ -122,12 +122,14 @@ fn tell(common: &Common, running: &Running, meant: &Meant) -> Result<(), Failure
             "url": url,
             "address": running.address().to_string(),
             "ca_sha256": fingerprint,
+            "log_key": running.log_key(),
             "setup_code": running.setup_code(),
             "data": meant.data.display().to_string(),
         }));
     }
     say!("address     {url}")?;
     say!("authority   SHA-256 {fingerprint}")?;
+    say!("log's key   {}", running.log_key())?;
     if let Some(code) = running.setup_code() {
         say!("setup code  {code}")?;
         say!(

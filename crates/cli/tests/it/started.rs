@@ -49,5 +49,16 @@ fn a_server_serves_the_store_that_the_command_line_writes_and_outlives_a_kill() 
     assert_eq!(curl(&world, &again, "/api/v1/health")["status"], "ok");
     assert_eq!(server.interrupt(), Some(0), "{}", server.log());
     // What it logged is judged by the verifier, which needs nothing of the server.
-    world.ok(&["audit", "verify", text(&data.join("audit"))]);
+    let key = told["log_key"].as_str().unwrap();
+    let names = data.join("keys/names");
+    let log = data.join("audit");
+    world.ok(&["audit", "verify", text(&log), "--key", key, "--names-key", text(&names)]);
+    // Another address is another configuration, and the log says so: nobody takes it for tampering.
+    let (mut server, _) = start(&world, &["--name", "other.example.org"]);
+    assert_eq!(server.interrupt(), Some(0), "{}", server.log());
+    world.ok(&["audit", "verify", text(&log), "--key", key]);
+    let said = world.ok(&["audit", "show", text(&log), "--names-key", text(&names)]);
+    assert!(said.contains("settings.started") && said.contains("other.example.org"), "{said}");
+    let without = world.ok(&["audit", "show", text(&log)]);
+    assert!(without.contains("settings.started") && !without.contains("other.example.org"), "{without}");
 }
