@@ -45,7 +45,10 @@ export function RestoreDisk(props: { machine: string; point: PointText; disks: D
         </form>
         <div className="stack">
           <h3>Elsewhere, by the command line</h3>
-          <p className="quiet">On any machine that reaches this server; TARGET is a device or a file there.</p>
+          <p className="quiet">
+            On any machine that reaches this server, after <code>backstay login {window.location.origin}</code> there; TARGET is a device or a
+            file.
+          </p>
           <Copied label="the command" text={command(machine, disk, disks.length, point)} />
         </div>
       </div>
