@@ -55,15 +55,14 @@ fn from_the_store_alone() {
     noisy_image(&image, 24 * MIB, 1);
     let dir = service.enrolled("web");
     assert_eq!(agent(&world, &image, &dir)["point"], 1);
-    let numbers = || kept(&service.data.join("store"), "kept");
-    assert!(patiently(|| numbers().len() >= 2), "what was changed is kept");
-    // Being there is no change.
     let newest = |store: &Path| kept(store, "kept").pop();
     let store = service.data.join("store");
+    assert!(patiently(|| newest(&store).is_some()), "what was changed is kept");
+    // Being there is no change: in the end nothing more is.
     assert!(patiently(|| {
         let before = newest(&store);
         service.somebody("admin");
-        std::thread::sleep(std::time::Duration::from_millis(2500));
+        std::thread::sleep(std::time::Duration::from_secs(5));
         before == newest(&store)
     }));
     let key = fs::read_to_string(service.data.join("audit/key")).unwrap();
@@ -143,8 +142,9 @@ fn from_an_older_copy_of_what_it_was() {
     let world = World::new();
     let mut service = Service::new(&world);
     let store = service.data.join("store");
-    assert!(patiently(|| kept(&store, "kept").len() >= 2));
+    assert!(patiently(|| !kept(&store, "kept").is_empty()));
     let dir = service.enrolled("late");
+    assert!(patiently(|| kept(&store, "kept").len() >= 2));
     assert!(patiently(|| fs::metadata(store.join("vault/main/server/audit/checkpoint")).is_ok()));
     service.kill();
     let (store, passphrase) = burn(&world, &service);
