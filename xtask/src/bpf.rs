@@ -22,7 +22,7 @@ const SOURCES: [&str; 3] = ["kernel.h", "layout.h", "track.bpf.c"];
 /// What is compiled into which file, by the name the source gives it.
 const OBJECTS: [(&str, &str); 4] = [
     ("REAL", "bpf/track.bpf.o"),
-    ("QUEUE_ONLY", "tests/objects/queue_only.bpf.o"),
+    ("ISSUE_ONLY", "tests/objects/issue_only.bpf.o"),
     ("BYTES", "tests/objects/bytes.bpf.o"),
     ("IDLE", "tests/objects/idle.bpf.o"),
 ];

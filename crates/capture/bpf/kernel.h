@@ -47,10 +47,6 @@ struct gendisk {
 	int first_minor;
 };
 
-struct block_device {
-	struct gendisk *bd_disk;
-};
-
 struct bvec_iter {
 	u64 bi_sector;
 	u32 bi_size;
@@ -58,8 +54,6 @@ struct bvec_iter {
 
 struct bio {
 	struct bio *bi_next;
-	struct block_device *bi_bdev;
-	u32 bi_opf;
 	struct bvec_iter bi_iter;
 };
 

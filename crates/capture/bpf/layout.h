@@ -24,10 +24,9 @@
 #define FAULT_UNKNOWN 3  // an operation that changes data and did not exist when this was written
 
 // Who came by. Counts of writes, in slots by processor so that processors do not wait for each other.
-#define HIT_COMPLETE 0 // and 1, 2: the three copies
-#define HIT_ISSUE 3
-#define HIT_QUEUE 4
-#define HIT_REMAP 5
+#define HIT_COMPLETE 0 // the first of three copies
+#define HIT_ISSUE 1
+#define HIT_NOT_COUNTED -1
 #define HIT_SLOTS 32 // a power of two: the verifier understands masks
 
 struct hits {

@@ -3,7 +3,7 @@
 // Marks the pages of tracked disks that may have changed. State, not events: a bit cannot overflow.
 //
 // What makes the marks right is the mark at completion: it lands after the device has the write and before whoever
-// wrote is told. Marks at issue and queue are a belt; alone they would lose writes (docs/capture.md).
+// wrote is told. The mark at issue is a belt; alone it would lose writes (docs/capture.md).
 //
 // Never knows: who reads the marks, or when.
 
@@ -12,7 +12,7 @@
 
 // What is built: the programs, or for tests and measurements some that are wrong or slow on purpose.
 #define REAL 0
-#define QUEUE_ONLY 1 // marks when a write is queued and not when it is done: loses writes
+#define ISSUE_ONLY 1 // marks when a write is sent and not when it is done: loses writes
 #define BYTES 2      // a byte for 64 KiB by a plain store, instead of a bit a page by an atomic one
 #define IDLE 3       // is called, and does nothing
 
@@ -63,20 +63,28 @@ static __always_inline void hit(struct header *header, int who)
 }
 
 // Sets bits of one word, then says in the summary that its value has some. In this order, with the full barrier of the
-// atomic between: who clears the summary and then reads the words either finds the bits, or the summary is set again.
+// atomic between (it is one because its result is used): who clears the summary and then takes the words either finds the
+// bits, or the summary is set again.
+//
+// If all the bits were set, that is enough. Who takes them does so after this, so after the device has the write. And who
+// set them sees to the summary; until then a write of theirs to the same page is under way.
 static __always_inline bool mark_word(void *marks, u32 first_value, u64 word, u64 bits)
 {
 	u32 index = word / VALUE_WORDS;
 	u64 *words = value(marks, first_value + index);
-	u8 *summary = value(marks, 1 + index / VALUE_BYTES);
+	u8 *summary;
 
-	if (!words || !summary)
+	if (!words)
 		return false;
 	if (VARIANT == BYTES) {
 		((volatile u8 *)words)[word / 4 % VALUE_BYTES] = 1;
 		return true;
 	}
-	__sync_fetch_and_or(&words[word % VALUE_WORDS], bits);
+	if ((__sync_fetch_and_or(&words[word % VALUE_WORDS], bits) & bits) == bits)
+		return true;
+	summary = value(marks, 1 + index / VALUE_BYTES);
+	if (!summary)
+		return false;
 	summary += index % VALUE_BYTES;
 	if (!*(volatile u8 *)summary)
 		*(volatile u8 *)summary = 1;
@@ -204,14 +212,15 @@ static __always_inline int on_request(struct request *rq, u32 bytes, int who)
 	header = value(marks, 0);
 	if (!header)
 		return 0;
-	hit(header, who);
+	if (who != HIT_NOT_COUNTED)
+		hit(header, who);
 	if (op == OP_DRV_OUT) {
 		fault(header, FAULT_DRV_OUT);
 		return 0;
 	}
 	if (op != OP_WRITE && op != OP_DISCARD && op != OP_WRITE_ZEROES && op != OP_SECURE_ERASE)
 		fault(header, FAULT_UNKNOWN);
-	if (VARIANT == QUEUE_ONLY)
+	if (VARIANT == ISSUE_ONLY && who != HIT_ISSUE)
 		return 0;
 	if (op == OP_DISCARD && rq->bio && rq->bio->bi_next) {
 		struct chain chain = { .marks = marks, .header = header, .bio = rq->bio };
@@ -224,28 +233,8 @@ static __always_inline int on_request(struct request *rq, u32 bytes, int who)
 	return 0;
 }
 
-static __always_inline int on_bio(struct bio *bio, int who)
-{
-	struct gendisk *disk;
-	struct header *header;
-	void *marks;
-
-	if (VARIANT == IDLE || !(bio->bi_opf & 1) || !bio->bi_iter.bi_size)
-		return 0;
-	disk = bio->bi_bdev->bd_disk;
-	marks = marks_of(disk);
-	if (!marks)
-		return 0;
-	header = value(marks, 0);
-	if (!header)
-		return 0;
-	hit(header, who);
-	mark(marks, header, bio->bi_iter.bi_sector, bio->bi_iter.bi_size);
-	return 0;
-}
-
 // A program that is active on a processor is skipped there when an interrupt brings the same event again. A task, a
-// soft and a hard interrupt each hold at most one copy, so that of three one always runs.
+// soft and a hard interrupt each hold at most one copy, so that of three one always runs. Two of them find the bits set.
 SEC("tp_btf/block_rq_complete") int complete_a(u64 *ctx)
 {
 	return on_request((struct request *)ctx[0], ctx[2], HIT_COMPLETE);
@@ -253,12 +242,12 @@ SEC("tp_btf/block_rq_complete") int complete_a(u64 *ctx)
 
 SEC("tp_btf/block_rq_complete") int complete_b(u64 *ctx)
 {
-	return on_request((struct request *)ctx[0], ctx[2], HIT_COMPLETE + 1);
+	return on_request((struct request *)ctx[0], ctx[2], HIT_NOT_COUNTED);
 }
 
 SEC("tp_btf/block_rq_complete") int complete_c(u64 *ctx)
 {
-	return on_request((struct request *)ctx[0], ctx[2], HIT_COMPLETE + 2);
+	return on_request((struct request *)ctx[0], ctx[2], HIT_NOT_COUNTED);
 }
 
 SEC("tp_btf/block_rq_issue") int issue(u64 *ctx)
@@ -266,14 +255,4 @@ SEC("tp_btf/block_rq_issue") int issue(u64 *ctx)
 	struct request *rq = (struct request *)ctx[0];
 
 	return on_request(rq, rq->__data_len, HIT_ISSUE);
-}
-
-SEC("tp_btf/block_bio_queue") int queue(u64 *ctx)
-{
-	return on_bio((struct bio *)ctx[0], HIT_QUEUE);
-}
-
-SEC("tp_btf/block_bio_remap") int remap(u64 *ctx)
-{
-	return on_bio((struct bio *)ctx[0], HIT_REMAP);
 }

@@ -20,7 +20,7 @@ const VARIANTS: [(&str, &[u8]); 3] = [
     ("byte for 64 KiB", include_bytes!("../tests/objects/bytes.bpf.o")),
     ("called, idle", include_bytes!("../tests/objects/idle.bpf.o")),
 ];
-const PROGRAMS: [&str; 5] = ["queue", "issue", "complete_a", "complete_b", "complete_c"];
+const PROGRAMS: [&str; 4] = ["issue", "complete_a", "complete_b", "complete_c"];
 const DISK: u64 = 4 << 30;
 const ROUNDS: usize = 3;
 

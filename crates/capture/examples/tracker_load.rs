@@ -13,7 +13,7 @@ use backstay_capture::tracker::Tracker;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const PROGRAMS: [&str; 5] = ["queue", "issue", "complete_a", "complete_b", "complete_c"];
+const PROGRAMS: [&str; 4] = ["issue", "complete_a", "complete_b", "complete_c"];
 /// Rounds in which the kernel's statistics are taken, which costs time as well.
 const MEASURED: usize = 3;
 

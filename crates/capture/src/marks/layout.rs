@@ -14,7 +14,7 @@ pub(crate) const MOST_DISKS: usize = 256;
 /// `bsmarks` and a zero: the map is one of ours, and its header was written to the end.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"bsmarks\0");
 /// Goes up with every change of this file or `layout.h`.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Where things are in the header, in words.
 pub(crate) mod word {
@@ -53,7 +53,7 @@ pub(crate) mod fault {
 /// Which count of each slot of [`word::HITS`].
 pub(crate) mod hit {
     pub(crate) const COMPLETE: usize = 0;
-    pub(crate) const QUEUE: usize = 4;
+    pub(crate) const ISSUE: usize = 1;
     pub(crate) const SLOTS: usize = 32;
     pub(crate) const SLOT_WORDS: usize = 8;
 }
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(defined("FAULT_DRV_OUT"), fault::DRV_OUT);
         assert_eq!(defined("FAULT_UNKNOWN"), fault::UNKNOWN);
         assert_eq!(defined("HIT_COMPLETE"), hit::COMPLETE);
-        assert_eq!(defined("HIT_QUEUE"), hit::QUEUE);
+        assert_eq!(defined("HIT_ISSUE"), hit::ISSUE);
         assert_eq!(defined("HIT_SLOTS"), hit::SLOTS);
         // The header of `layout.h` ends with its hits and is one value, which its compiler asserts.
         assert_eq!(word::HITS + hit::SLOTS * hit::SLOT_WORDS, VALUE_WORDS);

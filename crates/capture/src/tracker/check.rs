@@ -45,18 +45,10 @@ pub enum Distrust {
     #[error("{0} writes were of a kind that is not known")]
     UnknownOperation(u64),
     /// Writes are sent to the disk, and none is seen to complete.
-    #[error("{queued} writes were sent and none was seen to complete")]
+    #[error("{sent} writes were sent and none was seen to complete")]
     NoneCompleted {
         /// How many.
-        queued: u64,
-    },
-    /// The copies of one program saw different numbers of writes.
-    #[error("copies of the tracking program saw {most} and {least} writes")]
-    CopiesDiffer {
-        /// By the one that saw most.
-        most: u64,
-        /// By the one that saw least.
-        least: u64,
+        sent: u64,
     },
     /// It was pulled.
     #[error("the disk is gone")]
@@ -81,8 +73,6 @@ pub enum Distrust {
 pub(super) const LOST_PROGRAMS: u64 = 1;
 pub(super) const LOST_EVENTS: u64 = 2;
 
-/// By how many events copies may differ, because they are counted one after the other while writes go on.
-const COUNTED_APART: u64 = 1024;
 /// With so many writes sent, one must have completed when none is under way.
 const SURELY_SENT: u64 = 64;
 
@@ -169,18 +159,9 @@ fn counts(found: &Found<'_>) -> Result<(), Distrust> {
         let slots = (0..hit::SLOTS).map(|slot| word::HITS + slot * hit::SLOT_WORDS + who);
         slots.map(|at| found.header.word(at)).fold(0, u64::wrapping_add)
     };
-    let before = sum(hit::COMPLETE);
-    let copies: [u64; COPIES] = std::array::from_fn(|copy| sum(hit::COMPLETE + copy));
-    let meanwhile = sum(hit::COMPLETE) - before;
-    let (most, least) = (copies.into_iter().max().unwrap_or(0), copies.into_iter().min().unwrap_or(0));
-    let skipped =
-        found.misses.map_or(0, |misses| since(found.header, found.set, misses).into_iter().max().unwrap_or(0));
-    if most - least > COUNTED_APART + meanwhile + skipped {
-        return Err(Distrust::CopiesDiffer { most, least });
-    }
-    let queued = sum(hit::QUEUE);
-    match most {
-        0 if queued >= SURELY_SENT && !found.is_writing => Err(Distrust::NoneCompleted { queued }),
+    let sent = sum(hit::ISSUE);
+    match sum(hit::COMPLETE) {
+        0 if sent >= SURELY_SENT && !found.is_writing => Err(Distrust::NoneCompleted { sent }),
         _ => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ use super::folder::Folder;
 use super::programs::Misses;
 use super::refusal::Refusal;
 use super::{TrackError, failed};
-use crate::marks::layout::{Shape, VALUE_WORDS, word};
+use crate::marks::layout::{Shape, word};
 use crate::marks::pinned::{self, Pinned, plain};
 use crate::marks::{Marks, Pass};
 use crate::number::DeviceNumber;
@@ -108,11 +108,6 @@ impl Disk {
     /// Says that from now on programs of another set mark, and what they had missed by then.
     pub(super) fn rebase(&self, set: u64, misses: Misses) {
         set_misses(self.header(), set, misses);
-    }
-
-    /// Begins to count writes anew.
-    pub(super) fn count_anew(&self) {
-        (word::HITS..VALUE_WORDS).for_each(|at| self.header().set_word(at, 0));
     }
 
     pub(super) fn map(&self) -> &MapData {

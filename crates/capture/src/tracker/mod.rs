@@ -168,10 +168,7 @@ impl Tracker {
             disk.rebase(set + 1, begun);
         }
         self.state.switch(set + 1, object, ids);
-        programs::remove_others(&self.folder, Some(set + 1)).map_err(failed("detaching the old programs"))?;
-        // While both sets came and went one program at a time, some were counted more often than others.
-        self.disks.values().for_each(Disk::count_anew);
-        Ok(())
+        programs::remove_others(&self.folder, Some(set + 1)).map_err(failed("detaching the old programs"))
     }
 
     /// Begins to mark the changes of the whole disk at `path`, from the moment this returns on. Marks need 32 MiB of

@@ -23,13 +23,11 @@ pub(crate) const OBJECT: &[u8] = include_bytes!("../../bpf/track.bpf.o");
 pub(crate) const DISKS: &str = "disks";
 
 /// Every program, and where in the kernel it is called.
-pub(crate) const PROGRAMS: [(&str, &str); 6] = [
+pub(crate) const PROGRAMS: [(&str, &str); 4] = [
     ("complete_a", "block_rq_complete"),
     ("complete_b", "block_rq_complete"),
     ("complete_c", "block_rq_complete"),
     ("issue", "block_rq_issue"),
-    ("queue", "block_bio_queue"),
-    ("remap", "block_bio_remap"),
 ];
 
 /// How many of [`PROGRAMS`], from the first, are copies of the one that all hangs on.

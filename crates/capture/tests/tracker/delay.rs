@@ -1,4 +1,4 @@
-//! A disk that is slow to write and quick to read: what is marked only when a write is queued, and not when it is
+//! A disk that is slow to write and quick to read: what is marked only when a write is sent, and not when it is
 //! done, is read before the write has arrived, and then never again.
 //!
 //! Never knows: the programs' source.
@@ -13,7 +13,7 @@ use backstay_capture::tracker::Tracker;
 use crate::slow::Slow;
 use crate::world::{self, Copy, Killed, Loop, MIB, World, pass};
 
-const QUEUE_ONLY: &[u8] = include_bytes!("../objects/queue_only.bpf.o");
+const ISSUE_ONLY: &[u8] = include_bytes!("../objects/issue_only.bpf.o");
 
 /// Writes each page twice while a copy follows; answers how many of 1024 pages are stale in the end.
 fn stale_pages(open: impl FnOnce(&World) -> Tracker) -> usize {
@@ -58,7 +58,7 @@ fn marks_at_completion_lose_nothing() {
 
 /// The test above proves something only because this one fails to follow.
 #[test]
-fn marks_at_queue_alone_lose_writes() {
-    let stale = stale_pages(|world| world::open(&world.pins.0, |pins| Tracker::open_with(pins, QUEUE_ONLY)));
+fn marks_at_issue_alone_lose_writes() {
+    let stale = stale_pages(|world| world::open(&world.pins.0, |pins| Tracker::open_with(pins, ISSUE_ONLY)));
     assert!(stale > 900, "{stale} of 1024 pages are stale");
 }

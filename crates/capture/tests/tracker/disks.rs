@@ -11,7 +11,7 @@ use backstay_capture::tracker::{Distrust, Refusal, TrackError, Tracker};
 
 use crate::world::{self, MIB, PAGE, World, clear, joined, pass, run};
 
-const ANOTHER_BUILD: &[u8] = include_bytes!("../objects/queue_only.bpf.o");
+const ANOTHER_BUILD: &[u8] = include_bytes!("../objects/issue_only.bpf.o");
 
 /// Writes some pages past the page cache.
 fn write(device: &Path, page: u64, count: u64) {
@@ -117,7 +117,7 @@ fn other_programs_take_over_without_a_gap() {
     let tracker = world.tracker();
     assert_eq!(joined(tracker.disk(number).unwrap().live()), [0..200 * MIB / PAGE]);
     // A link and a program each, the map of disks, the state, and the marks.
-    assert_eq!(pins(&world.pins.0).len(), 6 + 6 + 3, "{:?}", pins(&world.pins.0));
+    assert_eq!(pins(&world.pins.0).len(), 4 + 4 + 3, "{:?}", pins(&world.pins.0));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn nothing_is_left_after_detaching() {
     disk.prepare(pass(1)).unwrap();
     let ours = pins(&world.pins.0).into_iter().filter(|name| name.starts_with("program-"));
     let ours: Vec<u32> = ours.map(|name| ProgramInfo::from_pin(world.pins.0.join(name)).unwrap().id()).collect();
-    assert!(ours.len() == 6 && ours.iter().all(|id| loaded().contains(id)));
+    assert!(ours.len() == 4 && ours.iter().all(|id| loaded().contains(id)));
     drop(disk);
     tracker.detach().unwrap();
     assert!(!world.pins.0.exists());

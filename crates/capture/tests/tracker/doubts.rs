@@ -71,7 +71,7 @@ fn another_boot_or_beginning() {
 
 #[test]
 fn a_program_that_was_detached() {
-    for program in ["complete_a", "complete_c", "queue"] {
+    for program in ["complete_a", "complete_c", "issue"] {
         let tracked = Tracked::new();
         fs::remove_file(tracked.world.pins.0.join(format!("link-1-{program}"))).unwrap();
         assert_eq!(tracked.check(), Err(Distrust::ProgramGone(program)));
@@ -128,12 +128,10 @@ fn what_could_not_be_marked() {
 #[test]
 fn counts_that_cannot_be() {
     let tracked = Tracked::new();
-    tracked.tamper(&[(HITS, 0), (HITS + 8, 0), (HITS + 16, 0), (HITS + 4 * 8, 64)]);
-    assert_eq!(tracked.check(), Err(Distrust::NoneCompleted { queued: 64 }));
-    tracked.tamper(&[(HITS, 100_000), (HITS + 8, 100_001), (HITS + 16, 100_002)]);
+    tracked.tamper(&[(HITS, 0), (HITS + 8, 64)]);
+    assert_eq!(tracked.check(), Err(Distrust::NoneCompleted { sent: 64 }));
+    tracked.tamper(&[(HITS, 1)]);
     assert_eq!(tracked.check(), Ok(()));
-    tracked.tamper(&[(HITS + 8, 90_000)]);
-    assert_eq!(tracked.check(), Err(Distrust::CopiesDiffer { most: 100_002, least: 90_000 }));
 }
 
 #[test]
