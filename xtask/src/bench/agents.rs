@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::measure::stored;
 use super::memory;
 use super::programs::parsed;
-use super::service::{Operator, Server};
+use super::service::{HERE, Operator, Server};
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Fail, Result};
 use crate::run;
@@ -31,7 +31,7 @@ pub(super) fn measure(machines: u32, minutes: u64) -> Result<(String, Vec<Figure
         fs::remove_dir_all(&dir).during(dir.display())?;
     }
     fs::create_dir_all(&dir).during(dir.display())?;
-    let server = Server::start(&release.join("backstay"), &dir)?;
+    let server = Server::start(&release.join("backstay"), &dir, &HERE)?;
     let operator = server.operator()?;
     let enrolled = dir.join("enrolled");
     (0..machines).try_for_each(|n| operator.enroll(&name(n), &enrolled.join(name(n))))?;

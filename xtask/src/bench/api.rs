@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::memory;
 use super::random::Random;
-use super::service::Server;
+use super::service::{HERE, Server};
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Fail, Result};
 use crate::run;
@@ -35,7 +35,7 @@ pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
     fs::remove_dir_all(&dir).or_else(super::server::absent).during(dir.display())?;
     fs::create_dir_all(&dir).during(dir.display())?;
     let points = if quick { QUICK } else { FULL };
-    let server = Server::start(&built("backstay"), &dir)?;
+    let server = Server::start(&built("backstay"), &dir, &HERE)?;
     server.operator()?;
     let data = server.data().to_path_buf();
     drop(server);
@@ -43,7 +43,7 @@ pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
     rows.args(["1", &points.to_string()]).arg(data.join("store")).arg(data.join("keys/store"));
     println!("running {}", run::shown(&rows));
     run::output(&mut rows)?;
-    let server = Server::start(&built("backstay"), &dir)?;
+    let server = Server::start(&built("backstay"), &dir, &HERE)?;
     server.login("olga")?;
     let found = asked(&Asking { server: &server, dir: &dir, points })?;
     drop(server);

@@ -14,6 +14,7 @@ mod capture;
 mod console;
 mod data;
 mod disk;
+mod link;
 mod measure;
 mod memory;
 mod peers;
@@ -28,11 +29,12 @@ mod used;
 
 use disk::Depth;
 use peers::{Borg, Casync, Contender, Ours, QemuImg, Restic, Rustic, Zstd};
+use programs::Printed;
 use targets::Figure;
 
 /// What may follow `cargo xtask bench`.
 pub(crate) const USAGE: &str = "\
-bench [first|change|restore|memory|index|timeline|capture|server|api|agents|console|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
+bench [first|change|restore|memory|index|timeline|capture|server|link|api|agents|console|all] [--quick] [--rounds N] [--only NAME,NAME] [--in DIR]
       [--minutes N]
     first     the first protect of a disk image
     change    also the protect after 6,500 pages were overwritten
@@ -42,6 +44,7 @@ bench [first|change|restore|memory|index|timeline|capture|server|api|agents|cons
     timeline  a timeline with 100,000 points
     capture   following disks in use: cost, freeze, age, speed, memory
     server    the first protect by an agent over loopback, against one into a store here
+    link      the same over a link of 1 Gbit/s and 20 ms: how much of it is used, and what crosses
     agents    100 machines at once, each 50 changed pages a second, for an hour; not part of all
     console   the console in Chromium, with 1,000 machines and 10 million points behind a fake of the API
     api       pages and pictures of ten million points, asked over HTTP
@@ -51,15 +54,86 @@ bench [first|change|restore|memory|index|timeline|capture|server|api|agents|cons
     --minutes how long agents make points; 60 if not given
     --in      where index and timeline make their stores, such as /dev/shm; target/bench if not given";
 
+/// What can be measured, in the order in which it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Disk(Depth),
+    Index,
+    Timeline,
+    Capture,
+    Server,
+    Link,
+    Api,
+    Agents,
+    Console,
+}
+
+impl Part {
+    /// All but what takes an hour.
+    const ALL: [Part; 8] = [
+        Part::Disk(Depth::Restore),
+        Part::Index,
+        Part::Timeline,
+        Part::Capture,
+        Part::Server,
+        Part::Link,
+        Part::Api,
+        Part::Console,
+    ];
+
+    /// What a word of the command line stands for.
+    fn named(word: &str) -> Option<&'static [Part]> {
+        Some(match word {
+            "first" => &[Part::Disk(Depth::First)],
+            "change" => &[Part::Disk(Depth::Change)],
+            "restore" | "memory" => &[Part::Disk(Depth::Restore)],
+            "index" => &[Part::Index],
+            "timeline" => &[Part::Timeline],
+            "capture" => &[Part::Capture],
+            "server" => &[Part::Server],
+            "link" => &[Part::Link],
+            "agents" => &[Part::Agents],
+            "console" => &[Part::Console],
+            "api" => &[Part::Api],
+            "all" => &Part::ALL,
+            _ => return None,
+        })
+    }
+
+    /// Its section of docs/results.md; none where a part of the rounds is no record of the whole.
+    fn section(self, options: &Options) -> Option<&'static str> {
+        match self {
+            Part::Disk(Depth::Restore) if options.only.is_empty() => Some("disk"),
+            Part::Disk(_) => None,
+            Part::Index => Some("index"),
+            Part::Timeline => Some("timeline"),
+            Part::Capture => Some("capture"),
+            Part::Server => Some("server"),
+            Part::Link => Some("link"),
+            Part::Api => Some("api"),
+            Part::Agents => Some("agents"),
+            Part::Console => Some("console"),
+        }
+    }
+
+    /// Takes its figures; what they rest on, as text, and they.
+    fn measure(self, options: &Options) -> Result<(String, Vec<Figure>)> {
+        match self {
+            Part::Disk(depth) => on_disk(options, depth),
+            Part::Index => programs::index(options.quick, &options.stores).map(listed),
+            Part::Timeline => programs::timeline(options.quick, &options.stores).map(listed),
+            Part::Capture => capture::measure(options.quick),
+            Part::Server => server::measure(&data::make(options.sizes())?, options.rounds),
+            Part::Link => link::measure(&data::make(options.sizes())?, options.rounds),
+            Part::Api => api::measure(options.quick),
+            Part::Agents => agents::measure(if options.quick { 10 } else { 100 }, options.minutes),
+            Part::Console => console::measure(),
+        }
+    }
+}
+
 struct Options {
-    disk: Option<Depth>,
-    index: bool,
-    timeline: bool,
-    capture: bool,
-    server: bool,
-    agents: bool,
-    console: bool,
-    api: bool,
+    parts: &'static [Part],
     quick: bool,
     rounds: usize,
     minutes: u64,
@@ -69,38 +143,14 @@ struct Options {
 }
 
 impl Options {
-    /// What is measured: `first`, `all` and so on.
-    fn part(&mut self, word: &str) -> Result<()> {
-        let (disk, parts) = match word {
-            "first" => (Some(Depth::First), [false; 7]),
-            "change" => (Some(Depth::Change), [false; 7]),
-            "restore" | "memory" => (Some(Depth::Restore), [false; 7]),
-            "index" => (None, [true, false, false, false, false, false, false]),
-            "timeline" => (None, [false, true, false, false, false, false, false]),
-            "capture" => (None, [false, false, true, false, false, false, false]),
-            "server" => (None, [false, false, false, true, false, false, false]),
-            "agents" => (None, [false, false, false, false, true, false, false]),
-            "console" => (None, [false, false, false, false, false, true, false]),
-            "api" => (None, [false, false, false, false, false, false, true]),
-            "all" => (Some(Depth::Restore), [true, true, true, true, false, true, true]),
-            _ => return Err(wrong(word)),
-        };
-        self.disk = disk;
-        [self.index, self.timeline, self.capture, self.server, self.agents, self.console, self.api] = parts;
-        Ok(())
+    fn sizes(&self) -> data::Sizes {
+        if self.quick { data::QUICK } else { data::FULL }
     }
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
     let mut options = Options {
-        disk: Some(Depth::Restore),
-        index: true,
-        timeline: true,
-        capture: true,
-        server: true,
-        agents: false,
-        console: true,
-        api: true,
+        parts: &Part::ALL,
         quick: false,
         rounds: 0,
         minutes: 60,
@@ -115,7 +165,7 @@ fn options(arguments: &[String]) -> Result<Options> {
             "--minutes" => options.minutes = value(words.next(), word)?.parse().map_err(|_| wrong(word))?,
             "--only" => options.only = value(words.next(), word)?.split(',').map(str::to_owned).collect(),
             "--in" => options.stores = PathBuf::from(value(words.next(), word)?),
-            part => options.part(part)?,
+            part => options.parts = Part::named(part).ok_or_else(|| wrong(part))?,
         }
     }
     if options.rounds == 0 {
@@ -139,66 +189,28 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let options = options(arguments)?;
     setup::install(setup::Set::Bench)?;
     let mut figures = Vec::new();
-    if let Some(depth) = options.disk {
-        figures.extend(on_disk(&options, depth, arguments)?);
-    }
-    if options.index {
-        let (printed, found) = programs::index(options.quick, &options.stores)?;
-        record("index", &printed.listed(), &found, &options, arguments)?;
-        figures.extend(found);
-    }
-    if options.timeline {
-        let (printed, found) = programs::timeline(options.quick, &options.stores)?;
-        record("timeline", &printed.listed(), &found, &options, arguments)?;
-        figures.extend(found);
-    }
-    if options.capture {
-        let (printed, found) = capture::measure(options.quick)?;
-        record("capture", &printed, &found, &options, arguments)?;
-        figures.extend(found);
-    }
-    if options.server {
-        let data = data::make(if options.quick { data::QUICK } else { data::FULL })?;
-        let (printed, found) = server::measure(&data, options.rounds)?;
-        record("server", &printed, &found, &options, arguments)?;
-        figures.extend(found);
-    }
-    if options.api {
-        let (printed, found) = api::measure(options.quick)?;
-        record("api", &printed, &found, &options, arguments)?;
-        figures.extend(found);
-    }
-    if options.agents {
-        let (printed, found) = agents::measure(if options.quick { 10 } else { 100 }, options.minutes)?;
-        record("agents", &printed, &found, &options, arguments)?;
-        figures.extend(found);
-    }
-    if options.console {
-        let (printed, found) = console::measure()?;
-        record("console", &printed, &found, &options, arguments)?;
+    for part in options.parts {
+        let (text, found) = part.measure(&options)?;
+        let text = format!("{text}\n{}", targets::shown(&found));
+        println!("\n{text}");
+        if let (false, Some(section)) = (options.quick, part.section(&options)) {
+            report::write(section, &text, arguments)?;
+        }
         figures.extend(found);
     }
     targets::all_reached(&figures)
 }
 
-fn on_disk(options: &Options, depth: Depth, arguments: &[String]) -> Result<Vec<Figure>> {
+fn on_disk(options: &Options, depth: Depth) -> Result<(String, Vec<Figure>)> {
     let contenders = contenders(&options.only)?;
-    let sizes = if options.quick { data::QUICK } else { data::FULL };
-    let data = data::make(sizes)?;
-    let rounds = disk::rounds(&contenders, &data, depth, options.rounds)?;
-    let figures = targets::judge(&rounds, sizes.changed_pages);
-    // A part of the rounds is no record of the whole.
-    let whole = depth == Depth::Restore && options.only.is_empty();
-    let section = if whole { "disk" } else { "" };
-    record(section, &table::tables(&rounds), &figures, options, arguments)?;
-    Ok(figures)
+    let sizes = options.sizes();
+    let rounds = disk::rounds(&contenders, &data::make(sizes)?, depth, options.rounds)?;
+    Ok((table::tables(&rounds), targets::judge(&rounds, sizes.changed_pages)))
 }
 
-/// Prints, and at full size writes to the section of docs/results.md, if one is named.
-fn record(section: &str, tables: &str, figures: &[Figure], options: &Options, arguments: &[String]) -> Result<()> {
-    let text = format!("{tables}\n{}", targets::shown(figures));
-    println!("\n{text}");
-    if options.quick || section.is_empty() { Ok(()) } else { report::write(section, &text, arguments) }
+/// What a program of `bench/` printed, as text.
+fn listed((printed, figures): (Printed, Vec<Figure>)) -> (String, Vec<Figure>) {
+    (printed.listed(), figures)
 }
 
 fn contenders(only: &[String]) -> Result<Vec<Box<dyn Contender>>> {

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::data::Data;
 use super::measure::{Sample, settle, stored, timed};
-use super::service::Server;
+use super::service::{HERE, Server};
 use super::table::median;
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Result};
@@ -78,7 +78,7 @@ fn local(program: &Path, dir: &Path, image: &Path) -> Result<Taken> {
 }
 
 fn remote(program: &Path, dir: &Path, image: &Path) -> Result<Taken> {
-    let server = Server::start(program, dir)?;
+    let server = Server::start(program, dir, &HERE)?;
     let agent = dir.join("agent");
     server.operator()?.enroll("bench", &agent)?;
     let mut command = Command::new(program);

@@ -2,6 +2,7 @@
 //!
 //! Never knows: what is measured.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,8 +18,33 @@ const PASSWORD: &str = "for the length of a bench";
 const LOOKS: u32 = 600;
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Where a server is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The network namespace; this process's, if none.
+    pub(super) space: Option<&'static str>,
+    /// The address at which it listens.
+    pub(super) address: &'static str,
+}
+
+/// On this machine.
+pub(super) const HERE: Place = Place { space: None, address: "127.0.0.1" };
+
+impl Place {
+    /// A program there.
+    fn run(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some(space) = self.space else {
+            return Command::new(program);
+        };
+        let mut command = run::program("ip");
+        command.args(["netns", "exec", space]).arg(program);
+        command
+    }
+}
+
 /// A server, until it is dropped.
 pub(super) struct Server {
+    place: Place,
     program: PathBuf,
     child: Child,
     data: PathBuf,
@@ -35,17 +61,18 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts one on loopback, its data in a folder.
+    /// Starts one, its data in a folder.
     /// # Errors
     /// It does not start.
-    pub(super) fn start(program: &Path, dir: &Path) -> Result<Server> {
+    pub(super) fn start(program: &Path, dir: &Path, place: &Place) -> Result<Server> {
         let (data, said) = (dir.join("data"), dir.join("said"));
         let out = File::create(&said).during(said.display())?;
-        let mut command = Command::new(program);
-        command.args(["server", "--listen", "127.0.0.1:0", "--name", "localhost", "--json", "--data"]).arg(&data);
+        let mut command = place.run(program);
+        command.args(["server", "--listen", &format!("{}:0", place.address), "--name", place.address]);
+        command.args(["--json", "--data"]).arg(&data);
         let child = command.stdin(Stdio::null()).stdout(out).spawn().during("starting a server")?;
         let program = program.to_path_buf();
-        let mut server = Server { program, child, data, url: String::new(), setup: String::new() };
+        let mut server = Server { place: *place, program, child, data, url: String::new(), setup: String::new() };
         for _ in 0..LOOKS {
             let text = fs::read_to_string(&said).during(said.display())?;
             if let Ok(told) = serde_json::from_str::<Value>(&text) {
@@ -81,7 +108,7 @@ impl Server {
     /// curl, as whoever logged in last.
     pub(super) fn curl(&self) -> Command {
         let cookies = self.data.join("bench-cookies");
-        let mut curl = Command::new("curl");
+        let mut curl = self.place.run("curl");
         curl.args(["--silent", "--show-error", "--cacert"]).arg(self.data.join("ca/certificate.pem"));
         curl.arg("--cookie").arg(&cookies).arg("--cookie-jar").arg(&cookies);
         curl
@@ -136,7 +163,7 @@ impl Operator<'_> {
         let made = self.server.ask(Some(&self.csrf), "enrolments", Some(&json!({ "machine": machine })))?;
         let code = made["code"].as_str();
         let code = code.ok_or_else(|| Fail::new(format!("the server made no code: {made}")))?;
-        let mut command = Command::new(&self.server.program);
+        let mut command = self.server.place.run(&self.server.program);
         run::output(command.args(["enroll", &self.server.url, code, "--dir"]).arg(dir)).map(drop)
     }
 
