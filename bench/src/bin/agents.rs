@@ -168,6 +168,7 @@ impl Machine {
             now,
             time: now,
             still: true,
+            held: 0,
             note: String::new(),
             stamps: vec![Vec::new()],
             every: EVERY.as_nanos() as u64,

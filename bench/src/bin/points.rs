@@ -133,5 +133,6 @@ fn point(random: &mut Random, time: Timestamp) -> PointRow {
         read: changed * 4096,
         changed,
         stored: changed * 1800,
+        held: 3_000_000 + changed * 20_000,
     }
 }

@@ -153,7 +153,7 @@ impl World {
         following.pass(&[changed], &AtomicBool::new(false))?;
         let time = self.seams.clock.now();
         let (note, exclusions, promise) = (String::new(), Vec::new(), Promise::default());
-        let told = Told { time, consistency: Consistency::Still, note, exclusions, promise };
+        let told = Told { time, consistency: Consistency::Still, held: 0, note, exclusions, promise };
         let made = following.publish(told)?;
         // Summing up and bundling belong to a point, on average: they are timed with it.
         self.vault.settle(made.machine.id)?;

@@ -171,6 +171,17 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// Reads a version that is one of the first ones up to the newest that is known.
+    ///
+    /// # Errors
+    /// [`DecodeError::Version`] for any other; [`DecodeError::Truncated`].
+    pub fn version_up_to(&mut self, what: &'static str, newest: u8) -> Result<u8, DecodeError> {
+        match self.u8()? {
+            found if (1..=newest).contains(&found) => Ok(found),
+            found => Err(DecodeError::Version { what, found: found.into(), newest: newest.into() }),
+        }
+    }
+
     /// Checks that nothing follows.
     ///
     /// # Errors

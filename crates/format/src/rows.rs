@@ -9,6 +9,8 @@ use crate::units::{DiskNo, FrameNo, MachineId, ObjectId, PackId, PointNo, Timest
 pub mod gap;
 
 const VERSION: u8 = 1;
+/// Of points: 2 tells how long writers were held still.
+const POINT_VERSION: u8 = 2;
 
 /// What a row is, from its key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -252,12 +254,14 @@ pub struct PointRow {
     pub changed: u64,
     /// Bytes added to packs.
     pub stored: u64,
+    /// For how long those who write to the disks were held still for it, in nanoseconds; 0: nobody was, or nobody told.
+    pub held: u64,
 }
 
 impl PointRow {
     /// As a row's value.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
+        let mut out = vec![POINT_VERSION];
         for time in [self.time, self.started, self.committed] {
             out.extend_from_slice(&time.0.to_le_bytes());
         }
@@ -268,17 +272,17 @@ impl PointRow {
         out.put_bytes(self.note.as_bytes());
         out.put_varint(self.disks.len() as u64);
         self.disks.iter().for_each(|d| put_disk(&mut out, d));
-        [self.read, self.changed, self.stored].iter().for_each(|v| out.put_varint(*v));
+        [self.read, self.changed, self.stored, self.held].iter().for_each(|v| out.put_varint(*v));
         out
     }
 
-    /// From a row's value.
+    /// From a row's value, also of version 1: that told nothing of freezes.
     ///
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(value: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Input(value);
-        input.version("point", VERSION)?;
+        let version = input.version_up_to("point", POINT_VERSION)?;
         let mut times = [Timestamp(0); 3];
         for time in &mut times {
             *time = Timestamp(input.i64()?);
@@ -296,8 +300,9 @@ impl PointRow {
         }
         let [time, started, committed] = times;
         let (read, changed, stored) = (input.varint()?, input.varint()?, input.varint()?);
+        let held = if version == 1 { 0 } else { input.varint()? };
         input.end()?;
-        Ok(PointRow { time, started, committed, consistency, note, disks, read, changed, stored })
+        Ok(PointRow { time, started, committed, consistency, note, disks, read, changed, stored, held })
     }
 }
 

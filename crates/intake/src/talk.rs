@@ -239,6 +239,7 @@ impl Talk<'_> {
         let made = following.publish(PointTold {
             time,
             consistency: told::consistency(told.still),
+            held: told.held,
             note: told.note,
             exclusions: Vec::new(),
             promise: told::promise(told.every, told.causes, shift),

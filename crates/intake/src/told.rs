@@ -37,6 +37,7 @@ pub(crate) fn made(made: &Made) -> MadeTold {
         read: row.read,
         changed: row.changed,
         stored: row.stored,
+        held: row.held,
         started_over: made.started_over,
     }
 }

@@ -90,7 +90,8 @@ pub(crate) fn follow(vault: &Vault, from: &Boundary, next: &mut dyn FnMut() -> T
                 done.effect = Some(Effect::MaybeMade(shot.clone()));
                 let Moment { time, every } = moment;
                 let (exclusions, promise) = (Vec::new(), Promise { every, causes: Vec::new() });
-                let told = Told { time, consistency: Consistency::Still, note: String::new(), exclusions, promise };
+                let told =
+                    Told { time, consistency: Consistency::Still, held: 0, note: String::new(), exclusions, promise };
                 let made = following.publish(told)?;
                 done.moment = Some(moment);
                 done.effect = Some(Effect::Made(made.point.number.0, shot));

@@ -1,7 +1,7 @@
 //! What a timeline's points come to: sums over blocks of at most 64 neighbours, kept in memory for each part of the ledger.
 //!
 //! A part never changes, and what is known of it never goes stale; what changed since the ledger's last state is looked at anew each
-//! time, and that is little. So after points came, went or were replaced there is nothing to bring up to date. A block takes 88
+//! time, and that is little. So after points came, went or were replaced there is nothing to bring up to date. A block takes 96
 //! bytes: ten million points take about 15 MB, eight times that at worst; they are read once, when they are first asked about.
 //!
 //! Never knows: who asks.
@@ -23,7 +23,7 @@ const MOST: u64 = 64;
 /// From so many points on a block ends before a time without points that is as long as all of it: a picture shows where there are none.
 const FEW: u64 = 8;
 /// Parts of the ledger that are read for a picture, at most, because borders of its columns cut blocks in them.
-const READ: usize = 64;
+pub(crate) const READ: usize = 64;
 /// From so many parts on that are not known yet, one who asks learns them, and others wait for that.
 const MANY: usize = 16;
 
@@ -40,6 +40,8 @@ pub struct Sums {
     pub read: u64,
     /// Bytes of their disks.
     pub disks: u64,
+    /// The longest time for which writers were held still for one of them, in nanoseconds.
+    pub held: u64,
 }
 
 /// What a timeline comes to.
@@ -82,7 +84,7 @@ impl Sums {
     fn of(point: &Point) -> Sums {
         let row = &point.row;
         let disks = row.disks.iter().map(|disk| disk.size).fold(0, u64::saturating_add);
-        Sums { points: 1, changed: row.changed, stored: row.stored, read: row.read, disks }
+        Sums { points: 1, changed: row.changed, stored: row.stored, read: row.read, disks, held: row.held }
     }
 
     /// With what others come to.
@@ -93,9 +95,10 @@ impl Sums {
         self.stored = self.stored.saturating_add(other.stored);
         self.read = self.read.saturating_add(other.read);
         self.disks = self.disks.saturating_add(other.disks);
+        self.held = self.held.max(other.held);
     }
 
-    /// The share of one point, if all had the same; shares of all points come to the whole.
+    /// The share of one point, if all had the same; shares of all points come to the whole. The longest time is that of each.
     fn share(&self, which: u64) -> Sums {
         let of = |whole: u64| {
             let up_to = |n: u64| u128::from(whole) * u128::from(n) / u128::from(self.points);
@@ -107,6 +110,7 @@ impl Sums {
             stored: of(self.stored),
             read: of(self.read),
             disks: of(self.disks),
+            held: self.held,
         }
     }
 }
@@ -130,7 +134,7 @@ impl Block {
     }
 
     /// When its points were, if the time between them was always the same.
-    fn spread(&self) -> impl Iterator<Item = (Timestamp, Sums)> {
+    pub(crate) fn spread(&self) -> impl Iterator<Item = (Timestamp, Sums)> {
         let (from, sums, last) = (self.times.0, self.sums, self.sums.points.saturating_sub(1).max(1));
         let length = i128::from(self.times.1.0) - i128::from(from.0);
         (0..sums.points).map(move |which| {
@@ -257,10 +261,9 @@ impl Vault {
         (from, to): (Timestamp, Timestamp),
         columns: usize,
     ) -> Result<Vec<Sums>, VaultError> {
-        assert!(columns > 0 && from <= to, "a picture without columns or time");
+        let mut picture = Picture::new((from, to), columns);
         let view = self.ledger.view();
         let parts = self.parts(&view, machine)?;
-        let mut picture = Picture { from, to, sums: vec![Sums::default(); columns] };
         // Blocks that borders cut, by part.
         let mut cut: Vec<Vec<&Block>> = Vec::new();
         for part in parts.iter().filter(|part| part.may_be_in(Some(from), Some(to))) {
@@ -286,13 +289,22 @@ impl Vault {
 }
 
 /// Columns of equal times.
-struct Picture {
+pub(crate) struct Picture {
     from: Timestamp,
     to: Timestamp,
-    sums: Vec<Sums>,
+    pub(crate) sums: Vec<Sums>,
 }
 
 impl Picture {
+    /// Nothing is in its columns yet.
+    ///
+    /// # Panics
+    /// When there are no columns, or the first moment is after the second.
+    pub(crate) fn new((from, to): (Timestamp, Timestamp), columns: usize) -> Picture {
+        assert!(columns > 0 && from <= to, "a picture without columns or time");
+        Picture { from, to, sums: vec![Sums::default(); columns] }
+    }
+
     /// In which column a moment is; `None`: it is in none.
     fn column(&self, time: Timestamp) -> Option<usize> {
         if time < self.from || time > self.to {
@@ -304,7 +316,7 @@ impl Picture {
         Some((at as usize).min(self.sums.len() - 1))
     }
 
-    fn add(&mut self, time: Timestamp, sums: &Sums) {
+    pub(crate) fn add(&mut self, time: Timestamp, sums: &Sums) {
         if let Some(column) = self.column(time) {
             self.sums[column].add(sums);
         }
@@ -317,7 +329,7 @@ mod tests {
 
     #[test]
     fn shares_come_to_the_whole() {
-        let sums = Sums { points: 7, changed: 100, stored: 3, read: u64::MAX, disks: 0 };
+        let sums = Sums { points: 7, changed: 100, stored: 3, read: u64::MAX, disks: 0, held: 5 };
         let block = Block {
             machine: MachineId([0; 16]),
             numbers: (PointNo(1), PointNo(7)),

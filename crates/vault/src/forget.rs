@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use backstay_format::rows::RowKey;
+use backstay_format::rows::{PointRow, RowKey};
 use backstay_format::units::PointNo;
 
-use crate::rows::{Machine, Point, delete};
+use crate::rows::{Machine, Point, decoded, delete};
 use crate::{Vault, VaultError};
 
 /// Points of a machine that are to go.
@@ -49,7 +49,8 @@ impl Vault {
                 let mut changes = Vec::new();
                 for point in batch {
                     let key = RowKey::Point(machine, point.number);
-                    if view.get(&key.encode())?.as_deref() != Some(&point.row.encode()) {
+                    let now = view.get(&key.encode())?.map(|value| decoded("point", PointRow::decode(&value)));
+                    if now.transpose()?.as_ref() != Some(&point.row) {
                         return Err(VaultError::StalePlan);
                     }
                     changes.push(delete(key));

@@ -85,6 +85,9 @@ pub struct Point {
     pub changed: u64,
     /// Bytes added to packs.
     pub stored: u64,
+    /// Nanoseconds for which writers were held still; 0 also if that is not
+    /// known.
+    pub held: u64,
 }
 
 /// Which run of extents: it leads a machine from one point to another.
@@ -174,7 +177,7 @@ pub fn row(key: &[u8], value: &[u8]) -> Result<Row, Malformed> {
     let mut name = Input::new(key);
     let mut input = Input::new(value);
     let kind = name.u8()?;
-    if matches!(kind, b'm' | b'p' | b's' | b'k' | b'e' | b'q' | b'a') {
+    if matches!(kind, b'm' | b's' | b'k' | b'e' | b'q' | b'a') {
         input.version()?;
     }
     let row = match kind {
@@ -254,6 +257,11 @@ fn machine(input: &mut Input<'_>) -> Result<Machine, Malformed> {
 }
 
 fn point(input: &mut Input<'_>) -> Result<Point, Malformed> {
+    let tells_held = match input.u8()? {
+        1 => false,
+        2 => true,
+        other => return Err(Malformed::Value { field: "version", value: other.into() }),
+    };
     let (time, started, committed) = (input.i64()?, input.i64()?, input.i64()?);
     let consistency = match input.u8()? {
         0 => Consistency::Still,
@@ -273,7 +281,8 @@ fn point(input: &mut Input<'_>) -> Result<Point, Malformed> {
         disks.push(disk);
     }
     let (read, changed, stored) = (input.varint()?, input.varint()?, input.varint()?);
-    Ok(Point { time, started, committed, consistency, note, disks, read, changed, stored })
+    let held = if tells_held { input.varint()? } else { 0 };
+    Ok(Point { time, started, committed, consistency, note, disks, read, changed, stored, held })
 }
 
 fn disk(input: &mut Input<'_>) -> Result<Disk, Malformed> {

@@ -146,6 +146,7 @@ fn point_json(point: &Point, gaps: &Shown, previous: Option<PointNo>, is_newest:
         "read_bytes": row.read,
         "changed_pages": row.changed,
         "stored_bytes": row.stored,
+        "frozen_ms": (row.held > 0).then(|| row.held as f64 / 1e6),
         "disks": row.disks.iter().map(disk).collect::<Vec<_>>(),
         "gaps_before": before,
         "gap_after": after,
@@ -232,6 +233,9 @@ pub(super) fn tell_point(common: &Common, shown: &ToShow<'_>) -> Result<(), Fail
     say!("point    {} of {}", point.number.0, moment::show(row.time))?;
     say!("state    {}", state(row))?;
     say!("changed  {}, stored {}", size(row.changed * 4096), size(row.stored))?;
+    if row.held > 0 {
+        say!("frozen   writers were held still for {:.1} ms", row.held as f64 / 1e6)?;
+    }
     if !row.note.is_empty() {
         say!("note     {}", row.note)?;
     }

@@ -3,7 +3,7 @@
 //! Never knows: how points are made.
 
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use backstay_capture::freeze::mounts::UnseenWhy;
 use backstay_capture::hooks::{Outcome, Report};
@@ -44,10 +44,16 @@ pub(super) fn told(note: &str, still: &Stillness, promise: Promise) -> Told {
     Told {
         time: Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
         consistency: if moved { Consistency::Fuzzy } else { Consistency::Still },
+        held: nanos(still.held),
         note: notes.join("; "),
         exclusions: Vec::new(),
         promise,
     }
+}
+
+/// As points say it.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What a point says of an application.

@@ -28,6 +28,8 @@ struct Instant {
     at: Timestamp,
     /// How the guest was then, for people.
     guest: String,
+    /// For how long its agent held it still, in nanoseconds.
+    held: u64,
 }
 
 /// Says that reading has ended, also by a panic.
@@ -130,6 +132,7 @@ impl Outside<'_> {
         let told = Told {
             time: instant.at,
             consistency: Consistency::Still,
+            held: instant.held,
             note: note.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; "),
             exclusions: Vec::new(),
             promise,
@@ -152,8 +155,9 @@ fn take(what: &What<'_>, open: &mut Open, wanted: &[Wanted]) -> Result<(Held, In
     let has_agent = open.has_agent;
     let place = open.place.clone();
     let (channel, watchdog) = open.both();
-    let mut instant = Instant { at: Timestamp(0), guest: "crash-consistent: no guest agent was asked".into() };
+    let mut instant = Instant { at: Timestamp(0), guest: "crash-consistent: no guest agent was asked".into(), held: 0 };
     let held = Held::take(channel, &place, wanted, &mut |work| {
+        let begun = std::time::Instant::now();
         let frozen = has_agent.then(|| watchdog.freeze(what.limits.0, what.limits.1));
         instant.at = now();
         let done = work();
@@ -162,7 +166,9 @@ fn take(what: &What<'_>, open: &mut Open, wanted: &[Wanted]) -> Result<(Held, In
             Some(Err(why)) => instant.guest = format!("crash-consistent: {why}"),
             Some(Ok(frozen)) => {
                 let count = frozen.count;
-                instant.guest = match frozen.thaw() {
+                let thawed = frozen.thaw();
+                instant.held = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                instant.guest = match thawed {
                     Ok(()) => format!("held still by the guest agent: {count} file systems"),
                     Err(why) => format!("crash-consistent: {why}"),
                 };

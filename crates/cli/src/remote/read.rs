@@ -63,6 +63,8 @@ pub(crate) fn point(value: &Value) -> Result<Point, Failure> {
             read: number(value, "read_bytes")?,
             changed: number(value, "changed_pages")?,
             stored: number(value, "stored_bytes")?,
+            // Servers of before do not tell it.
+            held: value["frozen_ms"].as_f64().map_or(0, |ms| (ms * 1e6).round() as u64),
         },
     })
 }

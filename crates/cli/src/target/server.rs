@@ -198,6 +198,7 @@ impl InTheMaking for AtServer<'_> {
             now: now(),
             time: told.time.0,
             still: told.consistency == Consistency::Still,
+            held: told.held,
             note: told.note,
             stamps: Vec::new(),
             every: told.promise.every,
@@ -279,6 +280,7 @@ fn made(told: MadeTold) -> Made {
         read: told.read,
         changed: told.changed,
         stored: told.stored,
+        held: told.held,
     };
     Made { machine: at.machine, point: Point { number: at.number, row }, started_over: told.started_over }
 }

@@ -102,6 +102,9 @@ fn through_kills_and_restarts(kind: &Kind) {
         // After a kill nothing was compared: what was written meanwhile was known.
         assert!(!running.log().contains("compar"), "{}", running.log());
         assert!(running.log().contains("held still for"), "{}", running.log());
+        let points = world.json(&["points", "m"]);
+        let held = points.as_array().unwrap().iter().filter_map(|point| point["frozen_ms"].as_f64());
+        assert!(held.clone().count() > 0 && held.clone().all(|ms| ms > 0.0 && ms < 5000.0), "{points}");
     });
     drop(following);
     drop(mount);

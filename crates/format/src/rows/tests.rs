@@ -25,12 +25,13 @@ fn point() -> PointRow {
         read: 7,
         changed: 8,
         stored: 9,
+        held: 300,
     }
 }
 
 fn golden() -> Vec<u8> {
     let head: &[&[u8]] = &[
-        &[1],                                              // version
+        &[2],                                              // version
         &[2, 1, 0, 0, 0, 0, 0, 0],                         // time
         &[1, 0, 0, 0, 0, 0, 0, 0],                         // started
         &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], // committed
@@ -54,13 +55,25 @@ fn golden() -> Vec<u8> {
         b"*.iso",      //
         &[0x81, 0x01], // and bytes
     ];
-    [head.concat(), disk.concat(), vec![7, 8, 9]].concat()
+    [head.concat(), disk.concat(), vec![7, 8, 9, 0xAC, 0x02]].concat()
 }
 
 #[test]
 fn a_point_is_written_as_the_page_says() {
     assert_eq!(point().encode(), golden());
     assert_eq!(PointRow::decode(&golden()), Ok(point()));
+}
+
+/// Points of before freezes were told stay readable for ever.
+#[test]
+fn a_point_of_the_first_version_is_read() {
+    let mut golden = golden();
+    golden[0] = 1;
+    golden.truncate(golden.len() - 2);
+    assert_eq!(PointRow::decode(&golden), Ok(PointRow { held: 0, ..point() }));
+    assert!(PointRow::decode(&[&golden[..], &[0]].concat()).is_err(), "it has no more");
+    golden[0] = 3;
+    assert_eq!(PointRow::decode(&golden), Err(DecodeError::Version { what: "point", found: 3, newest: 2 }));
 }
 
 #[test]

@@ -273,6 +273,8 @@ pub struct Told {
     pub time: i64,
     /// Whether the disks held still at that moment.
     pub still: bool,
+    /// For how long those who write to them were held still for it, in nanoseconds; 0: nobody was.
+    pub held: u64,
     /// For people.
     pub note: String,
     /// For each disk: what the program that made the point keeps of it.
@@ -342,6 +344,8 @@ pub struct MadeTold {
     pub changed: u64,
     /// Bytes that it added to the store.
     pub stored: u64,
+    /// As in [`Told::held`].
+    pub held: u64,
     /// Its map could not go on from the one before.
     pub started_over: bool,
 }

@@ -39,7 +39,7 @@ fn compared_and_followed() {
             following.pass((vec![(0, pages[1..].to_vec())], &reading(&disk)), calm()).unwrap();
             assert!(following.extents() > 0);
             let made = following.publish(told()).unwrap();
-            assert!(made.changed == 3 && made.note == "told" && made.at.disks[0].stamp == [7]);
+            assert!(made.changed == 3 && made.held == 5 && made.note == "told" && made.at.disks[0].stamp == [7]);
             world.holds("alpha", made.at.number, &disk);
             at = made.at;
         }

@@ -129,7 +129,16 @@ pub(crate) fn task(disk: &[u8]) -> Task {
 }
 
 pub(crate) fn told() -> Told {
-    Told { now: 100, time: 90, still: true, note: "told".into(), stamps: vec![vec![7]], every: 0, causes: Vec::new() }
+    Told {
+        now: 100,
+        time: 90,
+        still: true,
+        held: 5,
+        note: "told".into(),
+        stamps: vec![vec![7]],
+        every: 0,
+        causes: Vec::new(),
+    }
 }
 
 pub(crate) fn reading(disk: &Vec<u8>) -> [Reading<'_>; 1] {

@@ -59,6 +59,8 @@ pub struct Told {
     pub time: Timestamp,
     /// Whether the disks held still at that moment.
     pub consistency: Consistency,
+    /// For how long those who write to them were held still for it, in nanoseconds; 0: nobody was.
+    pub held: u64,
     /// For people.
     pub note: String,
     /// For each disk, what choices left out.
@@ -247,6 +249,7 @@ impl Following<'_> {
                 read: before.read + counters.read,
                 changed: before.changed_pages + counters.changed_pages,
                 stored: before.stored + stored,
+                held: told.held,
             })
         };
         let (Published { machine, number }, row) = making.publish(run_of(extents), &progress, (row, &told.promise))?;

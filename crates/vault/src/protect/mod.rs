@@ -386,6 +386,8 @@ fn point_row(
         read: counters.read,
         changed: counters.changed_pages,
         stored: counters.stored,
+        // What is compared is read while it is written to, or while nothing can write to it.
+        held: 0,
     }
 }
 

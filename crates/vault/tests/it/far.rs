@@ -208,6 +208,7 @@ fn followed_from_elsewhere() {
         let told = Told {
             time: Timestamp(round as i64),
             consistency: Consistency::Still,
+            held: 0,
             note: String::new(),
             exclusions: Vec::new(),
             promise: Promise::default(),

@@ -20,6 +20,7 @@ fn told() -> Told {
     Told {
         time: Timestamp(1_000_000),
         consistency: Consistency::Still,
+        held: 4_000_000,
         note: "followed".into(),
         exclusions: Vec::new(),
         promise: Promise::default(),

@@ -64,6 +64,7 @@ fn row(time: i64, seed: u64) -> PointRow {
         read: seed % 7,
         changed: seed % 11,
         stored: seed % 13,
+        held: seed % 17,
     }
 }
 
@@ -149,6 +150,7 @@ fn sums<'m>(rows: impl Iterator<Item = &'m PointRow>) -> Sums {
         stored: sums.stored + row.stored,
         read: sums.read + row.read,
         disks: sums.disks + 1000,
+        held: sums.held.max(row.held),
     })
 }
 
@@ -192,4 +194,24 @@ fn pages_and_pictures_are_as_a_model_says() {
     assert_agrees(&world, &vault, machine, &model);
     drop_some(&ledger, machine, &mut model, |_| true);
     assert_agrees(&world, &vault, machine, &model);
+}
+
+/// Rows of before freezes were told are not written as this program would write them now.
+#[test]
+fn points_of_the_first_version_go_as_others_do() {
+    let world = World::new();
+    let vault = world.open();
+    let made: Vec<_> = (0..4).map(|seed| crate::world::protect(&vault, &crate::world::noise(8 << 12, seed))).collect();
+    let machine = &made[0].machine;
+    let ledger = ledger(&world);
+    let key = RowKey::Point(machine.id, made[1].point.number).encode();
+    let mut old = made[1].point.row.encode();
+    // Without what it tells of freezes: that is 0, and a byte long.
+    assert_eq!((std::mem::replace(&mut old[0], 1), old.pop()), (2, Some(0)));
+    commit(&ledger, &[Change { key, value: Some(old) }]);
+    vault.refresh().unwrap();
+    assert_eq!(vault.point(machine, made[1].point.number).unwrap(), made[1].point);
+    vault.forget(&vault.plan_forget(machine, &[made[1].point.number].into()).unwrap()).unwrap();
+    let left: Vec<_> = vault.points(machine.id).unwrap().into_iter().map(|point| point.number).collect();
+    assert_eq!(left, [made[0].point.number, made[2].point.number, made[3].point.number]);
 }

@@ -134,7 +134,7 @@ fn points(reader: &Reader) -> Result<u8, Failure> {
         println!("machine {} {id} created {}", machine.name, machine.created);
         for (number, point) in reader.points(id) {
             println!(
-                "  point {number} time {} started {} committed {} {:?} read {} changed {} stored {} note {:?}",
+                "  point {number} time {} started {} committed {} {:?} read {} changed {} stored {} held {} note {:?}",
                 point.time,
                 point.started,
                 point.committed,
@@ -142,6 +142,7 @@ fn points(reader: &Reader) -> Result<u8, Failure> {
                 point.read,
                 point.changed,
                 point.stored,
+                point.held,
                 point.note
             );
             for disk in &point.disks {

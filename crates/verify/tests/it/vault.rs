@@ -239,9 +239,10 @@ pub(crate) fn machine(id: &Id, name: &str, next_disk: u64, next_point: u64) -> V
     vec![([b"m".as_slice(), id].concat(), Some(value)), ([b"n", name.as_bytes()].concat(), Some(id.to_vec()))]
 }
 
-/// A point with disks of these numbers and sizes.
+/// A point with disks of these numbers and sizes; one of an even number is of version 2.
 pub(crate) fn point(machine: &Id, number: u64, disks: &[(u64, u64)]) -> Change {
-    let mut value = vec![1];
+    let version = 2 - number % 2;
+    let mut value = vec![version as u8];
     for time in [10, 20, 30i64] {
         value.extend((time + number as i64 * 1_000_000_000).to_le_bytes());
     }
@@ -259,6 +260,9 @@ pub(crate) fn point(machine: &Id, number: u64, disks: &[(u64, u64)]) -> Change {
         varint(&mut value, 9000);
     }
     [7, 8, 9].iter().for_each(|number| varint(&mut value, *number));
+    if version == 2 {
+        varint(&mut value, 3_000_000);
+    }
     ([b"p".as_slice(), machine, &number.to_be_bytes()].concat(), Some(value))
 }
 

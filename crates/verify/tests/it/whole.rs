@@ -64,6 +64,8 @@ fn machines_and_points_are_listed_with_their_fields() {
     let point = reader.point(Id(WEB), 3).expect("point 3");
     assert_eq!((point.time, point.started, point.committed), (3_000_000_010, 3_000_000_020, 3_000_000_030));
     assert_eq!((point.note.as_str(), point.read, point.changed, point.stored), ("a note, größer", 7, 8, 9));
+    assert_eq!(point.held, 0, "a row of version 1 does not tell it");
+    assert_eq!(reader.point(Id(WEB), 4).expect("point 4").held, 3_000_000);
     let disk = &point.disks[1];
     assert_eq!((disk.number, disk.name.as_str(), disk.source.as_str()), (2, "sd2", "/dev/disk"));
     assert_eq!((disk.size, disk.sector, disk.unreadable, disk.absent, disk.excluded), (TWO, 512, 1, 3, 2));
