@@ -67,7 +67,7 @@ pub(crate) struct Keep {
 }
 
 impl Keep {
-    fn schedule(&self) -> Schedule {
+    pub(crate) fn schedule(&self) -> Schedule {
         let nanos = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(SECOND);
         let tiers = [
             (Period::Minute, self.minutely),
@@ -92,6 +92,15 @@ impl Work {
         }
     }
 
+    /// The machine that it is about, if it is about one.
+    pub(crate) fn machine(&self) -> Option<&str> {
+        match self {
+            Work::Forget { machine, .. } => machine.as_deref(),
+            Work::Restore(restore) => Some(&restore.machine),
+            Work::Reclaim | Work::Check { .. } => None,
+        }
+    }
+
     /// Refuses what nobody means, such as to keep nothing, and what is not started as a job.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
@@ -112,6 +121,7 @@ pub(crate) struct Jobs(Mutex<Vec<Arc<AtWork>>>);
 
 struct AtWork {
     id: i64,
+    machine: Option<String>,
     may_stop: bool,
     stop: AtomicBool,
     done: AtomicU64,
@@ -164,6 +174,7 @@ pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<
     let may_stop = !matches!(work, Work::Check { .. });
     let job = Arc::new(AtWork {
         id,
+        machine: work.machine().map(str::to_owned),
         may_stop,
         stop: AtomicBool::new(false),
         done: AtomicU64::new(0),
@@ -218,7 +229,7 @@ async fn look(server: &Server, work: &Work, state: &str, told: &Value) {
 
 fn tell(server: &Server, job: &AtWork, state: &str) {
     let (done, total) = (job.done.load(Ordering::Relaxed), job.total.load(Ordering::Relaxed));
-    server.live.tell(News::Job { job: job.id, state: state.to_owned(), done, total });
+    server.live.tell(News::Job { job: job.id, machine: job.machine.clone(), state: state.to_owned(), done, total });
 }
 
 /// # Errors

@@ -41,10 +41,19 @@ pub enum News {
         /// Why.
         why: String,
     },
+    /// No points of a machine are wanted for a time, or again.
+    Suspended {
+        /// Of which machine.
+        machine: String,
+        /// Until when (RFC 3339); nothing: they are wanted again.
+        until: Option<String>,
+    },
     /// A job began, went on or ended.
     Job {
         /// Which.
         job: i64,
+        /// The machine that it is about, if it is about one.
+        machine: Option<String>,
         /// Its state.
         state: String,
         /// Steps done.
@@ -70,8 +79,10 @@ impl News {
             News::Point { machine, .. }
             | News::Joined { machine }
             | News::Left { machine, .. }
-            | News::Failed { machine, .. } => Some(machine),
-            News::Job { .. } | News::Alert { .. } => None,
+            | News::Failed { machine, .. }
+            | News::Suspended { machine, .. } => Some(machine),
+            News::Job { machine, .. } => machine.as_deref(),
+            News::Alert { .. } => None,
         }
     }
 }

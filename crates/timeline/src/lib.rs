@@ -2,6 +2,7 @@
 //!
 //! Never knows: packs beyond their names, I/O, or the clock: callers pass `now`.
 
+pub mod ahead;
 pub mod extent;
 pub mod gap;
 pub mod path;

@@ -6,6 +6,7 @@
 //!
 //! Never knows: people, processes, file systems, or where a disk's bytes come from and go to.
 
+pub mod ahead;
 mod catalogue;
 pub mod check;
 pub mod disk;

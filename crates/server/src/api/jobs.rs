@@ -19,6 +19,7 @@ use crate::Server;
 use crate::catalogue::jobs::{Due, Job};
 use crate::jobs::{self, Cancelled, Work};
 use crate::moment::{later, parse, rfc3339};
+use crate::rights::Right;
 
 /// A job.
 #[derive(Serialize, ToSchema)]
@@ -81,24 +82,49 @@ fn text(server: &Server, job: Job) -> JobText {
     }
 }
 
-/// Lists jobs, newest first.
+/// Whether somebody may see a job: all there is, or the machine that it is about.
+fn sees(caller: &Caller, server: &Server, work: &Work) -> bool {
+    let about = |machine| caller.may(Right::See, machine, server.vault.name());
+    caller.may_all(Right::See) || work.machine().is_some_and(about)
+}
+
+/// Lists jobs, newest first: who may not see everything sees those about machines that they may see.
 #[utoipa::path(get, path = "/api/v1/jobs", params(Which), responses(
     (status = 200, body = Vec<JobText>), (status = "4XX", body = Answer)))]
 pub(crate) async fn list(
     State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
     Query(which): Query<Which>,
 ) -> Result<Json<Vec<JobText>>, Failure> {
     let most = which.limit.unwrap_or(100).clamp(1, 500);
-    let jobs = server.catalogue.jobs(which.before.unwrap_or(i64::MAX), most).await?;
-    Ok(Json(jobs.into_iter().map(|job| text(&server, job)).collect()))
+    let (mut before, mut seen) = (which.before.unwrap_or(i64::MAX), Vec::new());
+    loop {
+        let jobs = server.catalogue.jobs(before, most).await?;
+        let Some(last) = jobs.last().map(|job| job.id) else { break };
+        let more = jobs.len() as u32 == most;
+        let texts = jobs.into_iter().map(|job| text(&server, job));
+        seen.extend(texts.filter(|job| sees(&caller, &server, &job.work)));
+        if !more || seen.len() >= most as usize {
+            break;
+        }
+        before = last;
+    }
+    seen.truncate(most as usize);
+    Ok(Json(seen))
 }
 
 /// One job.
 #[utoipa::path(get, path = "/api/v1/jobs/{job}", params(("job" = i64, Path)), responses(
     (status = 200, body = JobText), (status = "4XX", body = Answer)))]
-pub(crate) async fn one(State(server): State<Arc<Server>>, Path(id): Path<i64>) -> Result<Json<JobText>, Failure> {
-    let job = server.catalogue.job(id).await?.ok_or_else(|| Failure::missing("such job"))?;
-    Ok(Json(text(&server, job)))
+pub(crate) async fn one(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<i64>,
+) -> Result<Json<JobText>, Failure> {
+    let job = server.catalogue.job(id).await?.map(|job| text(&server, job));
+    // One that may not be seen is not said to be there.
+    let job = job.filter(|job| sees(&caller, &server, &job.work));
+    job.map(Json).ok_or_else(|| Failure::missing("such job"))
 }
 
 /// Says what a job would do, and does nothing.

@@ -24,6 +24,7 @@ use super::gaps::{GapText, SuspensionText};
 use super::guard::Caller;
 use crate::Server;
 use crate::catalogue::machines::Known;
+use crate::live::News;
 use crate::moment::{SECOND, rfc3339};
 use crate::promise::{By, Promise};
 use crate::rights::Right;
@@ -87,7 +88,9 @@ fn troubles(
     let mut all = Vec::new();
     all.extend((late && !facts.suspended).then_some(Trouble::Late));
     all.extend((newest.is_none() && !facts.suspended).then_some(Trouble::Empty));
-    all.extend((facts.enrolled && !facts.connected && promise.is_some()).then_some(Trouble::Away));
+    let away = facts.enrolled && !facts.connected && promise.is_some();
+    // Nothing is expected of one that is suspended.
+    all.extend((away && !facts.suspended).then_some(Trouble::Away));
     all
 }
 
@@ -285,6 +288,7 @@ pub(crate) async fn suspend(
     let row = blocking(&server, move |server| Ok(server.vault.suspend(&name, &asked.reason, length)?)).await?;
     // What its agent is amid is called off; it comes back and hears of the suspension.
     server.agents.end(&whose);
+    server.live.tell(News::Suspended { machine: whose, until: Some(rfc3339(row.until)) });
     Ok(Json(SuspensionText::of(&row)))
 }
 
@@ -292,8 +296,11 @@ pub(crate) async fn suspend(
 #[utoipa::path(post, path = "/api/v1/machines/{machine}/resume", params(("machine" = String, Path)), responses(
     (status = 204), (status = "4XX", body = Answer)))]
 pub(crate) async fn resume(State(server): State<Arc<Server>>, Path(name): Path<String>) -> Result<StatusCode, Failure> {
+    let whose = name.clone();
     let ended = blocking(&server, move |server| Ok(server.vault.resume(&name)?)).await?;
-    ended.map(|_| StatusCode::NO_CONTENT).ok_or_else(|| Failure::conflict("points of it are not suspended"))
+    ended.ok_or_else(|| Failure::conflict("points of it are not suspended"))?;
+    server.live.tell(News::Suspended { machine: whose, until: None });
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Takes a machine's certificate back: it cannot connect until it is enrolled again. Its points stay.
@@ -322,5 +329,6 @@ mod tests {
         assert_eq!(of(None, None, there), [Trouble::Empty]);
         assert_eq!(of(None, Promise::of(Some(99), None, None), there), [Trouble::Late, Trouble::Empty]);
         assert_eq!(of(Some(950), every, Facts { connected: false, ..there }), [Trouble::Away]);
+        assert_eq!(of(Some(800), every, Facts { connected: false, suspended: true, ..there }), []);
     }
 }

@@ -28,6 +28,7 @@ mod points;
 mod pour;
 mod renew;
 mod restores;
+mod retention;
 mod sessions;
 mod settings;
 pub(crate) mod setup;
@@ -110,6 +111,7 @@ fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(gaps::list))
         .routes(routes!(points::list))
         .routes(routes!(points::density))
+        .routes(routes!(retention::ahead))
         .routes(routes!(points::one))
         .routes(routes!(files::parts))
         .routes(routes!(files::list))

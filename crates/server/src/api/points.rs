@@ -7,15 +7,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use backstay_format::rows::Consistency;
-use backstay_format::units::{PAGE_SIZE, PointNo, Timestamp};
+use backstay_format::units::{MachineId, PAGE_SIZE, PointNo, Timestamp};
+use backstay_timeline::schedule::Schedule;
 use backstay_vault::figures::Sums;
 use backstay_vault::points::Choice;
 use backstay_vault::rows::Point;
+use backstay_vault::{Vault, VaultError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::blocking;
 use super::error::{Answer, Failure};
+use super::retention::{KeptText, Policy, kept};
 use crate::Server;
 use crate::moment::{parse, rfc3339};
 
@@ -23,7 +26,7 @@ use crate::moment::{parse, rfc3339};
 const USUAL: usize = 100;
 const MOST: usize = 1000;
 /// Columns of a picture, at most.
-const WIDEST: u32 = 4096;
+pub(super) const WIDEST: u32 = 4096;
 
 /// Which points.
 #[derive(Deserialize, IntoParams)]
@@ -75,6 +78,10 @@ pub(crate) struct PointText {
     read_bytes: u64,
     changed_pages: u64,
     stored_bytes: u64,
+    /// For how many milliseconds those who write to the disks were held still for it; nothing: nobody was, or nobody told.
+    frozen_ms: Option<f64>,
+    /// Until when the calendar keeps it; nothing: no points of the machine are dropped by themselves.
+    kept: Option<KeptText>,
     disks: Vec<DiskText>,
 }
 
@@ -122,6 +129,8 @@ pub(crate) struct Density {
     read_bytes: Vec<u64>,
     /// Bytes added to the store by the points of each.
     stored_bytes: Vec<u64>,
+    /// The longest time for which writers were held still for a point of each, in milliseconds.
+    frozen_ms: Vec<f64>,
 }
 
 /// Which times.
@@ -136,7 +145,11 @@ pub(crate) struct Times {
     columns: Option<u32>,
 }
 
-fn text(point: &Point) -> PointText {
+fn ms(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+fn text(point: &Point, kept: Option<KeptText>) -> PointText {
     let disk = |disk: &backstay_format::rows::DiskAt| DiskText {
         disk: disk.name.clone(),
         number: disk.disk.0,
@@ -158,11 +171,32 @@ fn text(point: &Point) -> PointText {
         read_bytes: point.row.read,
         changed_pages: point.row.changed,
         stored_bytes: point.row.stored,
+        frozen_ms: (point.row.held > 0).then(|| ms(point.row.held)),
+        kept,
         disks: point.row.disks.iter().map(disk).collect(),
     }
 }
 
-fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
+/// Neighbours as they are told, in one order or the other.
+fn texts(
+    vault: &Vault,
+    machine: MachineId,
+    (points, newest_first): (&[Point], bool),
+    schedule: Option<&Schedule>,
+) -> Result<Vec<PointText>, VaultError> {
+    let Some(schedule) = schedule else { return Ok(points.iter().map(|point| text(point, None)).collect()) };
+    let mut known: Vec<_> = points.iter().map(|point| (point.number, point.row.time)).collect();
+    if newest_first {
+        known.reverse();
+    }
+    let mut kept = kept(vault, machine, &known, schedule)?;
+    if newest_first {
+        kept.reverse();
+    }
+    Ok(points.iter().zip(kept).map(|(point, kept)| text(point, Some(kept))).collect())
+}
+
+pub(super) fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
     text.map(|text| parse(text).ok_or_else(|| Failure::wrong(format!("{text:?} is not a time as in RFC 3339"))))
         .transpose()
 }
@@ -181,15 +215,16 @@ pub(crate) async fn list(
     let newest_first = which.order.unwrap_or_default() == Order::Newest;
     // One more, to know whether there are more.
     let choice = Choice { from, to, behind, newest_first, most: limit + 1 };
+    let schedule = Policy::of(&server, &name).await?.map(|policy| policy.schedule());
     let found = blocking(&server, move |server| {
-        let machine = server.vault.machine(&name)?;
-        Ok(server.vault.some_points(machine.id, &choice)?)
+        let machine = server.vault.machine(&name)?.id;
+        let mut points = server.vault.some_points(machine, &choice)?;
+        let more = points.len() > limit;
+        points.truncate(limit);
+        let next = points.last().filter(|_| more).map(|point| point.number.0.to_string());
+        Ok(Page { points: texts(&server.vault, machine, (&points, newest_first), schedule.as_ref())?, next })
     });
-    let mut points = found.await?;
-    let more = points.len() > limit;
-    points.truncate(limit);
-    let next = points.last().filter(|_| more).map(|point| point.number.0.to_string());
-    Ok(Json(Page { points: points.iter().map(text).collect(), next }))
+    Ok(Json(found.await?))
 }
 
 /// A picture of a machine's timeline.
@@ -221,6 +256,7 @@ pub(crate) async fn density(
         changed_bytes: of(|sums| sums.changed.saturating_mul(PAGE_SIZE as u64)),
         read_bytes: of(|sums| sums.read),
         stored_bytes: of(|sums| sums.stored),
+        frozen_ms: sums.iter().map(|sums| ms(sums.held)).collect(),
     }))
 }
 
@@ -232,7 +268,11 @@ pub(crate) async fn one(
     State(server): State<Arc<Server>>,
     Path((name, number)): Path<(String, u64)>,
 ) -> Result<Json<PointText>, Failure> {
-    let found =
-        blocking(&server, move |server| Ok(server.vault.point(&server.vault.machine(&name)?, PointNo(number))?));
-    Ok(Json(text(&found.await?)))
+    let schedule = Policy::of(&server, &name).await?.map(|policy| policy.schedule());
+    let found = blocking(&server, move |server| {
+        let machine = server.vault.machine(&name)?;
+        let point = [server.vault.point(&machine, PointNo(number))?];
+        Ok(texts(&server.vault, machine.id, (&point, false), schedule.as_ref())?.remove(0))
+    });
+    Ok(Json(found.await?))
 }

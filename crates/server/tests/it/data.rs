@@ -122,6 +122,41 @@ fn points_are_listed_by_pages_and_seen_as_a_picture() {
 }
 
 #[test]
+fn what_the_calendar_will_leave_is_told_before() {
+    let data = tempfile::tempdir().unwrap();
+    let running = server(data.path());
+    (0..3).for_each(|_| point(&running, "web"));
+    let (admin, olga) = (logged_in(&running, "admin"), somebody(&running, "olga", "operator", "machine:web"));
+    let retention = |query: &str| olga.get(&format!("/api/v1/machines/web/retention?columns=1&{query}")).1;
+    let left = |query: &str| retention(query)["left"][0].as_u64().unwrap();
+    let forever = retention("at=2200-01-01T00:00:00Z");
+    assert_eq!((&forever["keep"], &forever["left"]), (&Value::Null, &json!([3])), "nobody drops anything");
+    assert_eq!(olga.get("/api/v1/machines/web/points").1["points"][0]["kept"], Value::Null);
+    let due = |machine: &str| {
+        json!({ "every_seconds": 86_400, "work": {
+            "kind": "forget", "machine": machine, "keep": { "all": 3600, "daily": 10 * 86_400 } } })
+    };
+    let set = |due: Value| answer(admin.request(Method::PUT, "/api/v1/calendar").json(&due).send().unwrap()).0;
+    assert_eq!(set(due("mail")), 204);
+    assert_eq!(left("at=2200-01-01T00:00:00Z"), 3, "it is about another machine");
+    assert_eq!(set(due("web")), 204);
+    let now = retention("");
+    assert_eq!((&now["keep"]["daily"], &now["left"]), (&json!(864_000), &json!([3])));
+    assert!(now["next"].is_string(), "{now}");
+    // At midnight between two of them, one of each day is left.
+    assert!((1..=2).contains(&left("at=2200-01-01T00:00:00Z")), "the newest stays in any case");
+    let (_, page) = olga.get("/api/v1/machines/web/points");
+    assert_eq!(page["points"][0]["kept"], json!({ "until": null, "as": "newest" }));
+    assert!(page["points"][1]["kept"]["until"].is_string(), "{page}");
+    let (_, oldest) = olga.get("/api/v1/machines/web/points?order=oldest&limit=1");
+    assert_eq!(oldest["points"][0]["kept"], page["points"][2]["kept"]);
+    let (_, one) = olga.get("/api/v1/machines/web/points/3");
+    assert_eq!((&one["kept"]["as"], &one["frozen_ms"]), (&json!("newest"), &Value::Null));
+    assert_eq!(olga.get("/api/v1/machines/web/retention?at=tomorrow").0, 400);
+    assert_eq!(olga.get("/api/v1/machines/web/retention?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z").0, 400);
+}
+
+#[test]
 fn a_machine_is_suspended_and_resumed() {
     let data = tempfile::tempdir().unwrap();
     let running = server(data.path());

@@ -12,6 +12,8 @@ use backstay_format::units::{DiskNo, MachineId, PointNo, Timestamp};
 use backstay_seal::keys::VaultKeys;
 use backstay_seal::passphrase;
 use backstay_store::ledger::{Ledger, Place};
+use backstay_timeline::schedule::{Period, Schedule};
+use backstay_timeline::thin::thin;
 use backstay_vault::figures::Sums;
 use backstay_vault::points::Choice;
 
@@ -214,4 +216,49 @@ fn points_of_the_first_version_go_as_others_do() {
     vault.forget(&vault.plan_forget(machine, &[made[1].point.number].into()).unwrap()).unwrap();
     let left: Vec<_> = vault.points(machine.id).unwrap().into_iter().map(|point| point.number).collect();
     assert_eq!(left, [made[0].point.number, made[2].point.number, made[3].point.number]);
+}
+
+/// What a schedule will leave is what thinning leaves then: exactly of few points, and of many in all but a few in a hundred.
+#[test]
+fn what_a_schedule_will_leave_is_what_thinning_leaves() {
+    const SECOND: i64 = 1_000_000_000;
+    const HOUR: i64 = 3600 * SECOND;
+    let world = World::new();
+    let (ledger, vault) = (ledger(&world), world.open());
+    let id = MachineId([3; 16]);
+    let tiers = vec![(Period::Minute, 6 * HOUR), (Period::Hour, 60 * HOUR), (Period::Day, 400 * 24 * HOUR)];
+    let schedule = Schedule { all: HOUR, tiers };
+    let mut points = Vec::new();
+    for (count, is_exact) in [(5_000, true), (40_000, false)] {
+        let more: Vec<_> =
+            (points.len() as u64..count).map(|n| (PointNo(n + 1), Timestamp(n as i64 * 9 * SECOND))).collect();
+        for some in more.chunks(5000) {
+            let row = |(number, time): &(PointNo, Timestamp)| Change {
+                key: RowKey::Point(id, *number).encode(),
+                value: Some(row(time.0, number.0).encode()),
+            };
+            commit(&ledger, &some.iter().map(row).collect::<Vec<_>>());
+        }
+        points.extend(more);
+        ledger.fold().unwrap();
+        vault.refresh().unwrap();
+        let newest = points[points.len() - 1].1.0;
+        for (at, columns) in [(newest, 7), (newest + 4 * HOUR, 50), (newest + 50 * HOUR, 1), (i64::MAX, 3)] {
+            let gone = thin(&points, &schedule, Timestamp(at));
+            let left =
+                vault.left_at(id, (Timestamp(0), Timestamp(newest)), columns, (&schedule, Timestamp(at))).unwrap();
+            let column =
+                |time: Timestamp| (time.0 as i128 * columns as i128 / i128::from(newest)).min(columns as i128 - 1);
+            let mut expected = vec![0; columns];
+            for (_, time) in points.iter().filter(|(number, _)| !gone.contains(number)) {
+                expected[column(*time) as usize] += 1u64;
+            }
+            let differ: u64 = left.iter().zip(&expected).map(|(one, other)| one.abs_diff(*other)).sum();
+            let most = if is_exact { 0 } else { expected.iter().sum::<u64>() / 30 };
+            assert!(differ <= most, "{count} points, at {at}: {left:?}, {expected:?}");
+        }
+        let newer = vault.newer(id, &points[points.len() - 3..]).unwrap();
+        assert_eq!(newer, [Some(points[points.len() - 2].1), Some(Timestamp(newest)), None]);
+        assert_eq!(vault.newer(id, &points[..1]).unwrap(), [Some(points[1].1)]);
+    }
 }
