@@ -5,6 +5,10 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { after, before, test as step } from "node:test";
 import { launch, Visitor } from "./browser.mjs";
 import { logIn, PEOPLE, visitorAs } from "./people.mjs";
+import { dialogs } from "./flows/dialogs.mjs";
+import { keyboard } from "./flows/keyboard.mjs";
+import { live } from "./flows/live.mjs";
+import { signOn } from "./flows/sign-on.mjs";
 import { totp } from "./totp.mjs";
 import { PASSWORD, World } from "./world.mjs";
 
@@ -133,8 +137,12 @@ test("a moment is chosen by mouse, by keys and by typing", async () => {
     await page.keyboard.press("Home");
     await page.getByText("Point 1", { exact: true }).waitFor();
     const first = await said();
-    // A step is a part of what is in view: on a quick machine less than the second that is told.
-    for (let steps = 0; steps < 200 && (await said()) === first; steps++) await page.keyboard.press("ArrowRight");
+    // A step is a part of what is in view, on a quick machine less than the second that is told; it is told when no key was pressed
+    // for a moment.
+    for (let steps = 0; steps < 60 && (await said()) === first; steps += 1) {
+      for (let keys = 0; keys < 10; keys += 1) await page.keyboard.press("ArrowRight");
+      await page.waitForTimeout(300);
+    }
     assert.notEqual(await said(), first);
     const wide = await page.locator(".timeline .range").innerText();
     await page.keyboard.press("+");
@@ -206,8 +214,8 @@ test("a disk is restored into the server's folder, and the command for elsewhere
     await page.getByText("backstay restore --server").waitFor();
     await page.getByLabel("File", { exact: true }).fill("again.img");
     await page.getByRole("button", { name: "Restore", exact: true }).click();
-    await page.getByText("has begun").waitFor();
-    await page.getByRole("link", { name: "Jobs" }).click();
+    await page.getByText("point 2, to again.img: done").waitFor();
+    await page.getByRole("link", { name: "Jobs", exact: true }).click();
     await page.getByText("Restore files:files, point 2, to again.img").waitFor();
     await page.getByRole("cell", { name: "done", exact: true }).first().waitFor();
     assert.equal(world.readFrom(world.path("restores/again.img"), "letters/offer.txt"), "Twenty servers.\n");
@@ -215,6 +223,35 @@ test("a disk is restored into the server's folder, and the command for elsewhere
     await page.getByLabel("File", { exact: true }).fill("again.img");
     await page.getByRole("button", { name: "Restore", exact: true }).click();
     await page.getByRole("alert").getByText("Again.img is there already.").waitFor();
+  });
+});
+
+test("whoever may restore one machine sees how far their restore is, and no other jobs", async () => {
+  const rita = await world.somebody("rita");
+  await as("paul", async (page) => {
+    await page.goto("/machines/files/points/1");
+    await page.getByLabel("File", { exact: true }).fill("pauls.img");
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await page.getByText("point 1, to pauls.img: done").waitFor();
+    await page.getByRole("link", { name: "All jobs" }).click();
+    await page.getByRole("row", { name: /to pauls.img done/ }).waitFor();
+    assert.equal(await page.getByRole("heading", { name: "Calendar" }).count(), 0, "it is not offered");
+    assert.equal(await page.getByRole("heading", { name: "New job" }).count(), 0, "it is not offered");
+  });
+  assert.ok((await rita.get("jobs")).length >= 2);
+});
+
+test("the machines have an address of their own, and one of nothing helps on", async () => {
+  await as("paul", async (page) => {
+    await page.goto("/machines");
+    await page.getByRole("heading", { name: "Machines" }).waitFor();
+    await page.goto("/machiens/files");
+    await page.getByRole("heading", { name: "No such page" }).waitFor();
+    await page.getByRole("main").getByRole("link", { name: "Machines" }).click();
+    await page.getByRole("link", { name: "files" }).waitFor();
+    await page.goto("/machines/nowhere");
+    await page.getByRole("alert").waitFor();
+    await page.screenshot({ path: `${PICTURES}no-machine.png` });
   });
 });
 
@@ -356,6 +393,12 @@ test("the audit log tells of all that, with its proof", async () => {
   });
 });
 
+const shared = { test, as, world: () => world, browser: () => browser, pictures: PICTURES };
+live(shared);
+signOn(shared);
+keyboard(shared);
+dialogs(shared);
+
 const PAGES = {
   admin: ["/", "/alerts", "/jobs", "/space", "/people", "/settings", "/account", "/nowhere"],
   olga: ["/enrolments", "/machines/files", "/jobs"],
@@ -366,7 +409,7 @@ const PAGES = {
 for (const colorScheme of ["light", "dark"]) {
   for (const [word, width] of [
     ["wide", 1280],
-    ["narrow", 360],
+    ["narrow", 390],
   ]) {
     test(`every page, ${colorScheme} and ${word}: nothing that axe calls serious, nothing beyond the edge`, async () => {
       for (const [name, paths] of Object.entries(PAGES)) {

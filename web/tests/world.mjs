@@ -16,6 +16,7 @@ export class World {
   constructor() {
     this.dir = mkdtempSync(join(tmpdir(), "backstay-console-"));
     this.children = [];
+    this.ends = [];
   }
 
   path(name) {
@@ -93,11 +94,34 @@ export class World {
     this.run(["agent", image, "--dir", this.path(`agent-${machine}`), "--once"]);
   }
 
+  /** Has the agent of a machine follow a mounted file system, a point each second, until `end` is called. */
+  follow(machine, name) {
+    const [image, folder] = [this.path(name), this.path(`${name}.mounted`)];
+    mkdirSync(folder);
+    execFileSync("truncate", ["--size", "64M", image]);
+    execFileSync("mkfs.ext4", ["-q", "-F", image], { env: withSbin() });
+    const device = String(execFileSync("losetup", ["--find", "--show", image], { env: withSbin() })).trim();
+    const undo = [() => execFileSync("losetup", ["--detach", device], { env: withSbin() })];
+    const end = () => {
+      while (undo.length > 0) undo.pop()();
+    };
+    this.ends.push(end);
+    execFileSync("mount", [device, folder], { env: withSbin() });
+    undo.push(() => execFileSync("umount", [folder], { env: withSbin() }));
+    const args = ["agent", device, "--dir", this.path(`agent-${machine}`)];
+    undo.push(() => this.run([...args, "--unfollow"]));
+    const agent = spawn(PROGRAM, [...args, "--every", "1s"], { stdio: ["ignore", "ignore", "inherit"] });
+    // Killed, so that it is gone when this returns: its marks are let go next.
+    undo.push(() => execFileSync("sh", ["-c", `kill -KILL ${agent.pid}; while kill -0 ${agent.pid} 2>/dev/null && ! grep -q 'State:.Z' /proc/${agent.pid}/status; do sleep 0.05; done`]));
+    return { end };
+  }
+
   run(args) {
     execFileSync(PROGRAM, args, { stdio: ["ignore", "ignore", "inherit"] });
   }
 
   async end() {
+    for (const end of this.ends) end();
     for (const child of this.children) {
       child.removeAllListeners("exit");
       const gone = new Promise((resolve) => child.once("exit", resolve));

@@ -9,7 +9,8 @@ export type News =
   | { event: "joined"; machine: string }
   | { event: "left"; machine: string; why: string | null }
   | { event: "failed"; machine: string; why: string }
-  | { event: "job"; job: number; state: string; done: number; total: number }
+  | { event: "suspended"; machine: string; until: string | null }
+  | { event: "job"; job: number; machine: string | null; state: string; done: number; total: number }
   | { event: "alert"; kind: string; subject: string; began: boolean }
   /** Some were missed, or the stream was away: whoever shows something asks for it again. */
   | { event: "missed" };

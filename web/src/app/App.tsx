@@ -62,17 +62,26 @@ function Inside(): ReactNode {
   const names = found?.names ?? {};
   return (
     <Frame open={open} setOpen={setOpen}>
-      {page === undefined ? <Nothing /> : page.offered(session) ? <page.show key={path} names={names} /> : <NotOffered />}
+      {page === undefined ? <Nothing path={path} /> : page.offered(session) ? <page.show key={path} names={names} /> : <NotOffered />}
     </Frame>
   );
 }
 
-function Nothing(): ReactNode {
+function Nothing(props: { path: string }): ReactNode {
+  const { path } = props;
+  const session = useSession();
   return (
     <Page title="No such page">
       <p>
-        There is nothing at this address. <Link to="/">All machines</Link>
+        There is nothing at <span className="mono">{path}</span>. It may have been typed or copied wrongly. What there is:
       </p>
+      <ul className="places">
+        {PAGES.filter((page) => page.menu !== undefined && page.offered(session)).map((page) => (
+          <li key={page.pattern}>
+            <Link to={page.pattern}>{page.menu}</Link>
+          </li>
+        ))}
+      </ul>
     </Page>
   );
 }

@@ -47,7 +47,7 @@ export function Frame(props: { open: boolean; setOpen: (open: boolean) => void; 
 }
 
 function isAt(pattern: string, path: string): boolean {
-  return pattern === "/" ? path === "/" || path.startsWith("/machines/") : path === pattern;
+  return pattern === "/" ? path === "/" || path === "/machines" || path.startsWith("/machines/") : path === pattern;
 }
 
 /** How many alerts last. */

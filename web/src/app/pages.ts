@@ -27,10 +27,11 @@ const sees = (session: Session): boolean => session.maySome("see");
 
 export const PAGES: PageAbout[] = [
   { pattern: "/", menu: "Machines", offered: sees, show: Overview },
+  { pattern: "/machines", offered: sees, show: Overview },
   { pattern: "/machines/:machine", offered: sees, show: Machine },
   { pattern: "/machines/:machine/points/:point", offered: sees, show: Point },
   { pattern: "/alerts", menu: "Alerts", offered: (session) => session.may("see"), show: Alerts },
-  { pattern: "/jobs", menu: "Jobs", offered: (session) => session.may("see"), show: Jobs },
+  { pattern: "/jobs", menu: "Jobs", offered: sees, show: Jobs },
   { pattern: "/space", menu: "Space", offered: sees, show: Space },
   { pattern: "/enrolments", menu: "Enrolments", offered: (session) => session.may("run"), show: Enrolments },
   { pattern: "/people", menu: "People", offered: (session) => session.may("configure"), show: People },

@@ -1,7 +1,7 @@
 // A labelled field, with a line of help that screen readers say with it.
 // Never knows: what is typed.
 
-import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from "react";
+import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes, useId } from "react";
 
 interface Labelled {
   label: string;
@@ -41,6 +41,16 @@ export function Choice(props: Labelled & SelectHTMLAttributes<HTMLSelectElement>
       <select {...rest} id={id} aria-describedby={about === undefined ? undefined : `${id}-about`}>
         {children}
       </select>
+    </Frame>
+  );
+}
+
+export function Area(props: Labelled & TextareaHTMLAttributes<HTMLTextAreaElement>): ReactNode {
+  const { label, about, narrow, ...rest } = props;
+  const id = useId();
+  return (
+    <Frame id={id} label={label} about={about} narrow={narrow === true}>
+      <textarea {...rest} id={id} spellCheck={false} aria-describedby={about === undefined ? undefined : `${id}-about`} />
     </Frame>
   );
 }

@@ -48,6 +48,11 @@ export function length(ms: number): string {
   return said.map(([value, unit]) => `${value} ${unit}`).join(" ");
 }
 
+/** `3.2 ms`, `1.25 s`: times that are over in a moment. */
+export function short(ms: number): string {
+  return ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms.toFixed(ms < 100 ? 1 : 0)} ms`;
+}
+
 /** `12 s ago`. */
 export function ago(ms: number): string {
   return ms < SECOND ? "just now" : `${length(ms)} ago`;

@@ -3,10 +3,12 @@
 
 import { type ReactNode, useCallback, useRef, useState } from "react";
 import { bytes } from "../say/bytes";
-import { type Columns, type FigureName, summed } from "./columns";
+import { short } from "../say/time";
+import { type Columns, type FigureName, type Piece, summed } from "./columns";
 import { drawChart } from "./draw";
 import { Picture, type Sheet } from "./Picture";
 import { type ViewStore } from "./store";
+import type { View } from "./view";
 
 interface About {
   name: FigureName;
@@ -17,6 +19,7 @@ const CHARTS: About[] = [
   { name: "changed", title: "Changed" },
   { name: "read", title: "Read and sent" },
   { name: "stored", title: "Stored" },
+  { name: "frozen", title: "Writers held still" },
 ];
 
 export function Charts(props: { store: ViewStore; columns: Columns }): ReactNode {
@@ -29,6 +32,12 @@ export function Charts(props: { store: ViewStore; columns: Columns }): ReactNode
   );
 }
 
+function inWords(name: FigureName, highest: number, pieces: Piece[], view: View): string {
+  if (name === "frozen") return highest === 0 ? "never" : `at most ${short(highest)} for a point`;
+  const sum = summed(pieces, view, name);
+  return highest === 0 ? "nothing" : `at most ${bytes(highest)}/s${sum === null ? "" : `, ${bytes(sum)} in all`}`;
+}
+
 function Chart(props: { about: About; store: ViewStore; columns: Columns }): ReactNode {
   const { about, store, columns } = props;
   const [said, setSaid] = useState("");
@@ -38,8 +47,7 @@ function Chart(props: { about: About; store: ViewStore; columns: Columns }): Rea
       const { view } = store.now;
       const pieces = columns.pieces(view, sheet.width);
       const highest = drawChart(sheet, pieces, about.name, store.now);
-      const sum = summed(pieces, view, about.name);
-      const words = highest === 0 ? "nothing" : `at most ${bytes(highest)}/s${sum === null ? "" : `, ${bytes(sum)} in all`}`;
+      const words = inWords(about.name, highest, pieces, view);
       if (words === shown.current) return;
       shown.current = words;
       setSaid(words);

@@ -11,14 +11,31 @@ import { Picture, type Sheet } from "./Picture";
 import { useCalm, type ViewStore } from "./store";
 import { span, whole, zoomed } from "./view";
 
-export function Timeline(props: { store: ViewStore; columns: Columns; gaps: GapText[]; points: PointText[]; said: string }): ReactNode {
-  const { store, columns, gaps, points } = props;
+/** What will be left, and when. */
+export interface Ahead {
+  at: number;
+  columns: Columns;
+}
+
+export function Timeline(props: {
+  store: ViewStore;
+  columns: Columns;
+  ahead: Ahead | null;
+  gaps: GapText[];
+  points: PointText[];
+  said: string;
+}): ReactNode {
+  const { store, columns, gaps, points, ahead } = props;
   const place = useRef<HTMLDivElement>(null);
   useGestures(place, store);
   const calm = useCalm(store);
   const draw = useCallback(
-    (sheet: Sheet) => drawTimeline(sheet, { seen: store.now, pieces: columns.pieces(store.now.view, sheet.width), gaps, points }),
-    [store, columns, gaps, points],
+    (sheet: Sheet) => {
+      const pieces = (of: Columns) => of.pieces(store.now.view, sheet.width);
+      const later = ahead === null ? null : { at: ahead.at, pieces: pieces(ahead.columns) };
+      drawTimeline(sheet, { seen: store.now, pieces: pieces(columns), gaps, points, ahead: later });
+    },
+    [store, columns, gaps, points, ahead],
   );
   const zoom = (factor: number): void => {
     const { view, chosen, bounds } = store.now;
@@ -58,7 +75,14 @@ export function Timeline(props: { store: ViewStore; columns: Columns; gaps: GapT
         onKeyDown={(event) => onKey(event, store)}
       />
       <div className="legend" aria-hidden="true">
-        <span>points</span>
+        {ahead === null ? (
+          <span>points</span>
+        ) : (
+          <>
+            <span className="left">points that will be left</span>
+            <span className="gone">that will be gone</span>
+          </>
+        )}
         <span className="gap">gap</span>
         <span className="here">chosen moment</span>
         <span className="ahead">now</span>

@@ -1,7 +1,7 @@
 // The style sheet's colours, as a canvas needs them.
 // Never knows: what is drawn in them.
 
-const NAMES = ["ink", "quiet", "line", "line-strong", "bar", "bar-strong", "gap", "accent", "trouble", "sheet"] as const;
+const NAMES = ["ink", "quiet", "line", "line-strong", "bar", "bar-strong", "bar-weak", "gap", "accent", "trouble", "sheet"] as const;
 
 export type Colours = Record<(typeof NAMES)[number], string>;
 

@@ -10,6 +10,8 @@ export interface Figures {
   changed: ArrayLike<number>;
   stored: ArrayLike<number>;
   read: ArrayLike<number>;
+  /** The longest time for which writers were held still for a point of each, in milliseconds. */
+  frozen: ArrayLike<number>;
 }
 
 export type FigureName = keyof Figures;
@@ -170,8 +172,8 @@ function indices(view: View, level: number): number[] {
   return Array.from({ length: Math.min(last - first + 1, 64) }, (_, at) => first + at);
 }
 
-/** What is in a view, added up, from pieces as `pieces` answers them: `null` while some of it is not there. */
-export function summed(pieces: Piece[], view: View, name: FigureName): number | null {
+/** What is in a view, added up, from pieces as `pieces` answers them: `null` while some of it is not there. Not of the longest times. */
+export function summed(pieces: Piece[], view: View, name: Exclude<FigureName, "frozen">): number | null {
   const finest = pieces[pieces.length - 1]?.wide;
   if (finest === undefined) return null;
   let [sum, covered] = [0, 0];

@@ -1,7 +1,7 @@
 // Draws a timeline: how dense points are, or each of them; gaps; the moment that is chosen.
 // Never knows: where any of it comes from.
 
-import type { GapText, PointText } from "../api/schema";
+import type { GapText, KeptText, PointText } from "../api/schema";
 import { COLUMNS, type FigureName, type Piece } from "./columns";
 import type { Sheet } from "./Picture";
 import type { Seen } from "./store";
@@ -18,6 +18,8 @@ export interface Drawn {
   gaps: GapText[];
   /** Points one by one, where there are few. */
   points: PointText[];
+  /** What will be left at a later moment, if that is asked for. */
+  ahead: { at: number; pieces: Piece[] } | null;
 }
 
 export function drawTimeline(sheet: Sheet, drawn: Drawn): void {
@@ -25,18 +27,29 @@ export function drawTimeline(sheet: Sheet, drawn: Drawn): void {
   const bottom = sheet.height - AXIS;
   drawGaps(sheet, drawn.gaps, drawn.seen, bottom);
   drawAxis(sheet, view, bottom);
-  drawColumns(sheet, drawn.pieces, "points", view, 10, bottom);
-  drawPoints(sheet, drawn.points, view, bottom);
+  const { colours } = sheet;
+  const highest = highestOf(drawn.pieces, "points", view, sheet.width);
+  const high = { name: "points", view, highest, top: 10, bottom } as const;
+  drawColumns(sheet, { ...high, pieces: drawn.pieces, colour: drawn.ahead === null ? colours.bar : colours["bar-weak"] });
+  // Few are left of many: they are to be seen all the same.
+  if (drawn.ahead !== null) drawColumns(sheet, { ...high, pieces: drawn.ahead.pieces, colour: colours["bar-strong"], least: 6 });
+  drawPoints(sheet, drawn, bottom);
   drawAhead(sheet, drawn.seen, bottom);
   drawChosen(sheet, drawn.seen, bottom);
 }
 
-/** A small picture of one figure over the same time; answers the highest rate per second. */
+/** A small picture of one figure over the same time; answers what is highest: a rate per second, or the longest time. */
 export function drawChart(sheet: Sheet, pieces: Piece[], name: FigureName, seen: Seen): number {
   const bottom = sheet.height - 1;
-  const highest = drawColumns(sheet, pieces, name, seen.view, 8, bottom);
+  const highest = highestOf(pieces, name, seen.view, sheet.width);
+  drawColumns(sheet, { pieces, name, view: seen.view, highest, top: 8, bottom, colour: sheet.colours.bar });
   drawChosen(sheet, seen, bottom);
   return highest;
+}
+
+/** Whether a point will be there at a moment, as the calendar is now. */
+export function lasts(kept: KeptText | null | undefined, at: number): boolean {
+  return kept?.until === null || kept?.until === undefined || Date.parse(kept.until) >= at;
 }
 
 function drawAxis({ context, width, colours }: Sheet, view: View, bottom: number): void {
@@ -90,30 +103,53 @@ function eachColumn(pieces: Piece[], name: FigureName, view: View, width: number
   }
 }
 
-function drawColumns({ context, width, colours }: Sheet, pieces: Piece[], name: FigureName, view: View, top: number, bottom: number): number {
-  let highest = 0;
-  eachColumn(pieces, name, view, width, (_x, _wide, value, ms) => {
-    highest = Math.max(highest, value / ms);
-  });
-  context.fillStyle = colours.bar;
-  eachColumn(pieces, name, view, width, (x, wide, value, ms) => {
-    const height = Math.max(2, (value / ms / highest) * (bottom - top));
-    context.fillRect(x, bottom - height, Math.max(wide - 0.4, 1), height);
-  });
-  return highest * 1000;
+/** How high a column is: what there is of it in a second, but of times the longest. */
+function heightOf(name: FigureName, value: number, ms: number): number {
+  return name === "frozen" ? value : (value / ms) * 1000;
 }
 
-/** Each point: filled if what is in it hangs together, hollow if not; longer with a note. */
-function drawPoints({ context, width, colours }: Sheet, points: PointText[], view: View, bottom: number): void {
+function highestOf(pieces: Piece[], name: FigureName, view: View, width: number): number {
+  let highest = 0;
+  eachColumn(pieces, name, view, width, (_x, _wide, value, ms) => {
+    highest = Math.max(highest, heightOf(name, value, ms));
+  });
+  return highest;
+}
+
+interface Bars {
+  pieces: Piece[];
+  name: FigureName;
+  view: View;
+  /** What reaches the top. */
+  highest: number;
+  top: number;
+  bottom: number;
+  colour: string;
+  /** Pixels of what is nearly nothing. */
+  least?: number;
+}
+
+function drawColumns({ context, width }: Sheet, bars: Bars): void {
+  const { pieces, name, view, highest, top, bottom, least = 2 } = bars;
+  context.fillStyle = bars.colour;
+  eachColumn(pieces, name, view, width, (x, wide, value, ms) => {
+    const height = Math.min(bottom - top, Math.max(least, (heightOf(name, value, ms) / highest) * (bottom - top)));
+    context.fillRect(x, bottom - height, Math.max(wide - 0.4, 1), height);
+  });
+}
+
+/** Each point: filled if what is in it hangs together, hollow if not; longer with a note; weak if it will be gone. */
+function drawPoints({ context, width, colours }: Sheet, { points, seen: { view }, ahead }: Drawn, bottom: number): void {
   context.lineWidth = 1.5;
   for (const point of points) {
+    const colour = ahead === null || lasts(point.kept, ahead.at) ? colours["bar-strong"] : colours["bar-weak"];
     const x = xOf(Date.parse(point.time), view, width);
     if (x < -5 || x > width + 5) continue;
-    context.strokeStyle = colours["bar-strong"];
+    context.strokeStyle = colour;
     line(context, x, point.note === "" ? bottom - 26 : 10, x, bottom);
     context.beginPath();
     context.arc(x, bottom - 26, 4, 0, 2 * Math.PI);
-    context.fillStyle = point.consistent ? colours["bar-strong"] : colours.sheet;
+    context.fillStyle = point.consistent ? colour : colours.sheet;
     context.fill();
     context.stroke();
     if (point.note !== "") note(context, point.note, x, colours.ink, width);

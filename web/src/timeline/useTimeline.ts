@@ -25,7 +25,7 @@ export interface Line {
 async function ask(machine: string, from: number, to: number, columns: number, signal: AbortSignal): Promise<Figures> {
   const end = new Date(to - 1).toISOString().replace("Z", "999999Z");
   const found = await get("machines/{machine}/density", { machine }, { from: new Date(from).toISOString(), to: end, columns }, signal);
-  return { points: found.points, changed: found.changed_bytes, stored: found.stored_bytes, read: found.read_bytes };
+  return { points: found.points, changed: found.changed_bytes, stored: found.stored_bytes, read: found.read_bytes, frozen: found.frozen_ms };
 }
 
 /** Nothing while it is awaited, and for a machine without points. */

@@ -51,7 +51,7 @@ test("ticks are few, in order, and inside", () => {
 function asked(from, to, count) {
   const wide = (to - from) / count;
   const values = Array.from({ length: count }, (_, at) => Math.floor((from + (at + 1) * wide) / 1000) - Math.floor((from + at * wide) / 1000));
-  return { points: values, changed: values, stored: values, read: values };
+  return { points: values, changed: values, stored: values, read: values, frozen: values };
 }
 
 const settle = () => new Promise((resolve) => setTimeout(resolve, 0));

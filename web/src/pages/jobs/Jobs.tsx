@@ -29,7 +29,7 @@ export function Jobs(): ReactNode {
     <Page title="Jobs">
       {session.may("run") && <NewJob started={asked.again} />}
       <Shown asked={asked}>{(jobs) => <Table jobs={jobs} progress={progress} again={asked.again} />}</Shown>
-      <Calendar />
+      {session.may("see") && <Calendar />}
     </Page>
   );
 }

@@ -52,7 +52,17 @@ export function outcome(job: JobText): string {
     const defects = Array.isArray(said.defects) ? said.defects.map(String) : [];
     return said.clean === true ? `all is well; ${bytes(number(said.read_bytes))} read` : `damage: ${defects.join("; ")}`;
   }
+  if ("written_bytes" in said) return restored(said);
   return Object.entries(said).map(([name, value]) => `${name.replaceAll("_", " ")}: ${String(value)}`).join(", ");
+}
+
+/** What came of a restore; what is damaged is named. */
+function restored(said: Record<string, unknown>): string {
+  const compared = number(said.compared_bytes) > 0 ? `, ${bytes(number(said.compared_bytes))} compared` : "";
+  const all = `${bytes(number(said.written_bytes))} written to ${String(said.file)}${compared}`;
+  const lost = Array.isArray(said.unreadable) ? (said.unreadable as { from: number; to: number; why: string }[]) : [];
+  if (lost.length === 0) return all;
+  return `${all}; damaged, and not restored: ${lost.map((one) => `bytes ${count(one.from)} to ${count(one.to)}`).join(", ")}`;
 }
 
 /** What a plan says would be done. */

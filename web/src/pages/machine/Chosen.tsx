@@ -13,6 +13,7 @@ import { FailureNote } from "../../parts/Note";
 import { bytes, count } from "../../say/bytes";
 import { length, read, typed, zone } from "../../say/time";
 import { useCalm, type ViewStore } from "../../timeline/store";
+import { keptInWords } from "./kept";
 
 export function Chosen(props: { machine: MachineText; store: ViewStore; point: Asked<PointText | null> }): ReactNode {
   const { store, machine } = props;
@@ -55,7 +56,8 @@ function Answer(props: { machine: MachineText; point: PointText; chosen: number 
           {before >= 1000 && `, ${length(before)} before the moment chosen`}
           <br />
           {point.consistent ? "Consistent: what is in it hangs together." : "Fuzzy: disks changed while they were read."}{" "}
-          {point.disks.length} {point.disks.length === 1 ? "disk" : "disks"}, {bytes(point.stored_bytes)} stored.
+          {point.disks.length} {point.disks.length === 1 ? "disk" : "disks"}, {bytes(point.stored_bytes)} stored.{" "}
+          {keptInWords(point.kept, Date.now())}
           {point.note !== "" && (
             <>
               <br />

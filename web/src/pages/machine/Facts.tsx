@@ -51,7 +51,8 @@ export function Facts(props: { about: MachineText }): ReactNode {
           <span>{about.suspended.reason}</span>
         </div>
       )}
-      {about.gap !== null && about.gap !== undefined && (
+      {/* Of a suspension the note above says all that the gap does. */}
+      {about.gap !== null && about.gap !== undefined && (about.suspended === null || about.suspended === undefined) && (
         <div className="note bad">
           <strong>
             No points since <Moment at={about.gap.from} />

@@ -1,18 +1,20 @@
 // A machine's timeline with everything beside it: the moment that is chosen, charts, the same in tables.
 // Never knows: how pictures are drawn.
 
-import { type ReactNode, useEffect } from "react";
+import { type ReactNode, useEffect, useMemo, useState } from "react";
 import type { MachineText } from "../../api/schema";
 import { go, place } from "../../app/router";
 import { FailureNote } from "../../parts/Note";
 import { moment } from "../../say/time";
 import { Charts } from "../../timeline/Charts";
+import { useAhead } from "../../timeline/useAhead";
 import { useCalm } from "../../timeline/store";
 import { Timeline } from "../../timeline/Timeline";
 import { type Line, useFewPoints, useGaps, useLive, usePointAt } from "../../timeline/useTimeline";
 import { Chosen } from "./Chosen";
 import { GapTable } from "./GapTable";
 import { PointTable } from "./PointTable";
+import { Retention } from "./Retention";
 
 export function History(props: { machine: MachineText; line: Line }): ReactNode {
   const { machine, line } = props;
@@ -22,6 +24,9 @@ export function History(props: { machine: MachineText; line: Line }): ReactNode 
   const { chosen, bounds } = seen;
   const newest = chosen === bounds.to;
   const point = usePointAt(machine.name, newest ? null : chosen);
+  const [at, setAt] = useState<number | null>(null);
+  const later = useAhead(machine.name, line.store, at);
+  const ahead = useMemo(() => (at === null || later === null ? null : { at, columns: later }), [at, later]);
   useLive(machine.name, line, () => {
     gaps.again();
     few.again();
@@ -39,8 +44,9 @@ export function History(props: { machine: MachineText; line: Line }): ReactNode 
       <section className="sheet stack" aria-labelledby="timeline">
         <h2 id="timeline">Timeline</h2>
         <FailureNote why={gaps.failure} again={gaps.again} />
-        <Timeline store={line.store} columns={line.columns} gaps={gaps.answer ?? []} points={few.points} said={said} />
+        <Timeline store={line.store} columns={line.columns} ahead={ahead} gaps={gaps.answer ?? []} points={few.points} said={said} />
         <p className="out-of-sight">Arrow keys move the moment, plus and minus zoom, page keys move by a screen, Home and End go to the ends.</p>
+        <Retention machine={machine} at={at} now={() => Date.now() + line.ahead} set={setAt} />
         <Chosen machine={machine} store={line.store} point={point} />
       </section>
       <section className="sheet" aria-labelledby="figures">

@@ -22,7 +22,7 @@ export function Machine(props: { names: Record<string, string> }): ReactNode {
     return Number.isNaN(at) ? null : at;
   });
   const asked = useAsked("machines/{machine}", { machine });
-  useNews((news) => (news.event === "missed" || ("machine" in news && news.machine === machine)) && asked.again());
+  useNews((news) => (news.event === "missed" || (news.event !== "job" && "machine" in news && news.machine === machine)) && asked.again());
   const { line, failure } = useLine(machine, begin);
   return (
     <Page

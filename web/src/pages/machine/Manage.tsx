@@ -32,11 +32,12 @@ export function Manage(props: { about: MachineText; again: () => void }): ReactN
       <div className="row">
         {configures && <PromiseOf about={about} again={again} />}
         {runs && (suspended ? (
-          <Ask label="Resume" title={`Resume ${about.name}?`} act="Resume" do={() => post("machines/{machine}/resume", null, names).then(again)}>
+          <Ask key="resume" label="Resume" title={`Resume ${about.name}?`} act="Resume" do={() => post("machines/{machine}/resume", null, names).then(again)}>
             <p>Points are made again from now on. What changed meanwhile is in the first of them.</p>
           </Ask>
         ) : (
           <Ask
+            key="suspend"
             label="Suspend"
             title={`Suspend ${about.name}?`}
             act="Suspend"

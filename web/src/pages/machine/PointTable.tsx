@@ -10,6 +10,7 @@ import { Link } from "../../parts/Link";
 import { Moment } from "../../parts/Moment";
 import { Shown } from "../../parts/Shown";
 import { bytes, count } from "../../say/bytes";
+import { short } from "../../say/time";
 import { asked as times, type Seen } from "../../timeline/store";
 
 const PAGE = 12;
@@ -51,6 +52,10 @@ export function PointTable(props: { machine: MachineText; seen: Seen; chosen: nu
                       <th scope="col" className="number">
                         Stored
                       </th>
+                      <th scope="col" className="number">
+                        Held still
+                      </th>
+                      {page.points.some((point) => point.kept) && <th scope="col">Kept until</th>}
                       <th scope="col">Note</th>
                     </tr>
                   </thead>
@@ -68,6 +73,12 @@ export function PointTable(props: { machine: MachineText; seen: Seen; chosen: nu
                         <td>{point.consistent ? "consistent" : "fuzzy"}</td>
                         <td className="number">{bytes(point.changed_pages * 4096)}</td>
                         <td className="number">{bytes(point.stored_bytes)}</td>
+                        <td className="number">{point.frozen_ms === null || point.frozen_ms === undefined ? "–" : short(point.frozen_ms)}</td>
+                        {page.points.some((one) => one.kept) && (
+                          <td>
+                            <Moment at={point.kept?.until} never="there is a newer one" />
+                          </td>
+                        )}
                         <td className="wide">{point.note}</td>
                       </tr>
                     ))}

@@ -7,7 +7,7 @@ import { place } from "../../app/router";
 import { Link } from "../../parts/Link";
 import { useNow } from "../../parts/now";
 import { bytes } from "../../say/bytes";
-import { age, passed, promise, type Seen, state } from "./machines";
+import { age, passed, promise, type Seen, state, suspension } from "./machines";
 
 export function MachineTable(props: { machines: Seen[]; all: number }): ReactNode {
   const now = useNow();
@@ -45,6 +45,7 @@ function steps(part: number | null): number | null {
 const Row = memo(function Row(props: { machine: MachineText; age: string; parts: number | null }): ReactNode {
   const { machine } = props;
   const { word, look } = state(machine);
+  const held = suspension(machine);
   return (
     <tr>
       <th scope="row">
@@ -52,6 +53,7 @@ const Row = memo(function Row(props: { machine: MachineText; age: string; parts:
       </th>
       <td>
         <span className={`word ${look}`}>{word}</span>
+        {held !== "" && <div className="quiet held">{held}</div>}
       </td>
       <td data-label="newest">{props.age}</td>
       <td data-label="promise">

@@ -2,7 +2,7 @@
 // Never knows: how it looks.
 
 import type { MachineText } from "../../api/schema";
-import { ago, length } from "../../say/time";
+import { ago, length, moment } from "../../say/time";
 
 /** A machine, and when that was so by this computer's clock: ages go on from there, whatever the clocks say. */
 export interface Seen {
@@ -17,7 +17,8 @@ export function seen(machine: MachineText, now: number): Seen {
 }
 
 /** How it does, in a few words; the first trouble if there is any. */
-export function state(machine: MachineText): { word: string; look: "bad" | "well" | "" } {
+export function state(machine: MachineText): { word: string; look: "bad" | "well" | "held" } {
+  if (machine.suspended !== null && machine.suspended !== undefined) return { word: "suspended", look: "held" };
   switch (machine.trouble[0]) {
     case "late":
       return { word: "late", look: "bad" };
@@ -27,8 +28,14 @@ export function state(machine: MachineText): { word: string; look: "bad" | "well
       return { word: "agent away", look: "bad" };
     default:
   }
-  if (machine.suspended !== null && machine.suspended !== undefined) return { word: "suspended", look: "" };
   return { word: "well", look: "well" };
+}
+
+/** `until 2026-11-23 14:00:00: maintenance`; nothing of one that is not suspended. */
+export function suspension(machine: MachineText): string {
+  const { suspended } = machine;
+  if (suspended === null || suspended === undefined) return "";
+  return `until ${moment(suspended.until)}: ${suspended.reason}`;
 }
 
 /** `12 s ago`. */
@@ -53,6 +60,6 @@ export function passed(one: Seen, now: number): number | null {
 export function found(machine: MachineText, words: string, only: boolean): boolean {
   if (only && machine.trouble.length === 0) return false;
   const wanted = words.toLowerCase().split(/\s+/).filter((word) => word !== "");
-  const text = `${machine.name} ${machine.vault} ${state(machine).word}`.toLowerCase();
+  const text = `${machine.name} ${machine.vault} ${state(machine).word} ${suspension(machine)}`.toLowerCase();
   return wanted.every((word) => text.includes(word));
 }

@@ -21,8 +21,10 @@ function isWhole(role: string): boolean {
   return role === "administrator" || role === "auditor";
 }
 
-export function GrantFields(props: { grants: GrantText[]; set: (grants: GrantText[]) => void }): ReactNode {
+/** `of`: whose they are, where a page has several. */
+export function GrantFields(props: { grants: GrantText[]; set: (grants: GrantText[]) => void; of?: string }): ReactNode {
   const { grants, set } = props;
+  const of = props.of === undefined ? "" : ` ${props.of}`;
   const change = (at: number, grant: GrantText): void => set(grants.map((one, index) => (index === at ? grant : one)));
   return (
     <fieldset className="stack grants">
@@ -30,7 +32,7 @@ export function GrantFields(props: { grants: GrantText[]; set: (grants: GrantTex
       {grants.map((grant, at) => (
         <div className="row" key={at}>
           <Choice
-            label={`Role ${at + 1}`}
+            label={`Role ${at + 1}${of}`}
             about={ROLE_TEXTS[grant.role]}
             value={grant.role}
             onChange={(event) => change(at, { role: event.target.value, scope: isWhole(event.target.value) ? "all" : grant.scope })}
@@ -40,7 +42,7 @@ export function GrantFields(props: { grants: GrantText[]; set: (grants: GrantTex
             ))}
           </Choice>
           <Field
-            label={`Holds for ${at + 1}`}
+            label={`Holds for ${at + 1}${of}`}
             about="all, machine:NAME or vault:NAME"
             value={grant.scope}
             disabled={isWhole(grant.role)}
@@ -48,13 +50,18 @@ export function GrantFields(props: { grants: GrantText[]; set: (grants: GrantTex
             required
           />
           <button type="button" className="small" onClick={() => set(grants.filter((_, index) => index !== at))}>
-            Take away<span className="out-of-sight"> role {at + 1}</span>
+            Take away
+            <span className="out-of-sight">
+              {" "}
+              role {at + 1}
+              {of}
+            </span>
           </button>
         </div>
       ))}
       <div>
         <button type="button" className="small" onClick={() => set([...grants, { role: "operator", scope: "all" }])}>
-          Add a role
+          Add a role<span className="out-of-sight">{of}</span>
         </button>
       </div>
     </fieldset>

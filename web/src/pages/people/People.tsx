@@ -11,12 +11,14 @@ import { Moment } from "../../parts/Moment";
 import { Page } from "../../parts/Page";
 import { Shown } from "../../parts/Shown";
 import { EditGrants, said } from "./Grants";
+import { Identity } from "./Identity";
 import { NewPerson } from "./NewPerson";
 import { ResetPassword } from "./ResetPassword";
 import { Tokens } from "./Tokens";
 
 export function People(): ReactNode {
   const asked = useAsked("people");
+  const settings = useAsked("settings");
   const [adding, setAdding] = useState(false);
   return (
     <Page
@@ -35,13 +37,14 @@ export function People(): ReactNode {
           }}
         />
       )}
-      <Shown asked={asked}>{(people) => <Table people={people} again={asked.again} />}</Shown>
+      <Shown asked={asked}>{(people) => <Table people={people} issuer={settings.answer?.oidc?.issuer ?? null} again={asked.again} />}</Shown>
       <Tokens />
     </Page>
   );
 }
 
-function Table(props: { people: PersonText[]; again: () => void }): ReactNode {
+function Table(props: { people: PersonText[]; issuer: string | null; again: () => void }): ReactNode {
+  const signsOn = props.issuer !== null || props.people.some((person) => person.single_sign_on);
   return (
     <section className="sheet bare" aria-label="People">
       <div className="table" tabIndex={0} role="region" aria-label="People and their roles">
@@ -50,6 +53,7 @@ function Table(props: { people: PersonText[]; again: () => void }): ReactNode {
             <tr>
               <th scope="col">Name</th>
               <th scope="col">Roles</th>
+              {signsOn && <th scope="col">Single sign-on</th>}
               <th scope="col">Second factor</th>
               <th scope="col">Since</th>
               <th scope="col">
@@ -59,7 +63,7 @@ function Table(props: { people: PersonText[]; again: () => void }): ReactNode {
           </thead>
           <tbody>
             {props.people.map((person) => (
-              <Row key={person.name} person={person} again={props.again} />
+              <Row key={person.name} person={person} issuer={props.issuer} signsOn={signsOn} again={props.again} />
             ))}
           </tbody>
         </table>
@@ -68,8 +72,8 @@ function Table(props: { people: PersonText[]; again: () => void }): ReactNode {
   );
 }
 
-function Row(props: { person: PersonText; again: () => void }): ReactNode {
-  const { person, again } = props;
+function Row(props: { person: PersonText; issuer: string | null; signsOn: boolean; again: () => void }): ReactNode {
+  const { person, issuer, again } = props;
   const session = useSession();
   const self = session.me.name === person.name;
   const names = { person: person.name };
@@ -86,6 +90,7 @@ function Row(props: { person: PersonText; again: () => void }): ReactNode {
         )}
       </td>
       <td>{person.grants.length === 0 ? <span className="quiet">none</span> : person.grants.map((grant) => <div key={`${grant.role} ${grant.scope}`}>{said(grant)}</div>)}</td>
+      {props.signsOn && <td className="wide">{person.single_sign_on?.subject ?? <span className="quiet">no</span>}</td>}
       <td>
         {person.second_factor ? "yes" : "no"}
         {person.must_change_password && <div className="quiet">has to change the password</div>}
@@ -97,6 +102,7 @@ function Row(props: { person: PersonText; again: () => void }): ReactNode {
         {!self && (
           <div className="row">
             <EditGrants person={person} again={again} />
+            <Identity person={person} issuer={issuer} again={again} />
             <ResetPassword person={person} again={again} />
             <Ask
               small

@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import type { PointText } from "../../api/schema";
 import { Moment } from "../../parts/Moment";
 import { bytes, count } from "../../say/bytes";
+import { short } from "../../say/time";
 
 export function PointFacts(props: { point: PointText }): ReactNode {
   const { point } = props;
@@ -41,6 +42,20 @@ export function PointFacts(props: { point: PointText }): ReactNode {
           <dt>Stored</dt>
           <dd>{bytes(point.stored_bytes)}</dd>
         </div>
+        {point.frozen_ms !== null && point.frozen_ms !== undefined && (
+          <div>
+            <dt>Writers held still</dt>
+            <dd>{short(point.frozen_ms)}</dd>
+          </div>
+        )}
+        {point.kept !== null && point.kept !== undefined && (
+          <div>
+            <dt>Kept until</dt>
+            <dd>
+              <Moment at={point.kept.until} never="there is a newer one" />
+            </dd>
+          </div>
+        )}
         {left > 0 && (
           <div>
             <dt>Excluded</dt>

@@ -6,8 +6,9 @@ import { post } from "../../api/client";
 import type { DiskParts, PointText } from "../../api/schema";
 import { Copied } from "../../parts/Copied";
 import { Check, Choice, Field } from "../../parts/Field";
-import { FailureNote, GoodNote } from "../../parts/Note";
+import { FailureNote } from "../../parts/Note";
 import { useDoing } from "../../parts/useDoing";
+import { Progress } from "../jobs/Progress";
 
 export function RestoreDisk(props: { machine: string; point: PointText; disks: DiskParts[] }): ReactNode {
   const { machine, point, disks } = props;
@@ -36,7 +37,7 @@ export function RestoreDisk(props: { machine: string; point: PointText; disks: D
           <Field label="File" value={to} onChange={(event) => setTo(event.target.value)} required spellCheck={false} autoCapitalize="none" />
           <Check label="The file is there: write only what differs" checked={delta} onChange={(event) => setDelta(event.target.checked)} />
           <FailureNote why={doing.failure} />
-          {job !== null && <GoodNote>Job {job} has begun. It is among the jobs.</GoodNote>}
+          {job !== null && <Progress key={job} job={job} />}
           <div>
             <button type="submit" className="main" disabled={doing.busy}>
               Restore

@@ -1,4 +1,4 @@
-// What administrators settle: the promise, and who is told of alerts.
+// What administrators settle: the promise, who is told of alerts, who else vouches for people.
 // Never knows: secrets; they are written and never read.
 
 import { type FormEvent, type ReactNode, useState } from "react";
@@ -11,31 +11,38 @@ import { Page } from "../../parts/Page";
 import { Shown } from "../../parts/Shown";
 import { useDoing } from "../../parts/useDoing";
 import { MailFields } from "./MailFields";
+import { OidcFields, type TypedOidc } from "./OidcFields";
 import { WebhookFields } from "./WebhookFields";
 
 export function Settings(): ReactNode {
   const asked = useAsked("settings");
   return (
     <Page title="Settings">
-      <Shown asked={asked}>{(settings) => <Edit before={settings} />}</Shown>
+      <Shown asked={asked}>{(settings) => <Edit before={settings} again={asked.again} />}</Shown>
       <TestAlert />
     </Page>
   );
 }
 
-function Edit(props: { before: All }): ReactNode {
+function Edit(props: { before: All; again: () => void }): ReactNode {
   const { before } = props;
   const [promise, setPromise] = useState(before.promise_seconds ?? 0);
   const [email, setEmail] = useState<Email | null>(before.alerts?.email ?? null);
   const [webhooks, setWebhooks] = useState<Webhook[]>(before.alerts?.webhooks ?? []);
+  const [oidc, setOidc] = useState<TypedOidc | null>(before.oidc ?? null);
   const [kept, setKept] = useState(false);
   const doing = useDoing();
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     setKept(false);
     void doing.run(async () => {
-      await put("settings", { ...before, promise_seconds: promise === 0 ? null : promise, alerts: { email, webhooks } });
+      const now = await put("settings", { ...before, promise_seconds: promise === 0 ? null : promise, alerts: { email, webhooks }, oidc: sent(oidc) });
+      // As it was kept: without secrets, and with a word that there are some.
+      setEmail(now.alerts?.email ?? null);
+      setWebhooks(now.alerts?.webhooks ?? []);
+      setOidc(now.oidc ?? null);
       setKept(true);
+      props.again();
     });
   };
   return (
@@ -53,14 +60,7 @@ function Edit(props: { before: All }): ReactNode {
       </section>
       <MailFields email={email} set={setEmail} />
       <WebhookFields webhooks={webhooks} set={setWebhooks} />
-      {before.oidc !== null && before.oidc !== undefined && (
-        <section className="sheet stack" aria-labelledby="oidc">
-          <h2 id="oidc">Single sign-on</h2>
-          <p>
-            {before.oidc.issuer}, as {before.oidc.client_id}
-          </p>
-        </section>
-      )}
+      <OidcFields oidc={oidc} before={before.oidc ?? null} set={setOidc} />
       <FailureNote why={doing.failure} />
       {kept && <GoodNote>The settings are kept.</GoodNote>}
       <div>
@@ -70,6 +70,11 @@ function Edit(props: { before: All }): ReactNode {
       </div>
     </form>
   );
+}
+
+/** Without the empty words of what is typed. */
+function sent(oidc: TypedOidc | null): TypedOidc | null {
+  return oidc === null ? null : { ...oidc, scopes: (oidc.scopes ?? []).filter((word) => word !== "") };
 }
 
 function TestAlert(): ReactNode {
