@@ -15,7 +15,7 @@ export function Sessions(): ReactNode {
       <h2 id="sessions">Where I am logged in</h2>
       <Shown asked={asked}>
         {(sessions) => (
-          <div className="table" tabIndex={0} role="region" aria-label="Sessions">
+          <div className="table cards" tabIndex={0} role="region" aria-label="Sessions">
             <table>
               <thead>
                 <tr>
@@ -34,11 +34,11 @@ export function Sessions(): ReactNode {
                     <td>
                       {session.address} {session.current && <span className="quiet">(this one)</span>}
                     </td>
-                    <td>{session.way}</td>
-                    <td>
+                    <td data-label="By">{session.way}</td>
+                    <td data-label="Since">
                       <Moment at={session.created} />
                     </td>
-                    <td>
+                    <td data-label="Last seen">
                       <Moment at={session.seen} />
                     </td>
                     <td>

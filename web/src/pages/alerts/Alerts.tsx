@@ -46,7 +46,7 @@ function Table(props: { title: string; alerts: AlertText[] }): ReactNode {
   return (
     <section className="sheet bare" aria-label={props.title}>
       <h2>{props.title}</h2>
-      <div className="table" tabIndex={0} role="region" aria-label={`${props.title}: alerts`}>
+      <div className="table cards" tabIndex={0} role="region" aria-label={`${props.title}: alerts`}>
         <table>
           <thead>
             <tr>
@@ -63,14 +63,14 @@ function Table(props: { title: string; alerts: AlertText[] }): ReactNode {
                 <td>
                   <span className={lasts ? "word bad" : "word"}>{KINDS[alert.kind] ?? alert.kind}</span>
                 </td>
-                <td>
+                <td data-label="About">
                   <Subject alert={alert} />
                 </td>
-                <td>
+                <td data-label="Since">
                   <Moment at={alert.since} />
                 </td>
                 {!lasts && (
-                  <td>
+                  <td data-label="Until">
                     <Moment at={alert.ended} />
                   </td>
                 )}

@@ -48,7 +48,7 @@ function Lines(props: { first: Line[]; again: () => void }): ReactNode {
       <div className="inset">
         <Field label="Find in what is shown" type="search" value={words} onChange={(event) => setWords(event.target.value)} />
       </div>
-      <div className="table" tabIndex={0} role="region" aria-label="Records, newest first">
+      <div className="table cards" tabIndex={0} role="region" aria-label="Records, newest first">
         <table>
           <thead>
             <tr>
@@ -67,17 +67,17 @@ function Lines(props: { first: Line[]; again: () => void }): ReactNode {
             {shown.map((line) => (
               <tr key={line.index}>
                 <td className="number">{count(line.index)}</td>
-                <td>
+                <td data-label="When">
                   <Moment at={line.time} />
                 </td>
-                <td>{line.user}</td>
-                <td>{line.what === "" ? line.kind : line.what}</td>
+                <td data-label="Who">{line.user}</td>
+                <td data-label="What">{line.what === "" ? line.kind : line.what}</td>
                 <td className="moment">{outcome(line)}</td>
                 <td className="wide">
                   <span className="mono">{line.object}</span>
                   {line.detail !== "" && <div className="quiet mono">{line.detail}</div>}
                 </td>
-                <td>{line.from}</td>
+                <td data-label="From">{line.from}</td>
               </tr>
             ))}
           </tbody>

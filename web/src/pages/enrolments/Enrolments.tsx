@@ -84,7 +84,7 @@ function Table(props: { all: EnrolmentText[]; again: () => void }): ReactNode {
   return (
     <section className="sheet bare" aria-labelledby="codes">
       <h2 id="codes">Codes, newest first</h2>
-      <div className="table" tabIndex={0} role="region" aria-label="Codes, newest first">
+      <div className="table cards" tabIndex={0} role="region" aria-label="Codes, newest first">
         <table>
           <thead>
             <tr>
@@ -102,12 +102,12 @@ function Table(props: { all: EnrolmentText[]; again: () => void }): ReactNode {
             {props.all.map((one) => (
               <tr key={one.id}>
                 <td>{one.machine}</td>
-                <td>{state(one)}</td>
-                <td>
+                <td data-label="State">{state(one)}</td>
+                <td data-label="Made">
                   <Moment at={one.created} />
                 </td>
-                <td>{one.by}</td>
-                <td>
+                <td data-label="By">{one.by}</td>
+                <td data-label="Until">
                   <Moment at={one.until} />
                 </td>
                 <td>

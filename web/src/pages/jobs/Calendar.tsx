@@ -36,7 +36,7 @@ export function Calendar(): ReactNode {
           dues.length === 0 ? (
             <p className="empty">No job is due by itself.</p>
           ) : (
-            <div className="table" tabIndex={0} role="region" aria-label="When jobs are due">
+            <div className="table cards" tabIndex={0} role="region" aria-label="When jobs are due">
               <table>
                 <thead>
                   <tr>
@@ -55,8 +55,8 @@ export function Calendar(): ReactNode {
                   {dues.map((due) => (
                     <tr key={due.work.kind}>
                       <td>{title(due.work)}</td>
-                      <td>{due.every_seconds === 0 ? "never" : length(due.every_seconds * 1000)}</td>
-                      <td>{due.every_seconds === 0 ? "" : <Moment at={due.next} />}</td>
+                      <td data-label="Every">{due.every_seconds === 0 ? "never" : length(due.every_seconds * 1000)}</td>
+                      <td data-label="Next">{due.every_seconds === 0 ? "" : <Moment at={due.next} />}</td>
                       <td className="wide">{due.work.kind === "forget" ? keeps(due.work.keep ?? {}) : ""}</td>
                       {session.may("configure") && (
                         <td>

@@ -41,7 +41,7 @@ function Table(props: { jobs: JobText[]; progress: Progress | null; again: () =>
       <h2 id="jobs">Jobs, newest first</h2>
       {jobs.length === 0 && <p className="empty">None has run yet.</p>}
       {jobs.length > 0 && (
-        <div className="table" tabIndex={0} role="region" aria-label="Jobs, newest first">
+        <div className="table cards" tabIndex={0} role="region" aria-label="Jobs, newest first">
           <table>
             <thead>
               <tr>
@@ -73,13 +73,13 @@ function Row(props: { job: JobText; progress: Progress | null; again: () => void
   return (
     <tr>
       <td>{title(job.work)}</td>
-      <td>
+      <td data-label="State">
         <span className={`word ${BAD.includes(job.state) ? "bad" : job.state === "done" ? "well" : ""}`}>{job.state}</span>
       </td>
-      <td>
+      <td data-label="Begun">
         <Moment at={job.created} />
       </td>
-      <td>{job.by}</td>
+      <td data-label="By">{job.by}</td>
       <td className="wide">{runs ? <Running job={job} done={done} total={total} again={props.again} /> : outcome(job)}</td>
     </tr>
   );

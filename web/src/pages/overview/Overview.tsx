@@ -63,7 +63,7 @@ function Summary(props: { all: Seen[] }): ReactNode {
   if (suspended > 0) words.push(`${count(suspended)} suspended`);
   return (
     <span role="status">
-      {bad > 0 ? <strong className="trouble">{count(bad)} with trouble</strong> : <strong>All is well</strong>}
+      {bad > 0 ? <strong className="trouble">{count(bad)} with trouble</strong> : <strong>{suspended > 0 ? "No trouble" : "All is well"}</strong>}
       {" · "}
       {words.join(" · ")}
     </span>

@@ -47,7 +47,7 @@ function Table(props: { people: PersonText[]; issuer: string | null; again: () =
   const signsOn = props.issuer !== null || props.people.some((person) => person.single_sign_on);
   return (
     <section className="sheet bare" aria-label="People">
-      <div className="table" tabIndex={0} role="region" aria-label="People and their roles">
+      <div className="table cards" tabIndex={0} role="region" aria-label="People and their roles">
         <table>
           <thead>
             <tr>
@@ -90,12 +90,12 @@ function Row(props: { person: PersonText; issuer: string | null; signsOn: boolea
         )}
       </td>
       <td>{person.grants.length === 0 ? <span className="quiet">none</span> : person.grants.map((grant) => <div key={`${grant.role} ${grant.scope}`}>{said(grant)}</div>)}</td>
-      {props.signsOn && <td className="wide">{person.single_sign_on?.subject ?? <span className="quiet">no</span>}</td>}
-      <td>
+      {props.signsOn && <td className="wide" data-label="Single sign-on">{person.single_sign_on?.subject ?? <span className="quiet">no</span>}</td>}
+      <td data-label="Second factor">
         {person.second_factor ? "yes" : "no"}
         {person.must_change_password && <div className="quiet">has to change the password</div>}
       </td>
-      <td>
+      <td data-label="Since">
         <Moment at={person.created} />
       </td>
       <td>

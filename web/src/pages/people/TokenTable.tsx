@@ -10,7 +10,7 @@ import { said } from "./Grants";
 export function TokenTable(props: { tokens: TokenText[]; whose?: boolean; end: (id: number) => Promise<void> }): ReactNode {
   if (props.tokens.length === 0) return <p className="empty">There are none.</p>;
   return (
-    <div className="table" tabIndex={0} role="region" aria-label="Tokens">
+    <div className="table cards" tabIndex={0} role="region" aria-label="Tokens">
       <table>
         <thead>
           <tr>
@@ -28,12 +28,12 @@ export function TokenTable(props: { tokens: TokenText[]; whose?: boolean; end: (
           {props.tokens.map((token) => (
             <tr key={token.id}>
               <td>{token.name}</td>
-              {props.whose === true && <td>{token.person}</td>}
-              <td>{said(token.grant)}</td>
-              <td>
+              {props.whose === true && <td data-label="Whose">{token.person}</td>}
+              <td data-label="May">{said(token.grant)}</td>
+              <td data-label="Made">
                 <Moment at={token.created} />
               </td>
-              <td>
+              <td data-label="Until">
                 <Moment at={token.until} />
               </td>
               <td>

@@ -18,7 +18,7 @@ export function MailFields(props: { email: Typed | null; set: (email: Typed | nu
       {email === null ? (
         <div>
           <button type="button" onClick={() => set(FRESH)}>
-            Send mail
+            Tell people by mail
           </button>
         </div>
       ) : (

@@ -10,6 +10,7 @@ import { FailureNote, GoodNote } from "../../parts/Note";
 import { Page } from "../../parts/Page";
 import { Shown } from "../../parts/Shown";
 import { useDoing } from "../../parts/useDoing";
+import { length } from "../../say/time";
 import { MailFields } from "./MailFields";
 import { OidcFields, type TypedOidc } from "./OidcFields";
 import { WebhookFields } from "./WebhookFields";
@@ -51,7 +52,7 @@ function Edit(props: { before: All; again: () => void }): ReactNode {
         <h2 id="promise">Promise</h2>
         <Field
           label="A point at least every so many seconds"
-          about="Of machines for which nothing else was promised. 0: as often as their agents make points."
+          about={`${promise > 0 ? `${length(promise * 1000)}. ` : ""}Of machines for which nothing else was promised. 0: as often as their agents make points.`}
           type="number"
           min={0}
           value={promise}
