@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use super::data::Data;
-use super::measure::{Sample, settle, stored, timed};
+use super::measure::{Sample, processor_time, settle, stored, timed};
 use super::service::{HERE, Server};
 use super::table::median;
 use super::targets::{Figure, Limit};
@@ -18,8 +19,15 @@ use crate::run;
 
 const PASSWORD: &str = "for the length of a bench";
 
-/// A program's run, and what it left in the store.
-type Taken = (Sample, u64);
+/// A protect.
+#[derive(Clone, Copy)]
+struct Taken {
+    sample: Sample,
+    /// Bytes of the store.
+    stored: u64,
+    /// What the server took of the processors, if there was one.
+    server: Duration,
+}
 
 /// Takes turns.
 /// # Errors
@@ -38,16 +46,31 @@ pub(super) fn measure(data: &Data, rounds: usize) -> Result<(String, Vec<Figure>
                 0 => ("into a store here", local(&program, &dir, &data.before).inspect(|t| here.push(*t))?),
                 _ => ("to a server", remote(&program, &dir, &data.before).inspect(|t| there.push(*t))?),
             };
-            println!("round {}: {name}: {:.2} s, {} MiB", round + 1, taken.0.wall.as_secs_f64(), taken.1 >> 20);
+            println!(
+                "round {}: {name}: {:.2} s, {} MiB",
+                round + 1,
+                taken.sample.wall.as_secs_f64(),
+                taken.stored >> 20
+            );
             fs::remove_dir_all(&dir).during(dir.display())?;
         }
     }
-    let walls = |all: &[Taken]| median(all.iter().map(|(sample, _)| sample.wall)).unwrap_or_default().as_secs_f64();
-    let sizes = |all: &[Taken]| median(all.iter().map(|(_, stored)| *stored)).unwrap_or_default() >> 20;
-    let peak = there.iter().map(|(sample, _)| sample.peak).max().unwrap_or_default() >> 20;
+    let middle =
+        |all: &[Taken], what: fn(&Taken) -> Duration| median(all.iter().map(what)).unwrap_or_default().as_secs_f64();
+    let walls = |all: &[Taken]| middle(all, |taken| taken.sample.wall);
+    let own = |all: &[Taken]| middle(all, |taken| taken.sample.cpu);
+    let sizes = |all: &[Taken]| median(all.iter().map(|taken| taken.stored)).unwrap_or_default() >> 20;
+    let peak = there.iter().map(|taken| taken.sample.peak).max().unwrap_or_default() >> 20;
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(text, "- stored: here {} MiB, at the server {} MiB", sizes(&here), sizes(&there));
+    let server = middle(&there, |taken| taken.server);
+    let _ = writeln!(
+        text,
+        "- processor time: here {:.1} s, the agent {:.1} s, the server {server:.1} s",
+        own(&here),
+        own(&there)
+    );
     let _ = writeln!(text, "- the agent's memory: {peak} MiB at most");
     let figure = Figure {
         figure: "first protect to a server on loopback".into(),
@@ -74,7 +97,7 @@ fn local(program: &Path, dir: &Path, image: &Path) -> Result<Taken> {
     };
     run::output(command(&["init"]).arg(&store))?;
     let sample = timed(command(&["protect", "--once", "--machine", "bench"]).arg(image))?;
-    Ok((sample, stored(&store)?))
+    Ok(Taken { sample, stored: stored(&store)?, server: Duration::ZERO })
 }
 
 fn remote(program: &Path, dir: &Path, image: &Path) -> Result<Taken> {
@@ -83,8 +106,10 @@ fn remote(program: &Path, dir: &Path, image: &Path) -> Result<Taken> {
     server.operator()?.enroll("bench", &agent)?;
     let mut command = Command::new(program);
     command.arg("agent").arg(image).arg("--dir").arg(&agent).arg("--once");
+    let before = processor_time(server.process())?;
     let sample = timed(&command)?;
+    let took = processor_time(server.process())? - before;
     let store = server.store();
     drop(server);
-    Ok((sample, stored(&store)?))
+    Ok(Taken { sample, stored: stored(&store)?, server: took })
 }

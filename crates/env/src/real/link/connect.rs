@@ -10,17 +10,21 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use super::pump::over;
+use super::pump::moved;
 use crate::link::Link;
 
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// After so long without a sign of life the other end is taken for dead.
 const SILENCE: Duration = Duration::from_secs(30);
+/// For so long the end of a connection waits for what is still to be sent, and for being told.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where a server is, and how it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +85,7 @@ pub fn connect(peer: &Peer, identity: &Identity) -> Result<Arc<dyn Link>, Connec
     let stream = runtime.block_on(within(reach(&peer.address))).map_err(unreachable)?;
     let secured = runtime.block_on(within(TlsConnector::from(Arc::new(config)).connect(name, stream)));
     let secured = secured.map_err(|source| ConnectError::Untrusted { address: peer.address.clone(), source })?;
-    let inner = over(secured, runtime.handle());
-    Ok(Arc::new(Connected { inner, runtime: Some(runtime) }))
+    Ok(Arc::new(Connected::new(secured, runtime)))
 }
 
 async fn within<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
@@ -124,7 +127,15 @@ pub fn client_config(peer: &Peer, identity: &Identity) -> Result<ClientConfig, C
 /// A link with the runtime that moves its bytes.
 struct Connected {
     inner: Arc<dyn Link>,
-    runtime: Option<Runtime>,
+    /// Until it is dropped: what moves the bytes, and sees to it that the end is told.
+    moving: Option<(Runtime, JoinHandle<()>)>,
+}
+
+impl Connected {
+    fn new(stream: impl AsyncRead + AsyncWrite + Send + 'static, runtime: Runtime) -> Connected {
+        let (inner, writing) = moved(stream, runtime.handle());
+        Connected { inner, moving: Some((runtime, writing)) }
+    }
 }
 
 impl Link for Connected {
@@ -147,8 +158,29 @@ impl Link for Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        self.inner.close();
+        if let Some((runtime, writing)) = self.moving.take() {
+            // An end that cannot be told in time is found out by the other side in its own.
+            let _ = runtime.block_on(async { tokio::time::timeout(FAREWELL, writing).await });
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::real::link::over;
+
+    #[test]
+    fn what_was_sent_last_and_the_end_arrive() {
+        let (one, other) = tokio::io::duplex(1 << 10);
+        let beyond = Runtime::new().unwrap();
+        let other = over(other, beyond.handle());
+        let one = Connected::new(one, Runtime::new().unwrap());
+        one.send(&[&[7; 100_000]]).unwrap();
+        drop(one);
+        assert_eq!(other.receive().unwrap().unwrap().len(), 100_000);
+        assert!(other.receive().unwrap().is_none());
     }
 }

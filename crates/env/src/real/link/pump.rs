@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::link::{Link, MOST};
 
@@ -28,12 +28,21 @@ struct Pump {
 
 /// A link over a stream, which `runtime` moves the bytes of. Neither end may be used from a thread of that runtime.
 pub fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static, runtime: &Handle) -> Arc<dyn Link> {
+    moved(stream, runtime).0
+}
+
+/// As [`over`]; what is waited for with the link closed is that all has been sent, the end included.
+pub(super) fn moved(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    runtime: &Handle,
+) -> (Arc<dyn Link>, JoinHandle<()>) {
     let (reader, writer) = tokio::io::split(stream);
     let (out, to_send) = mpsc::channel(WAITING);
     let (arriving, arrived) = mpsc::channel(WAITING);
-    runtime.spawn(write(writer, to_send));
+    let writing = runtime.spawn(write(writer, to_send));
     let reading = runtime.spawn(read(reader, arriving)).abort_handle();
-    Arc::new(Pump { out: Mutex::new(Some(out)), arrived: Mutex::new(arrived), reading, runtime: runtime.clone() })
+    let runtime = runtime.clone();
+    (Arc::new(Pump { out: Mutex::new(Some(out)), arrived: Mutex::new(arrived), reading, runtime }), writing)
 }
 
 async fn write(mut writer: impl AsyncWrite + Unpin, mut to_send: mpsc::Receiver<Vec<u8>>) {
