@@ -23,6 +23,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) image: &'a Image,
     /// The program that is tried.
     pub(crate) backstay: &'a Path,
+    /// Packages of it, if there are any: of this version in `this`, of a newer one in `next`.
+    pub(crate) packages: &'a Path,
     /// What goes away when the scenario has ended.
     pub(crate) folder: &'a Path,
 }
@@ -170,7 +172,7 @@ fn last_lines(console: &Path) -> String {
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
-/// What the guest is given: our program, and scripts, on a disk of its own, as the program changes and the image does not.
+/// What the guest is given: our program, packages and scripts, on a disk of its own, as the program changes and the image does not.
 fn tools(parts: &Parts<'_>) -> Result<Disk> {
     let (tree, file) = (parts.folder.join("tools"), parts.folder.join("tools.img"));
     fs::create_dir(&tree).during(tree.display())?;
@@ -179,6 +181,9 @@ fn tools(parts: &Parts<'_>) -> Result<Disk> {
     run(program("strip").arg(&program_there))?;
     for (name, text) in SCRIPTS {
         fs::write(tree.join(name), text).during(name)?;
+    }
+    if parts.packages.exists() {
+        run(program("cp").arg("--recursive").arg(parts.packages).arg(&tree))?;
     }
     run(program("mke2fs").args(["-q", "-t", "ext4", "-m", "0", "-d"]).arg(&tree).arg(&file).arg("256M"))?;
     Ok(Disk { serial: "tools".into(), file, format: "raw", read_only: true })

@@ -11,7 +11,8 @@ use std::time::Instant;
 use crate::fail::{During, Fail, Result};
 use crate::programs::{program, run};
 
-/// What a guest has: a kernel for virtual machines, what stacks of disks are made with, and an agent of its hypervisor.
+/// What a guest has: a kernel for virtual machines, what stacks of disks are made with, an agent of its hypervisor, and what our
+/// packages depend on and are asked with.
 const PACKAGES: &[&str] = &[
     "linux-image-cloud-amd64",
     "initramfs-tools",
@@ -27,6 +28,8 @@ const PACKAGES: &[&str] = &[
     "e2fsprogs",
     "xfsprogs",
     "qemu-guest-agent",
+    "adduser",
+    "curl",
 ];
 
 /// What the first part of the start loads; everything else is in the root file system.

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! guests PROGRAM FOLDER [NAME...]      the program to try, where the image is kept, and which scenarios; all if none
+//!                                      FOLDER/packages has packages of it, if those are tried
 //! ```
 //!
 //! Never knows: anything of the product but its command line.
@@ -43,6 +44,7 @@ fn all(words: &[String]) -> Result<()> {
     std::fs::create_dir_all(folder).during(folder)?;
     let folder = &std::fs::canonicalize(folder).during(folder)?;
     let program = &std::fs::canonicalize(program).during(program)?;
+    let packages = &folder.join("packages");
     let image = image::make(&folder.join("image"))?;
     let mut failed = Vec::new();
     for (name, what, run) in
@@ -51,7 +53,7 @@ fn all(words: &[String]) -> Result<()> {
         println!("== {name}: {what}");
         let begun = Instant::now();
         let home = tempfile::tempdir_in(folder).during(folder.display())?;
-        let parts = Parts { image: &image, backstay: program, folder: home.path() };
+        let parts = Parts { image: &image, backstay: program, packages, folder: home.path() };
         match run(&parts) {
             Ok(found) => println!("{name}: {found}; {:.0} s", begun.elapsed().as_secs_f64()),
             Err(cause) => {

@@ -10,6 +10,7 @@ mod libvirt;
 mod nodes;
 mod outside;
 mod own;
+mod packages;
 mod power;
 mod restart;
 mod space;
@@ -32,5 +33,6 @@ pub(crate) const ALL: &[(&str, &str, Scenario)] = &[
     ("abandoned", "protect and its watchdogs are killed while the guest is held still", abandoned::run),
     ("libvirt", "a guest of libvirt's is captured, and refusals", libvirt::run),
     ("own", "a clean restart of the disk that the system is on", own::run),
+    ("packages", "the packages: installed, enrolled, upgraded, restarted, removed", packages::run),
     ("restart", "clean restarts, with and without a change while the machine was off", restart::run),
 ];

@@ -8,6 +8,7 @@ mod program;
 mod tarball;
 mod trial;
 mod units;
+mod upgrade;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,32 @@ pub(crate) fn smoke() -> Result<()> {
     }
     println!("dist: {} packages are the same, byte for byte, when they are made again", first.len());
     Ok(())
+}
+
+/// Packages of the program that tests have, of this version in `this` of a folder, and of a newer one in `next`.
+/// # Errors
+/// They cannot be made.
+pub(crate) fn for_guests(folder: &Path) -> Result<()> {
+    let (version, epoch) = (version()?, epoch()?);
+    let built = program::build(program::Kind::Dev)?;
+    let home = tempfile::tempdir().during("a temporary folder")?;
+    let program = program::stripped(&built, &home.path().join("backstay"))?;
+    for (name, version) in [("this", version.clone()), ("next", next(&version))] {
+        let folder = &folder.join(name);
+        if folder.exists() {
+            fs::remove_dir_all(folder).during(folder.display())?;
+        }
+        fs::create_dir_all(folder).during(folder.display())?;
+        packages::make(&Release { program: &program, version: &version, epoch, folder })?;
+        let tree = &folder.join("tree");
+        fs::remove_dir_all(tree).during(tree.display())?;
+    }
+    Ok(())
+}
+
+/// A newer version than this one.
+fn next(version: &str) -> String {
+    format!("{version}+next")
 }
 
 /// The workspace's version.

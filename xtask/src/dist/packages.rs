@@ -50,8 +50,8 @@ fn program(release: &Release<'_>) -> Result<PathBuf> {
         section: "admin",
         what: "keeps servers recoverable at any moment",
         why: "Backstay captures every changed block of a live server's disks in near-real
-              time, keeps them deduplicated, compressed and encrypted, and brings a machine, a disk
-              or a file back as it was at any chosen moment.
+              time, keeps them deduplicated, compressed and encrypted, and brings a machine,
+              a disk or a file back as it was at any chosen moment.
               .
               This package has the program, which is all that is needed to protect disks into
               a store in a folder or a bucket, and to get them back.",

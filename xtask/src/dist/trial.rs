@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Release, packages};
+use super::{Release, upgrade};
 use crate::fail::{During, Fail, Result};
 use crate::run;
 
@@ -19,7 +19,7 @@ use crate::run;
 const INCLUDE: &str = "adduser,systemd,libgcc-s1";
 
 /// A Debian in a folder, removed when dropped.
-struct Root {
+pub(super) struct Root {
     home: tempfile::TempDir,
 }
 
@@ -39,12 +39,12 @@ impl Root {
         Ok(Root { home })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
     /// A program in it.
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--net", "--uts", "--ipc", "--kill-child", "chroot"]);
         command.arg(self.home.path()).args(words);
@@ -53,11 +53,11 @@ impl Root {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Result<String> {
+    pub(super) fn run(&self, words: &[&str]) -> Result<String> {
         run::text(&mut self.command(words))
     }
 
-    fn give(&self, debs: &[PathBuf]) -> Result<Vec<String>> {
+    pub(super) fn give(&self, debs: &[PathBuf]) -> Result<Vec<String>> {
         let give = |deb: &PathBuf| {
             let name = format!("root/{}", deb.file_name().unwrap_or_default().to_string_lossy());
             fs::copy(deb, self.path(&name)).during(deb.display()).map(|_| format!("/{name}"))
@@ -65,7 +65,7 @@ impl Root {
         debs.iter().map(give).collect()
     }
 
-    fn dpkg(&self, word: &str, names: &[&str]) -> Result<String> {
+    pub(super) fn dpkg(&self, word: &str, names: &[&str]) -> Result<String> {
         self.run(&[&["dpkg", word][..], names].concat())
     }
 
@@ -86,7 +86,7 @@ impl Root {
 }
 
 /// What must be so.
-fn demand(so: bool, what: &str, said: &str) -> Result<()> {
+pub(super) fn demand(so: bool, what: &str, said: &str) -> Result<()> {
     if so { Ok(()) } else { Err(Fail::new(format!("{what}: {said}"))) }
 }
 
@@ -102,7 +102,8 @@ pub(super) fn debs(release: &Release<'_>, debs: &[PathBuf]) -> Result<()> {
     root.dpkg("--install", &given)?;
     installed(&root, release)?;
     serves(&root)?;
-    upgraded(&root, release)?;
+    described(&root)?;
+    upgrade::tried(&root, release, &given)?;
     root.dpkg("--remove", &["backstay-agent", "backstay-server", "backstay"])?;
     for left in ["etc/backstay/server.toml", "var/lib/backstay/server/keys/store", "var/lib/backstay/agent/server.json"]
     {
@@ -145,6 +146,24 @@ fn installed(root: &Root, release: &Release<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Every command has a manual page, and a shell completes it.
+fn described(root: &Root) -> Result<()> {
+    let help = root.run(&["backstay", "help"])?;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let named = listed.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let commands: Vec<&str> =
+        named.filter_map(|line| line.split_whitespace().next()).filter(|c| *c != "help").collect();
+    demand(commands.contains(&"server") && commands.contains(&"agent"), "commands are missing in the help", &help)?;
+    for command in &commands {
+        root.check(&format!("usr/share/man/man1/backstay-{command}.1.gz"), true)?;
+    }
+    let complete = ". /usr/share/bash-completion/completions/backstay
+        COMP_WORDS=(backstay '') COMP_CWORD=1; _backstay backstay '' backstay; printf '%s\n' \"${COMPREPLY[@]}\"";
+    let offered = root.run(&["bash", "-c", complete])?;
+    let missing = commands.iter().find(|command| !offered.lines().any(|word| word == **command));
+    demand(missing.is_none(), "bash does not complete a command", missing.map_or("", |command| command))
+}
+
 /// A server as its unit starts it, as its user, until it is asked to end; and an agent that is not enrolled.
 fn serves(root: &Root) -> Result<()> {
     let server =
@@ -153,7 +172,8 @@ fn serves(root: &Root) -> Result<()> {
     root.run(&["install", "-d", "-o", "backstay", "-g", "backstay", "-m", "0700", "/var/lib/backstay/server"])?;
     let user =
         ["setpriv", "--reuid=backstay", "--regid=backstay", "--clear-groups", "--no-new-privs", "--bounding-set=-all"];
-    let until = ["timeout", "--preserve-status", "--signal=TERM", "20"];
+    // In the foreground: else it gets the signal twice, of which the second one ends it at once.
+    let until = ["timeout", "--foreground", "--preserve-status", "--signal=TERM", "20"];
     let said = root.run(&[&until[..], &user, &server].concat())?;
     demand(said.contains("setup code") && said.contains("has ended"), "the server does not begin and end", &said)?;
     let known = root.path("var/lib/backstay/agent");
@@ -161,25 +181,6 @@ fn serves(root: &Root) -> Result<()> {
     fs::write(known.join("server.json"), "{}").during(known.display())?;
     let said = root.command(&["backstay", "agent"]).output().during("an agent")?;
     demand(!said.status.success(), "an agent that is not enrolled", &String::from_utf8_lossy(&said.stderr))
-}
-
-/// The same as a newer version: what an administrator changed stays, and so does all data.
-fn upgraded(root: &Root, release: &Release<'_>) -> Result<()> {
-    let settings = root.path("etc/backstay/server.toml");
-    let changed = fs::read_to_string(&settings).during(settings.display())? + "job_hours = \"22:00-06:00\"\n";
-    fs::write(&settings, &changed).during(settings.display())?;
-    let key = root.path("var/lib/backstay/server/keys/store");
-    let before = fs::read(&key).during(key.display())?;
-    let (newer, folder) = (format!("{}+next", release.version), release.folder.join("newer"));
-    fs::create_dir_all(&folder).during(folder.display())?;
-    let debs = packages::make(&Release { version: &newer, folder: &folder, ..*release })?;
-    let given = root.give(&debs)?;
-    root.dpkg("--install", &given.iter().map(String::as_str).collect::<Vec<_>>())?;
-    fs::remove_dir_all(&folder).during(folder.display())?;
-    demand(fs::read_to_string(&settings).during("server.toml")? == changed, "an upgrade", "it changed server.toml")?;
-    demand(fs::read(&key).during("keys")? == before, "an upgrade", "it changed the server's keys")?;
-    let said = root.run(&["dpkg-query", "--show", "--showformat=${Version} ", "backstay", "backstay-server"])?;
-    demand(said == format!("{newer} {newer} "), "an upgrade", &said)
 }
 
 /// What Debian's judge says of packages; what it only dislikes is shown.
