@@ -1,4 +1,19 @@
 //! Attacks, each of which must be caught: by who has the folder, by who has the key too, and by who has the machine's clock.
+//!
+//! | attack | seen by | test |
+//! |---|---|---|
+//! | edit | anybody | `an_edited_record` |
+//! | delete, insert, reorder | anybody | `deleted_inserted_and_reordered_records` |
+//! | tail cut off | who has a later checkpoint | `a_cut_tail` |
+//! | fork to two auditors | both, together | `a_fork_shown_to_two_auditors` |
+//! | old checkpoint put back | the log itself; who has a later one | `an_old_checkpoint_put_back_under_the_log_itself` |
+//! | sealed anew with a new key | who has the key | `a_log_sealed_anew_with_a_new_key` |
+//! | sealed anew with the stolen key | who has a checkpoint | `a_log_sealed_anew_with_its_own_key` |
+//! | clock rolled | anybody | `a_clock_that_is_rolled` |
+//! | configuration changed behind the log | anybody | `a_configuration_changed_behind_the_log` |
+//!
+//! Not among them: approvals that are swapped or used twice, and a witness that is dropped. The log knows neither approvals nor
+//! witnesses yet.
 
 use std::sync::Arc;
 
