@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { after, before, test as step } from "node:test";
 import { launch, Visitor } from "./browser.mjs";
 import { logIn, PEOPLE, visitorAs } from "./people.mjs";
+import { alerts } from "./flows/alerts.mjs";
 import { dialogs } from "./flows/dialogs.mjs";
 import { keyboard } from "./flows/keyboard.mjs";
 import { live } from "./flows/live.mjs";
@@ -286,7 +287,7 @@ test("a machine is suspended, and resumed", async () => {
 });
 
 test("a second factor is set up, and asked for", async () => {
-  await as("rita", async (page) => {
+  await as("rita", async (page, visitor) => {
     await page.getByRole("link", { name: "My account" }).click();
     const form = page.locator("form", { has: page.getByRole("heading", { name: "Second factor" }) });
     await form.getByLabel("Password").fill(PASSWORD);
@@ -299,6 +300,9 @@ test("a second factor is set up, and asked for", async () => {
     await page.getByText("From now on a code is asked for").waitFor();
     await page.getByRole("button", { name: "Log out" }).click();
     await logIn(page, "rita");
+    await page.getByLabel("Code of the second factor").waitFor();
+    assert.deepEqual(await visitor.axe(), []);
+    await page.screenshot({ path: `${PICTURES}second-factor.png` });
     await page.getByLabel("Code of the second factor").fill(totp(secret, Date.now(), 1));
     await page.getByRole("button", { name: "Log in", exact: true }).click();
     await page.getByRole("heading", { name: "My account" }).waitFor();
@@ -395,6 +399,7 @@ test("the audit log tells of all that, with its proof", async () => {
 
 const shared = { test, as, world: () => world, browser: () => browser, pictures: PICTURES };
 live(shared);
+alerts(shared);
 signOn(shared);
 keyboard(shared);
 dialogs(shared);

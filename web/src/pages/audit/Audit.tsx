@@ -48,7 +48,7 @@ function Lines(props: { first: Line[]; again: () => void }): ReactNode {
       <div className="inset">
         <Field label="Find in what is shown" type="search" value={words} onChange={(event) => setWords(event.target.value)} />
       </div>
-      <div className="table cards" tabIndex={0} role="region" aria-label="Records, newest first">
+      <div className="table cards records" tabIndex={0} role="region" aria-label="Records, newest first">
         <table>
           <thead>
             <tr>

@@ -13,6 +13,7 @@ import { useDoing } from "../../parts/useDoing";
 import { length } from "../../say/time";
 import { MailFields } from "./MailFields";
 import { OidcFields, type TypedOidc } from "./OidcFields";
+import { channel, why } from "./told";
 import { WebhookFields } from "./WebhookFields";
 
 export function Settings(): ReactNode {
@@ -90,13 +91,15 @@ function TestAlert(): ReactNode {
       <p className="quiet">Tells everybody above that this is a test. Keep the settings first.</p>
       <FailureNote why={doing.failure} />
       {told !== null && (
-        <ul role="status">
-          {told.map((one) => (
-            <li key={one.channel}>
-              {one.channel}: {one.ok ? "told" : <span className="trouble">{one.error}</span>}
-            </li>
-          ))}
-        </ul>
+        <div role="status">
+          <ul>
+            {told.map((one) => (
+              <li key={one.channel}>
+                {channel(one.channel)}: {one.ok ? "told" : <span className="trouble">not told: {why(one)}</span>}
+              </li>
+            ))}
+          </ul>
+        </div>
       )}
       <div>
         <button type="button" onClick={tell} disabled={doing.busy}>
