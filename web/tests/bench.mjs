@@ -40,7 +40,7 @@ const machines = Array.from({ length: MACHINES }, (_, at) => ({
 function point(number) {
   const time = new Date(oldest + number * 1000).toISOString();
   const disks = [{ disk: "sda", bytes: 500_000_000_000, unreadable_pages: 0, excluded_pages: 0 }];
-  return { point: number, time, committed: time, consistent: true, note: "", read_bytes: 900_000, changed_pages: 200, changed_bytes: 819_200, stored_bytes: 300_000, disks };
+  return { point: number, time, committed: time, consistent: true, note: "", read_bytes: 900_000, changed_pages: 200, changed_bytes: 819_200, stored_bytes: 300_000, frozen_ms: 4.5, kept: { until: time, as: "all" }, disks };
 }
 
 /** The number of the last point before a moment. */
@@ -56,8 +56,15 @@ function density(query) {
   });
   const times = (by) => points.map((count, at) => Math.round(count * by * (1 + Math.sin(at / 9))));
   const pages = times(200);
-  const figures = { points, changed_pages: pages, changed_bytes: times(819_200), read_bytes: times(900_000), stored_bytes: times(300_000) };
+  const figures = { points, changed_pages: pages, changed_bytes: times(819_200), read_bytes: times(900_000), stored_bytes: times(300_000), frozen_ms: points.map((count, at) => (count > 0 ? 4 + (at % 7) : 0)) };
   return { from: new Date(from).toISOString(), to: new Date(to).toISOString(), ...figures };
+}
+
+/** One of an hour is left. */
+function retention(query) {
+  const { from, to, points } = density(query);
+  const keep = { all: 172_800, minutely: 0, hourly: 31_536_000, daily: 0, monthly: 0, yearly: 0 };
+  return { keep, next: to, from, to, at: to, left: points.map((count) => Math.ceil(count / 3600)) };
 }
 
 function page(query) {
@@ -74,6 +81,7 @@ function answer(path, query) {
   if (/^machines\/[^/]+$/.test(path)) return machines[500];
   if (path.endsWith("/gaps")) return [];
   if (path.endsWith("/density")) return density(query);
+  if (path.endsWith("/retention")) return retention(query);
   if (path.endsWith("/points")) return page(query);
   if (path === "alerts" || path === "jobs") return [];
   return null;
