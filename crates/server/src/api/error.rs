@@ -24,6 +24,9 @@ pub(crate) struct Failure {
     /// Seconds to wait before trying again.
     #[serde(skip)]
     pub(crate) wait: Option<u64>,
+    /// The methods that there are, if it was another.
+    #[serde(skip)]
+    pub(crate) methods: Option<String>,
 }
 
 /// What a request is answered with when it cannot be done.
@@ -34,7 +37,14 @@ pub(crate) struct Answer {
 
 impl Failure {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Failure {
-        Failure { code, message: message.into(), hint: String::new(), status: status.as_u16(), wait: None }
+        Failure {
+            code,
+            message: message.into(),
+            hint: String::new(),
+            status: status.as_u16(),
+            wait: None,
+            methods: None,
+        }
     }
 
     pub(crate) fn hint(mut self, hint: &str) -> Failure {
@@ -76,8 +86,9 @@ impl Failure {
     }
 
     /// The path is there, and the method is not.
-    pub(crate) fn no_method() -> Failure {
-        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this cannot be asked of it")
+    pub(crate) fn no_method(methods: String) -> Failure {
+        let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this cannot be asked of it");
+        Failure { methods: Some(methods), ..failure }
     }
 
     /// Whoever asks may not.
@@ -139,10 +150,17 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let wait = self.wait;
+        let (wait, methods) = (self.wait, self.methods.clone());
         let mut response = (status, Json(Answer { error: self })).into_response();
+        let headers = response.headers_mut();
         if let Some(wait) = wait {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        }
+        if let Some(methods) = methods.and_then(|methods| HeaderValue::try_from(methods).ok()) {
+            headers.insert(header::ALLOW, methods);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{RequestExt as _, body::Body};
@@ -91,7 +91,7 @@ pub(crate) async fn guard(
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let (method, began, address) = (request.method().clone(), std::time::Instant::now(), from.0.clone());
     let response = match tokio::time::timeout(SLOWEST_ANSWER, guarded(&server, from, request, next)).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(response)) => told(response).await,
         Ok(Err(failure)) => failure.into_response(),
         Err(_) => Failure::slow().into_response(),
     };
@@ -111,11 +111,25 @@ pub(crate) async fn guard(
 #[derive(Clone)]
 struct Who(String);
 
+/// What was refused on its way to a handler, such as a number that is none, is told like all else that is refused.
+async fn told(response: Response) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    if !response.status().is_client_error() || response.headers().get(header::CONTENT_TYPE) == Some(&json) {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let why = to_bytes(body, LARGEST).await.unwrap_or_default();
+    let why = String::from_utf8_lossy(&why).into_owned();
+    let mut response = Failure { status: head.status.as_u16(), ..Failure::wrong(why) }.into_response();
+    *response.extensions_mut() = head.extensions;
+    response
+}
+
 async fn guarded(server: &Server, from: From, mut request: Request, next: Next) -> Result<Response, Failure> {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let stated = table::find(request.method(), &path);
     let row = stated.ok_or_else(|| match table::has(&path) {
-        true => Failure::no_method(),
+        true => Failure::no_method(table::methods(&path)),
         false => Failure::broken(format!("no right is stated for {} {path}", request.method())),
     })?;
     let caller = match row.right {

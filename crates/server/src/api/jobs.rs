@@ -47,7 +47,7 @@ pub(crate) struct Which {
     /// Only those before this one.
     before: Option<i64>,
     /// How many, at most 500.
-    limit: Option<u32>,
+    limit: Option<i64>,
 }
 
 /// A job that was started.
@@ -96,7 +96,7 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Query(which): Query<Which>,
 ) -> Result<Json<Vec<JobText>>, Failure> {
-    let most = which.limit.unwrap_or(100).clamp(1, 500);
+    let most = which.limit.unwrap_or(100).clamp(1, 500) as u32;
     let (mut before, mut seen) = (which.before.unwrap_or(i64::MAX), Vec::new());
     loop {
         let jobs = server.catalogue.jobs(before, most).await?;

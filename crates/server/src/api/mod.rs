@@ -33,6 +33,7 @@ mod sessions;
 mod settings;
 pub(crate) mod setup;
 mod space;
+mod stated;
 mod table;
 mod tokens;
 
@@ -68,6 +69,12 @@ pub(crate) use people::checked_grants;
 struct Document;
 
 fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
+    let (router, mut document) = endpoints().split_for_parts();
+    stated::state(&mut document);
+    (router, document)
+}
+
+fn endpoints() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(health::health))
         .routes(routes!(setup::setup))
@@ -136,7 +143,6 @@ fn parts() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(audit::checkpoint))
         .routes(routes!(events::stream))
         .routes(routes!(metrics::metrics))
-        .split_for_parts()
 }
 
 /// Everything that is answered over HTTP.

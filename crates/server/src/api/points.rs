@@ -142,7 +142,7 @@ pub(crate) struct Times {
     /// To this moment; now if not said.
     to: Option<String>,
     /// How many columns, at most 4096.
-    columns: Option<u32>,
+    columns: Option<i64>,
 }
 
 fn ms(nanoseconds: u64) -> f64 {
@@ -236,7 +236,7 @@ pub(crate) async fn density(
     Query(times): Query<Times>,
 ) -> Result<Json<Density>, Failure> {
     let (from, to) = (moment(times.from.as_deref())?, moment(times.to.as_deref())?.unwrap_or(server.now()));
-    let columns = times.columns.unwrap_or(256).clamp(1, WIDEST) as usize;
+    let columns = times.columns.unwrap_or(256).clamp(1, WIDEST.into()) as usize;
     let found = blocking(&server, move |server| {
         let machine = server.vault.machine(&name)?.id;
         let from = match from {

@@ -120,6 +120,16 @@ pub(crate) fn has(path: &str) -> bool {
     TABLE.iter().any(|row| row.path == path)
 }
 
+/// What can be asked of a path, as the header `Allow` says it.
+pub(crate) fn methods(path: &str) -> String {
+    let mut all: Vec<&str> = TABLE.iter().filter(|row| row.path == path).map(|row| row.method.as_str()).collect();
+    if all.contains(&"GET") {
+        all.push("HEAD");
+    }
+    all.sort_unstable();
+    all.join(", ")
+}
+
 /// The row of a request.
 pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Row> {
     // A question for the head of an answer is one for the answer.

@@ -21,7 +21,7 @@ use secrets::Secrets;
 pub(crate) struct Typed {
     pub(crate) alerts: Alerts,
     /// The longest time without a point, for machines of which nothing else was promised; nothing: what each machine says.
-    #[schema(minimum = 1, maximum = 31536000)]
+    #[schema(minimum = 1, maximum = 31622400)]
     pub(crate) promise_seconds: Option<u64>,
     /// Who else vouches for people, by OpenID Connect.
     pub(crate) oidc: Option<Oidc>,
