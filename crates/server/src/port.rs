@@ -14,6 +14,7 @@ use backstay_format::units::Timestamp;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -31,9 +32,10 @@ use crate::{Server, ServerError, agents, authority};
 pub(crate) const AGENTS: &[u8] = b"backstay/1";
 /// For the handshake, and for each request's header.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Connections at once, in all and from one address: who opens more has to wait for one to end.
+/// Connections at once: who opens more has to wait for one to end.
 const MOST: usize = 4096;
-const MOST_FROM_ONE: usize = 1024;
+/// Of all connections, those from one address are this part at most.
+const PART: usize = 4;
 /// The server's certificate is made anew after so long, well before its end.
 const RENEWED: i64 = 30 * 86_400 * SECOND;
 
@@ -51,7 +53,7 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ServerError> {
     let (mut acceptor, mut made) = (acceptor(&server, &names)?, server.now());
-    let there = Arc::new(There::default());
+    let there = Arc::new(There::new(most()));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -147,29 +149,54 @@ fn acceptor(server: &Server, names: &[String]) -> Result<TlsAcceptor, ServerErro
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// How many connections there may be: half of what this process may open, which is raised as far as that takes. The other half is for
+/// files: were all connections, nobody could be answered.
+fn most() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(u64::MAX).min(2 * MOST as u64);
+    let raised = current.is_some_and(|current| current < wanted)
+        && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
+    let open = if raised { wanted } else { current.unwrap_or(u64::MAX) };
+    usize::try_from(open / 2).unwrap_or(MOST).min(MOST)
+}
+
 /// How many are there, from where.
-#[derive(Default)]
-struct There(Mutex<HashMap<IpAddr, usize>>);
+struct There {
+    most: usize,
+    from: Mutex<HashMap<IpAddr, usize>>,
+}
 
 /// One of those who are there.
 struct Seat(Arc<There>, IpAddr);
 
 impl There {
+    fn new(most: usize) -> There {
+        There { most, from: Mutex::default() }
+    }
+
     fn seat(self: &Arc<Self>, from: IpAddr) -> Option<Seat> {
-        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = there.values().sum();
-        let from_one = there.entry(from).or_default();
-        if all >= MOST || *from_one >= MOST_FROM_ONE {
+        let from = whose(from);
+        let mut there = self.from.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, from_one): (usize, _) = (there.values().sum(), there.get(&from).copied().unwrap_or_default());
+        if all >= self.most || from_one >= self.most / PART {
             return None;
         }
-        *from_one += 1;
+        there.insert(from, from_one + 1);
         Some(Seat(self.clone(), from))
+    }
+}
+
+/// The address that stands for all that one may have: of IPv6 that is a network of 2^64.
+fn whose(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(one) => IpAddr::V6((one.to_bits() & !u128::from(u64::MAX)).into()),
+        one => one,
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut there = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = self.0.from.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = there.get_mut(&self.1) {
             *count -= 1;
             if *count == 0 {
@@ -193,13 +220,26 @@ mod tests {
 
     #[test]
     fn nobody_takes_all_seats() {
-        let there = Arc::new(There::default());
+        let there = Arc::new(There::new(40));
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let mut seats: Vec<_> = (0..MOST_FROM_ONE).map(|_| there.seat(one).unwrap()).collect();
+        let mut seats: Vec<_> = (0..40 / PART).map(|_| there.seat(one).unwrap()).collect();
         assert!(there.seat(one).is_none() && there.seat(other).is_some());
         seats.pop();
         assert!(there.seat(one).is_some());
         drop(seats);
-        assert!(there.0.lock().unwrap().is_empty());
+        assert!(there.from.lock().unwrap().is_empty());
+        let all: Vec<_> = (0..40).map(|n| there.seat(IpAddr::from([10, 0, 1, n])).unwrap()).collect();
+        assert!(
+            there.seat(one).is_none() && there.from.lock().unwrap().len() == all.len(),
+            "nothing is kept of who must wait"
+        );
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_of_many() {
+        let of = |text: &str| whose(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:0:0:2"));
+        assert!(of("2001:db8::1") != of("2001:db8:0:1::1") && of("10.0.0.1") != of("10.0.0.2"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
     }
 }
