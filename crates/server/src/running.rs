@@ -198,7 +198,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         tracing::info!("the server ends");
         let _ = self.stop.send(true);
-        self.server.agents.stop();
+        self.server.agents.stop(GRACE);
         let Some(runtime) = self.runtime.take() else { return };
         runtime.block_on(async {
             let _ = keep::keep(&self.server, true).await; // it was told before if it fails
