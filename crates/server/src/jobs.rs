@@ -115,6 +115,9 @@ impl Work {
     }
 }
 
+/// Who starts what nobody does.
+const CALENDAR: &str = "calendar";
+
 /// The jobs that are at work.
 #[derive(Default)]
 pub(crate) struct Jobs(Mutex<Vec<Arc<AtWork>>>);
@@ -123,6 +126,8 @@ struct AtWork {
     id: i64,
     machine: Option<String>,
     may_stop: bool,
+    /// When it is, for ages of points.
+    now: Timestamp,
     stop: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
@@ -172,10 +177,13 @@ pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<
     let about = serde_json::to_string(&work).unwrap_or_default();
     let id = server.catalogue.add_job((work.kind(), &about), by, server.now()).await?;
     let may_stop = !matches!(work, Work::Check { .. });
+    // Of people it is taken that they have seen the plan.
+    let now = if by == CALENDAR { server.ages.now(server.now()) } else { server.now() };
     let job = Arc::new(AtWork {
         id,
         machine: work.machine().map(str::to_owned),
         may_stop,
+        now,
         stop: AtomicBool::new(false),
         done: AtomicU64::new(0),
         total: AtomicU64::new(0),
@@ -289,13 +297,18 @@ fn meant(server: &Server, machine: Option<&str>) -> Result<Vec<Machine>, VaultEr
     }
 }
 
-fn forget_plan(server: &Server, machine: &Machine, (keep, these): Dropped<'_>) -> Result<ForgetPlan, VaultError> {
+fn forget_plan(
+    server: &Server,
+    machine: &Machine,
+    (keep, these): Dropped<'_>,
+    now: Timestamp,
+) -> Result<ForgetPlan, VaultError> {
     if !these.is_empty() {
         return server.vault.plan_forget(machine, &these.iter().map(|number| PointNo(*number)).collect());
     }
     let mut points: Vec<(PointNo, Timestamp)> = Vec::new();
     server.vault.each_point(machine.id, |point| points.push((point.number, point.row.time)))?;
-    let drop: BTreeSet<PointNo> = thin(&points, &keep.schedule(), server.now());
+    let drop: BTreeSet<PointNo> = thin(&points, &keep.schedule(), now);
     server.vault.plan_forget(machine, &drop)
 }
 
@@ -310,7 +323,7 @@ fn forget(server: &Server, machine: Option<&str>, which: Dropped<'_>, job: &AtWo
         if job.stop.load(Ordering::Relaxed) {
             break;
         }
-        let plan = forget_plan(server, &machine, which)?;
+        let plan = forget_plan(server, &machine, which, job.now)?;
         if !plan.drop.is_empty() {
             server.vault.forget(&plan)?;
         }
@@ -327,7 +340,7 @@ pub(crate) fn plan(server: &Server, work: &Work) -> Result<Value, VaultError> {
         Work::Forget { machine, keep, points } => {
             let mut plans = Vec::new();
             for machine in meant(server, machine.as_deref())? {
-                let plan = forget_plan(server, &machine, (keep, points))?;
+                let plan = forget_plan(server, &machine, (keep, points), server.now())?;
                 let point = |point: &backstay_vault::rows::Point| json!({ "point": point.number.0, "time": rfc3339(point.row.time) });
                 let drop: Vec<Value> = plan.drop.iter().map(point).collect();
                 plans.push(json!({ "machine": machine.row.name, "drop": drop, "keep": plan.keep }));
@@ -373,8 +386,8 @@ async fn begin(server: &Arc<Server>, work: Work) -> Result<bool, AuditError> {
         return Ok(false);
     }
     let detail = serde_json::to_string(&work).unwrap_or_default();
-    server.record.append(Event::intent("job.start").by("calendar").detail(&detail)).await?;
-    Ok(matches!(start(server, work, "calendar").await, Ok(Some(_))))
+    server.record.append(Event::intent("job.start").by(CALENDAR).detail(&detail)).await?;
+    Ok(matches!(start(server, work, CALENDAR).await, Ok(Some(_))))
 }
 
 #[cfg(test)]

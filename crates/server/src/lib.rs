@@ -5,7 +5,8 @@
 //! Never knows: byte layouts, how a point is made, or the command line.
 
 mod afterlife;
-pub mod agents;
+mod agents;
+pub mod ages;
 mod alerts;
 mod api;
 mod authority;

@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 use crate::afterlife::claim;
 use crate::afterlife::keep::{self, Keeper};
 use crate::agents::Agents;
+use crate::ages::Ages;
 use crate::authority::Authority;
 use crate::catalogue::Catalogue;
 use crate::jobs::{self, Jobs};
@@ -240,6 +241,7 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
     };
     let catalogue = Catalogue::open(&place.path("catalogue.sqlite")).await?;
     catalogue.bury_jobs(clock.now()).await?;
+    let ages = Ages::new(catalogue.ages().await?, clock.now());
     let kept = Kept::open((place, &catalogue), started(settings), || secret_text(&SystemRandom)).await?;
     // Files and command lines are changed where the log does not see it; that they were is seen here.
     if let Some(before) = record.config()?.filter(|before| *before != kept.hash()) {
@@ -260,6 +262,7 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
         press: Press::new(settings.cost),
         throttle: Mutex::default(),
         setup: tokio::sync::Mutex::new(None),
+        ages,
         jobs: Jobs::default(),
         job_seat: Arc::new(Semaphore::new(1)),
         restore_seats: Arc::new(Semaphore::new(4)),

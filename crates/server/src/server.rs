@@ -14,6 +14,7 @@ use webauthn_rs::prelude::Webauthn;
 
 use crate::afterlife::keep::Keeper;
 use crate::agents::Agents;
+use crate::ages::Ages;
 use crate::authority::Authority;
 use crate::catalogue::Catalogue;
 use crate::jobs::Jobs;
@@ -49,6 +50,8 @@ pub struct Server {
     pub(crate) throttle: Mutex<Throttle>,
     /// The code that makes the first administrator; none: there is one.
     pub(crate) setup: tokio::sync::Mutex<Option<String>>,
+    /// The clock that the calendar counts ages of points by.
+    pub(crate) ages: Ages,
     /// Jobs at work.
     pub(crate) jobs: Jobs,
     /// Of the one job at a time.

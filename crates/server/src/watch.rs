@@ -12,7 +12,7 @@ use backstay_format::units::Timestamp;
 use crate::api::machines::{self, MachineText, Trouble};
 use crate::catalogue::space::Taken;
 use crate::moment::{SECOND, rfc3339};
-use crate::{Server, space};
+use crate::{Server, ages, space};
 
 /// From one look to the next.
 const EVERY: Duration = Duration::from_secs(5);
@@ -44,6 +44,10 @@ pub(crate) async fn watch(server: Arc<Server>) {
         }
         look_at_space(&server).await;
         server.end_quiet_series().await;
+        ages::look(&server).await;
+        if look_no % HEARTBEAT == 1 {
+            ages::keep(&server).await;
+        }
         if look_no.is_multiple_of(HEARTBEAT) {
             // A log that cannot be written is told to whoever wants something done that must be in it.
             let _ = server.record.append(Event::heartbeat(server.settings.hash())).await;

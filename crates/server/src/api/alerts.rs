@@ -17,7 +17,7 @@ use crate::moment::rfc3339;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AlertText {
     id: i64,
-    /// `late`, `gap`, `logins`, `damaged`, `space`, `job` or `delivery`.
+    /// `late`, `gap`, `logins`, `damaged`, `space`, `clock`, `job` or `delivery`.
     kind: String,
     /// What it is about: a machine, a person, an address, a kind of job, a way to tell people.
     subject: String,

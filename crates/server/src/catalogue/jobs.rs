@@ -35,6 +35,18 @@ pub(crate) struct Due {
 }
 
 impl Catalogue {
+    /// What the clock of ages was last; `None`: there was none.
+    pub(crate) async fn ages(&self) -> Result<Option<Timestamp>, sqlx::Error> {
+        let found = sqlx::query("SELECT at FROM ages").fetch_optional(&self.pool).await?;
+        Ok(found.map(|row| Timestamp(row.get(0))))
+    }
+
+    /// Keeps what the clock of ages is.
+    pub(crate) async fn set_ages(&self, at: Timestamp) -> Result<(), sqlx::Error> {
+        let set = sqlx::query("INSERT OR REPLACE INTO ages (one, at) VALUES (1, ?)");
+        set.bind(at.0).execute(&self.pool).await.map(drop)
+    }
+
     /// Keeps a job that begins.
     pub(crate) async fn add_job(
         &self,

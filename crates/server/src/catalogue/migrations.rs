@@ -81,6 +81,7 @@ const STEPS: &[(&str, &str)] = &[
             person INTEGER NOT NULL UNIQUE REFERENCES people ON DELETE CASCADE, issuer TEXT NOT NULL,
             subject TEXT NOT NULL, mapped INTEGER NOT NULL, PRIMARY KEY (issuer, subject)) STRICT;",
     ),
+    ("ages", "CREATE TABLE ages (one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL) STRICT;"),
 ];
 
 /// Does what was not done yet.

@@ -22,7 +22,7 @@ pub(crate) fn enrol(running: &Running, code: &Value) -> (u16, Value, Identity) {
 }
 
 /// Whether an agent is welcome. That the handshake succeeds says nothing: a server looks at certificates after it.
-fn connects(running: &Running, identity: &Identity) -> bool {
+pub(crate) fn connects(running: &Running, identity: &Identity) -> bool {
     let peer = Peer {
         address: running.address().to_string(),
         name: "localhost".into(),
@@ -91,4 +91,14 @@ fn one_code_used_by_many_at_once_is_used_once() {
     });
     assert_eq!(all.iter().filter(|status| **status == 200).count(), 1, "{all:?}");
     assert!(all.iter().all(|status| [200, 403].contains(status)), "{all:?}");
+}
+
+#[test]
+fn a_certificate_of_another_authority_is_none() {
+    let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (running, other) = (server(data.path()), server(elsewhere.path()));
+    let of = |running: &Running| enrol(running, &code(&somebody(running, "olga", "operator", "all"), "web")).2;
+    let (ours, theirs) = (of(&running), of(&other));
+    assert!(connects(&running, &ours) && connects(&other, &theirs), "the same machine at two servers");
+    assert!(!connects(&running, &theirs) && !connects(&other, &ours));
 }
