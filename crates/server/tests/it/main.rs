@@ -4,6 +4,7 @@ mod client;
 mod clock;
 mod data;
 mod enrol;
+mod hostile;
 mod issuer;
 mod login;
 mod oidc;
