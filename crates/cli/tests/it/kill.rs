@@ -14,7 +14,7 @@ use crate::world::*;
 const MIB: u64 = 1 << 20;
 const ROUNDS: u64 = 14;
 
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 

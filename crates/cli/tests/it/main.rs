@@ -15,6 +15,7 @@ mod live_excluded;
 mod machines;
 mod refusals;
 mod server;
+mod server_killed;
 mod serving;
 mod started;
 mod suspended;

@@ -106,7 +106,7 @@ impl<'w> Service<'w> {
     }
 
     /// How many points a machine has; none before the first.
-    fn points(&self, machine: &str) -> usize {
+    pub(crate) fn points(&self, machine: &str) -> usize {
         let known = self.store(&["machines"]);
         let known = known.as_array().is_some_and(|all| all.iter().any(|one| one["machine"] == machine));
         if known { self.store(&["points", machine]).as_array().map_or(0, Vec::len) } else { 0 }
@@ -128,8 +128,19 @@ pub(crate) struct Someone {
 
 impl Someone {
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.try_post(path, body).unwrap()
+    }
+
+    /// As [`Someone::post`]; nothing if there was no whole answer.
+    pub(crate) fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
         let request = self.http.request(Method::POST, format!("{}{path}", self.base));
-        let answer = request.header("x-backstay-csrf", &self.csrf).json(body).send().unwrap();
+        let answer = request.header("x-backstay-csrf", &self.csrf).json(body).send().ok()?;
+        let (status, text) = (answer.status().as_u16(), answer.text().ok()?);
+        Some((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self.http.get(format!("{}{path}", self.base)).send().unwrap();
         (answer.status().as_u16(), answer.json().unwrap_or(Value::Null))
     }
 }
