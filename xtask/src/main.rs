@@ -15,6 +15,8 @@ mod fuzz;
 mod guards;
 mod guest;
 mod run;
+mod schemathesis;
+mod service;
 mod setup;
 mod sim;
 mod test;
@@ -38,11 +40,13 @@ fn usage() -> String {
   {}
   {}
   {}
+  {}
   {}",
         dist::USAGE,
         console::USAGE,
         flip::USAGE,
         fuzz::USAGE,
+        schemathesis::USAGE,
         torture::USAGE,
         guest::USAGE,
         bench::USAGE
@@ -77,6 +81,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "sim" => sim::main(rest),
         "flip" => flip::main(rest),
         "fuzz" => fuzz::main(rest),
+        "schemathesis" => schemathesis::main(rest),
         "torture" => torture::main(rest),
         "guest" => guest::main(rest),
         "help" | "--help" | "-h" => {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::fail::{Fail, Result};
 use crate::run;
-use crate::{console, dist, setup, tidy};
+use crate::{console, dist, schemathesis, setup, tidy};
 
 /// One step, its outcome and how long it took.
 struct Step {
@@ -24,13 +24,14 @@ pub(crate) fn main() -> Result<()> {
     setup::install(setup::Set::Test)?;
     type Check = fn() -> Result<()>;
     // The console first: the server takes it in when it is built.
-    let steps: [(&'static str, Check); 8] = [
+    let steps: [(&'static str, Check); 9] = [
         ("console", console::build),
         ("format", format),
         ("tidy", tidy::main),
         ("clippy", clippy),
         ("docs", docs),
         ("tests", tests),
+        ("asked", schemathesis::short),
         ("browser", console::test),
         ("packages", dist::smoke),
     ];

@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::measure::stored;
 use super::memory;
 use super::programs::parsed;
-use super::service::{HERE, Operator, Server};
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Fail, Result};
 use crate::run;
+use crate::service::{HERE, Operator, Server};
 
 const MIB: f64 = 1_048_576.0;
 

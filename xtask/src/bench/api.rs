@@ -11,10 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::memory;
 use super::random::Random;
-use super::service::{HERE, Server};
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Fail, Result};
 use crate::run;
+use crate::service::{HERE, Server};
 
 /// Points, and so few in a hurry.
 const FULL: u64 = 10_000_000;

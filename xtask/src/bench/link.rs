@@ -14,11 +14,11 @@ use serde_json::Value;
 
 use super::data::Data;
 use super::measure::{settle, stored, timed};
-use super::service::{Place, Server};
 use super::table::median;
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Fail, Result};
 use crate::run;
+use crate::service::{Place, Server};
 
 const MIB: f64 = 1_048_576.0;
 /// Bits a second, and milliseconds from end to end, there and back.

@@ -22,7 +22,6 @@ mod programs;
 mod random;
 mod report;
 mod server;
-mod service;
 mod table;
 mod targets;
 mod used;

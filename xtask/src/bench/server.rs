@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::data::Data;
 use super::measure::{Sample, processor_time, settle, stored, timed};
-use super::service::{HERE, Server};
 use super::table::median;
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Result};
 use crate::run;
+use crate::service::{HERE, Server};
 
 const PASSWORD: &str = "for the length of a bench";
 

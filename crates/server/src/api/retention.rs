@@ -90,7 +90,7 @@ pub(crate) struct Ahead {
     /// To this moment; now if not said.
     to: Option<String>,
     /// How many columns, at most 4096.
-    columns: Option<u32>,
+    columns: Option<i64>,
     /// What will be left at this moment; now if not said.
     at: Option<String>,
 }
@@ -120,7 +120,7 @@ pub(crate) async fn ahead(
     let now = server.now();
     let (from, to) = (moment(asked.from.as_deref())?, moment(asked.to.as_deref())?.unwrap_or(now));
     let at = moment(asked.at.as_deref())?.unwrap_or(now);
-    let columns = asked.columns.unwrap_or(256).clamp(1, WIDEST) as usize;
+    let columns = asked.columns.unwrap_or(256).clamp(1, WIDEST.into()) as usize;
     let policy = Policy::of(&server, &name).await?;
     // Where nothing is dropped all is left.
     let everything = Schedule { all: i64::MAX, tiers: Vec::new() };

@@ -1,6 +1,6 @@
-//! A server for the length of a bench, and an operator of it.
+//! A server for a while, and an operator of it.
 //!
-//! Never knows: what is measured.
+//! Never knows: what it is for.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,21 +14,23 @@ use crate::fail::{During, Fail, Result};
 use crate::run;
 
 const PASSWORD: &str = "for the length of a bench";
+/// Where curl keeps the cookie of a session, in the data folder.
+const COOKIES: &str = "cookies";
 /// How often it is looked whether the server has said where it is, and how long in between.
 const LOOKS: u32 = 600;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a server is.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The network namespace; this process's, if none.
-    pub(super) space: Option<&'static str>,
+    pub(crate) space: Option<&'static str>,
     /// The address at which it listens.
-    pub(super) address: &'static str,
+    pub(crate) address: &'static str,
 }
 
 /// On this machine.
-pub(super) const HERE: Place = Place { space: None, address: "127.0.0.1" };
+pub(crate) const HERE: Place = Place { space: None, address: "127.0.0.1" };
 
 impl Place {
     /// A program there.
@@ -43,7 +45,7 @@ impl Place {
 }
 
 /// A server, until it is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     place: Place,
     program: PathBuf,
     child: Child,
@@ -54,9 +56,7 @@ pub(super) struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It is gone, or it goes now.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }
 
@@ -64,10 +64,22 @@ impl Server {
     /// Starts one, its data in a folder.
     /// # Errors
     /// It does not start.
-    pub(super) fn start(program: &Path, dir: &Path, place: &Place) -> Result<Server> {
+    pub(crate) fn start(program: &Path, dir: &Path, place: &Place) -> Result<Server> {
+        Server::start_as(place.run(program), program, (dir, place))
+    }
+
+    /// As [`Server::start`], on this machine, what it logs into a file.
+    /// # Errors
+    /// It does not start.
+    pub(crate) fn start_logging(program: &Path, dir: &Path, log: &Path) -> Result<Server> {
+        let mut command = Command::new(program);
+        command.stderr(File::create(log).during(log.display())?);
+        Server::start_as(command, program, (dir, &HERE))
+    }
+
+    fn start_as(mut command: Command, program: &Path, (dir, place): (&Path, &Place)) -> Result<Server> {
         let (data, said) = (dir.join("data"), dir.join("said"));
         let out = File::create(&said).during(said.display())?;
-        let mut command = place.run(program);
         command.args(["server", "--listen", &format!("{}:0", place.address), "--name", place.address]);
         command.args(["--json", "--data"]).arg(&data);
         let child = command.stdin(Stdio::null()).stdout(out).spawn().during("starting a server")?;
@@ -86,28 +98,28 @@ impl Server {
     }
 
     /// The id of its process.
-    pub(super) fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
 
     /// Where its store is.
-    pub(super) fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.data.join("store")
     }
 
     /// Where all that is its own is.
-    pub(super) fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         &self.data
     }
 
     /// Its address.
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// curl, as whoever logged in last.
-    pub(super) fn curl(&self) -> Command {
-        let cookies = self.data.join("bench-cookies");
+    pub(crate) fn curl(&self) -> Command {
+        let cookies = self.data.join(COOKIES);
         let mut curl = self.place.run("curl");
         curl.args(["--silent", "--show-error", "--cacert"]).arg(self.data.join("ca/certificate.pem"));
         curl.arg("--cookie").arg(&cookies).arg("--cookie-jar").arg(&cookies);
@@ -117,19 +129,59 @@ impl Server {
     /// The first administrator makes an operator.
     /// # Errors
     /// The server refuses.
-    pub(super) fn operator(&self) -> Result<Operator<'_>> {
+    pub(crate) fn operator(&self) -> Result<Operator<'_>> {
         self.ask(None, "setup", Some(&json!({ "code": self.setup, "name": "admin", "password": PASSWORD })))?;
+        Ok(Operator { server: self, csrf: self.somebody("olga", "operator")? })
+    }
+
+    /// The first administrator adds somebody with a role, who logs in; the word of the session.
+    /// # Errors
+    /// The server refuses.
+    pub(crate) fn somebody(&self, name: &str, role: &str) -> Result<String> {
         let admin = self.login("admin")?;
-        let grants = json!([{ "role": "operator", "scope": "all" }]);
-        let olga = json!({ "name": "olga", "password": PASSWORD, "grants": grants });
-        self.ask(Some(&admin), "people", Some(&olga))?;
-        Ok(Operator { server: self, csrf: self.login("olga")? })
+        let grants = json!([{ "role": role, "scope": "all" }]);
+        self.ask(Some(&admin), "people", Some(&json!({ "name": name, "password": PASSWORD, "grants": grants })))?;
+        self.login(name)
+    }
+
+    /// A token of somebody new with a role.
+    /// # Errors
+    /// The server refuses.
+    pub(crate) fn token(&self, name: &str, role: &str) -> Result<String> {
+        let csrf = self.somebody(name, role)?;
+        let wanted = json!({ "name": "for a while", "role": role, "scope": "all", "days": 1 });
+        let made = self.ask(Some(&csrf), "me/tokens", Some(&wanted))?;
+        let token = made["token"].as_str().map(str::to_owned);
+        token.ok_or_else(|| Fail::new(format!("{name} gets no token: {made}")))
+    }
+
+    /// The cookie of whoever logged in last, as browsers send it.
+    /// # Errors
+    /// Nobody did.
+    pub(crate) fn cookie(&self) -> Result<String> {
+        let jar = self.data.join(COOKIES);
+        let text = fs::read_to_string(&jar).during(jar.display())?;
+        let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+        let found = lines.find_map(|words| (words.len() == 7).then(|| format!("{}={}", words[5], words[6])));
+        found.ok_or_else(|| Fail::new("nobody is logged in"))
+    }
+
+    /// Kills it.
+    pub(crate) fn end(&mut self) {
+        // It is gone, or it goes now.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Whether its process is still there.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Logs in; the word that requests carry which change something.
     /// # Errors
     /// The server refuses.
-    pub(super) fn login(&self, name: &str) -> Result<String> {
+    pub(crate) fn login(&self, name: &str) -> Result<String> {
         let said = self.ask(None, "login", Some(&json!({ "name": name, "password": PASSWORD })))?;
         let csrf = said["csrf"].as_str().map(str::to_owned);
         csrf.ok_or_else(|| Fail::new(format!("{name} cannot log in: {said}")))
@@ -150,7 +202,7 @@ impl Server {
 }
 
 /// One who enrols machines, and sees them.
-pub(super) struct Operator<'s> {
+pub(crate) struct Operator<'s> {
     server: &'s Server,
     csrf: String,
 }
@@ -159,7 +211,7 @@ impl Operator<'_> {
     /// Makes a machine known, which keeps what it got in a folder.
     /// # Errors
     /// The server refuses.
-    pub(super) fn enroll(&self, machine: &str, dir: &Path) -> Result<()> {
+    pub(crate) fn enroll(&self, machine: &str, dir: &Path) -> Result<()> {
         let made = self.server.ask(Some(&self.csrf), "enrolments", Some(&json!({ "machine": machine })))?;
         let code = made["code"].as_str();
         let code = code.ok_or_else(|| Fail::new(format!("the server made no code: {made}")))?;
@@ -170,7 +222,7 @@ impl Operator<'_> {
     /// What the API answers at a path.
     /// # Errors
     /// It cannot be asked.
-    pub(super) fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
         self.server.ask(None, path, None)
     }
 }
