@@ -58,7 +58,6 @@ pub(crate) const BENCH: &[Package] = &[
     package("restic", "a peer of the bench"),
     package("borgbackup", "a peer of the bench"),
     package("casync", "a peer of the bench"),
-    package("iproute2", "makes the network namespaces and the link of the bench, and limits its rate"),
     package("iperf3", "says what that link carries"),
 ];
 
