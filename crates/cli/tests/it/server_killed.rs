@@ -17,7 +17,9 @@ use crate::tools::*;
 use crate::world::{World, said};
 
 const MIB: u64 = 1 << 20;
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 4;
+/// Between two points of a machine: each is restored in the end.
+const PAUSE: Duration = Duration::from_millis(400);
 const MACHINES: [&str; 3] = ["one", "two", "three"];
 
 /// A machine whose disk changes, and what it was told of its points.
@@ -146,6 +148,7 @@ fn nothing_that_was_acknowledged_is_lost() {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
                         machine.point();
+                        std::thread::sleep(PAUSE);
                     }
                 })
             })
