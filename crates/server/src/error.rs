@@ -74,6 +74,9 @@ pub enum ServerError {
     /// The catalogue.
     #[error("the catalogue cannot be used")]
     Catalogue(#[from] sqlx::Error),
+    /// The catalogue is of a newer version of this program.
+    #[error("the catalogue is of a newer version than this one, {own}, which does not know its part {0:?}", own = env!("CARGO_PKG_VERSION"))]
+    Newer(String),
     /// A name that certificates cannot have.
     #[error("{0:?} cannot be the name of a server")]
     Name(String),

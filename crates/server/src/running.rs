@@ -333,7 +333,7 @@ pub(crate) fn secret_text(random: &SystemRandom) -> String {
 }
 
 /// Waits for something where no server runs.
-pub(crate) fn once<T>(what: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ServerError> {
+pub(crate) fn once<T>(what: impl Future<Output = Result<T, ServerError>>) -> Result<T, ServerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(sqlx::Error::Io)?;
-    Ok(runtime.block_on(what)?)
+    runtime.block_on(what)
 }

@@ -151,6 +151,9 @@ fn failure(error: ServerError) -> Failure {
         ServerError::OldLog(_) => Failure::refused(format!(
             "{text}; do not go on from an old copy of it: set the data folder aside, and bring the server back with --recover"
         )),
+        ServerError::Newer(_) => {
+            Failure::refused(format!("{text}; install the version that was here before, or a newer one"))
+        }
         ServerError::NotNew(_) => Failure::refused(format!("{text}; name a new folder with --data")),
         ServerError::Port { .. } => Failure::new(format!("{text}; name another address with --listen")),
         ServerError::Name(_) => Failure::usage(format!("{text}; name another with --name")),

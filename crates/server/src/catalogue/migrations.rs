@@ -4,6 +4,8 @@
 
 use sqlx::{Row as _, SqlitePool};
 
+use crate::error::ServerError;
+
 const STEPS: &[(&str, &str)] = &[
     (
         "people",
@@ -85,8 +87,14 @@ const STEPS: &[(&str, &str)] = &[
 ];
 
 /// Does what was not done yet.
-pub(super) async fn run(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+/// # Errors
+/// `Newer`: steps were done that this program does not know; nothing was changed.
+pub(super) async fn run(pool: &SqlitePool) -> Result<(), ServerError> {
     sqlx::raw_sql("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY) STRICT").execute(pool).await?;
+    let done = sqlx::query_scalar::<_, String>("SELECT name FROM migrations ORDER BY rowid").fetch_all(pool).await?;
+    if let Some(step) = done.into_iter().find(|name| !STEPS.iter().any(|(known, _)| known == name)) {
+        return Err(ServerError::Newer(step));
+    }
     for (name, step) in STEPS {
         let mut all = pool.begin().await?;
         let done =

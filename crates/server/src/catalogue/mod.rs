@@ -21,6 +21,8 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 
+use crate::error::ServerError;
+
 /// The catalogue. What is written is durable when a call returns.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalogue {
@@ -29,7 +31,9 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     /// Opens the file, making it or bringing it up to date if need be.
-    pub(crate) async fn open(path: &Path) -> Result<Catalogue, sqlx::Error> {
+    /// # Errors
+    /// `Newer`: a newer program brought it further than this one knows; nothing was changed.
+    pub(crate) async fn open(path: &Path) -> Result<Catalogue, ServerError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use backstay_server::{Running, ServerError, Settings};
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
+use sqlx::Connection as _;
 
 use crate::client::{Client, PASSWORD, logged_in, server};
 
@@ -54,6 +55,29 @@ fn two_servers_do_not_share_a_folder() {
     let again = Running::start(Settings::new(data.path(), "127.0.0.1:0", "localhost"));
     assert!(matches!(again, Err(ServerError::Busy(_))));
     drop(running);
+}
+
+#[test]
+fn a_catalogue_of_a_newer_version_is_refused_and_stays_as_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    drop(Running::for_tests(data.path()));
+    let catalogue = format!("sqlite://{}", data.path().join("catalogue.sqlite").display());
+    let with = |sql: &'static str| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut open = sqlx::SqliteConnection::connect(&catalogue).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut open).await.unwrap();
+            open.close().await.unwrap();
+        });
+    };
+    with("INSERT INTO migrations (name) VALUES ('of next year')");
+    let settings = || Settings::new(data.path(), "127.0.0.1:0", "localhost");
+    match Running::start(settings()) {
+        Err(error @ ServerError::Newer(_)) => assert!(error.to_string().contains("\"of next year\""), "{error}"),
+        other => panic!("{:?}", other.err()),
+    }
+    with("DELETE FROM migrations WHERE name = 'of next year'");
+    assert_eq!(Client::of(&Running::for_tests(data.path())).get("/api/v1/health").0, 200);
 }
 
 #[test]
