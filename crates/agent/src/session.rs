@@ -34,7 +34,7 @@ pub struct Welcome {
 pub struct Session {
     link: Arc<dyn Link>,
     welcome: Welcome,
-    /// Threads that read and compress.
+    /// Threads that read and compress; 0: the caller's does.
     threads: usize,
 }
 
@@ -42,7 +42,7 @@ pub struct Session {
 pub type Verdict = (bool, Vec<Vec<u8>>);
 
 impl Session {
-    /// Connects, and says who is there.
+    /// Connects, and says who is there. `threads` read and compress; with none, nothing is done but on the caller's thread.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -66,7 +66,7 @@ impl Session {
             },
             other => return Err(unexpected(other)),
         };
-        Ok(Session { link, welcome, threads: threads.max(1) })
+        Ok(Session { link, welcome, threads })
     }
 
     /// What the server told at the beginning.
@@ -178,6 +178,15 @@ impl Session {
     ) -> Result<ToAgent, AgentError> {
         let answering = Answering::new(disks, (&*self.link, &self.welcome), (cancel, seen));
         self.link.send(&[&wire::encode(request)]).map_err(AgentError::Lost)?;
+        if self.threads == 0 {
+            let mut compressor = answering.compressor();
+            return self.questions((verdict, cancel), |next| {
+                let failed = |error| {
+                    if cancel.load(Ordering::Relaxed) { AgentError::Cancelled } else { AgentError::Lost(error) }
+                };
+                answering.answer(next, &mut compressor).map_err(failed)
+            });
+        }
         let (asked, to_answer) = sync_channel::<Asked>(2 * HELD);
         let to_answer = Mutex::new(to_answer);
         let failed = Mutex::new(None);
@@ -187,30 +196,36 @@ impl Session {
             }
             // Owned here: when this ends, so do the threads.
             let asked = asked;
-            loop {
-                if cancel.load(Ordering::Relaxed) {
-                    return Err(AgentError::Cancelled);
-                }
-                let next = match receive(&*self.link)? {
-                    ToAgent::Look { segment, disk, pieces } => Asked::Look { segment, disk, pieces },
-                    ToAgent::Fetch { segment, wanted } => Asked::Fetch { segment, wanted },
-                    ToAgent::AskVerdict => {
-                        let (still, stamps) = verdict();
-                        let told = ToServer::Verdict { still, stamps };
-                        self.link.send(&[&wire::encode(&told)]).map_err(AgentError::Lost)?;
-                        continue;
-                    }
-                    reply => return Ok(reply),
-                };
-                if asked.try_send(next).is_err() {
-                    return Err(AgentError::Protocol(DecodeError::Invalid("number of questions")));
-                }
-            }
+            let too_many = |_| AgentError::Protocol(DecodeError::Invalid("number of questions"));
+            self.questions((verdict, cancel), |next| asked.try_send(next).map_err(too_many))
         });
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(_) if cancel.load(Ordering::Relaxed) => Err(AgentError::Cancelled),
             Some(error) => Err(AgentError::Lost(error)),
             None => outcome,
+        }
+    }
+
+    /// Hands the server's questions to `answer` until there is a reply.
+    fn questions(
+        &self,
+        (verdict, cancel): (&dyn Fn() -> Verdict, &AtomicBool),
+        mut answer: impl FnMut(Asked) -> Result<(), AgentError>,
+    ) -> Result<ToAgent, AgentError> {
+        loop {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(AgentError::Cancelled);
+            }
+            match receive(&*self.link)? {
+                ToAgent::Look { segment, disk, pieces } => answer(Asked::Look { segment, disk, pieces })?,
+                ToAgent::Fetch { segment, wanted } => answer(Asked::Fetch { segment, wanted })?,
+                ToAgent::AskVerdict => {
+                    let (still, stamps) = verdict();
+                    let told = ToServer::Verdict { still, stamps };
+                    self.link.send(&[&wire::encode(&told)]).map_err(AgentError::Lost)?;
+                }
+                reply => return Ok(reply),
+            }
         }
     }
 }

@@ -114,7 +114,18 @@ impl Disk {
 
     /// Changes something; `other`: bytes that are somewhere else too. Says what was done.
     pub(crate) fn scribble(&mut self, dice: &mut Dice, other: &[u8]) -> Result<String, Violation> {
-        Ok(match dice.below(20) {
+        let what = dice.below(20);
+        self.change(what, dice, other)
+    }
+
+    /// As [`Disk::scribble`], but its size stays, and all of it can be read.
+    pub(crate) fn write_something(&mut self, dice: &mut Dice, other: &[u8]) -> Result<String, Violation> {
+        let what = dice.below(17);
+        self.change(what, dice, other)
+    }
+
+    fn change(&mut self, what: u64, dice: &mut Dice, other: &[u8]) -> Result<String, Violation> {
+        Ok(match what {
             0..9 => {
                 let range = self.some_pages(dice, 4);
                 self.write_noise(dice, &range)?;

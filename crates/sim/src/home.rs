@@ -25,6 +25,14 @@ pub enum Bug {
     SettlesNothing,
     /// Whoever follows a machine does not put marks back when a point of them was not made.
     ForgetsMarks,
+    /// The server says that a point is safe before its entry is put.
+    AcknowledgesEarly,
+    /// The server now and then takes an agent for that of another machine.
+    MixesMachines,
+    /// An agent clears its marks before it was told that the point is safe.
+    ClearsMarksEarly,
+    /// An agent that was told nothing takes its point for safe.
+    BelievesSilence,
 }
 
 struct Planted {
@@ -36,7 +44,14 @@ struct Planted {
 /// The home that vaults are given.
 pub(crate) fn home(inner: SimObjects, bug: Option<Bug>) -> Arc<dyn Objects> {
     match bug {
-        None | Some(Bug::ForgetsMarks) => Arc::new(inner),
+        None
+        | Some(
+            Bug::ForgetsMarks
+            | Bug::AcknowledgesEarly
+            | Bug::MixesMachines
+            | Bug::ClearsMarksEarly
+            | Bug::BelievesSilence,
+        ) => Arc::new(inner),
         Some(bug) => Arc::new(Planted { inner, bug, count: AtomicU64::new(0) }),
     }
 }

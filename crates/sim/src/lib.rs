@@ -54,6 +54,7 @@ mod oracle;
 mod pauses;
 mod ripe;
 mod run;
+pub mod server;
 mod tally;
 mod witness;
 

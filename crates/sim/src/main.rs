@@ -1,4 +1,4 @@
-//! `backstay-sim --seeds N --from S [--jobs J] [--witness K] [--trace]`: runs seeds and tells of those that are red.
+//! `backstay-sim --seeds N --from S [--jobs J] [--witness K] [--world vault|server] [--trace]`: runs seeds and tells of those that are red.
 //!
 //! Never knows: what a run does.
 
@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use backstay_sim::{Options, Report, Tally, run};
+use backstay_sim::{Options, Report, Tally, run, server};
 
 struct Arguments {
     seeds: u64,
@@ -15,25 +15,39 @@ struct Arguments {
     jobs: usize,
     witness: u64,
     trace: bool,
+    /// What a seed is run in.
+    world: fn(u64, &Options) -> Report,
 }
 
 fn parse() -> Result<Arguments, String> {
     let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut parsed = Arguments { seeds: 10_000, from: 0, jobs, witness: 16, trace: false };
+    let mut parsed = Arguments { seeds: 10_000, from: 0, jobs, witness: 16, trace: false, world: run };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         if name == "--trace" {
             parsed.trace = true;
             continue;
         }
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+        if name == "--world" {
+            parsed.world = match value.as_str() {
+                "vault" => run,
+                "server" => server::run,
+                _ => return Err(format!("{value} is no world; there are vault and server")),
+            };
+            continue;
+        }
         let number: u64 = value.parse().map_err(|_| format!("{name}: {value} is no number"))?;
         match name.as_str() {
             "--seeds" => parsed.seeds = number,
             "--from" => parsed.from = number,
             "--witness" => parsed.witness = number,
             "--jobs" => parsed.jobs = usize::try_from(number.max(1)).map_err(|_| "too many jobs".to_owned())?,
-            _ => return Err(format!("{name} is not known; known are --seeds, --from, --jobs, --witness, --trace")),
+            _ => {
+                return Err(format!(
+                    "{name} is not known; known are --seeds, --from, --jobs, --witness, --world, --trace"
+                ));
+            }
         }
     }
     Ok(parsed)
@@ -64,7 +78,7 @@ fn main() -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let report = run(seed, &options);
+                    let report = (arguments.world)(seed, &options);
                     results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(report);
                 }
             });

@@ -21,6 +21,8 @@ pub(crate) struct Machine {
     pub(crate) doubts: Vec<Arc<Shot>>,
     /// Its promises, suspensions and gaps.
     pub(crate) pauses: Pauses,
+    /// Whoever makes its points may say what it likes: what they hold is its own matter.
+    pub(crate) is_lawless: bool,
     /// Numbers of points that were dropped for certain.
     gone: BTreeSet<u64>,
 }
@@ -77,7 +79,8 @@ impl Machine {
     /// A machine whose points, so far, are these.
     pub(crate) fn new(name: &str, disks: Vec<Disk>, points: BTreeMap<u64, Known>) -> Machine {
         let pauses = Pauses::new(!points.is_empty());
-        Machine { name: name.to_owned(), disks, points, doubts: Vec::new(), pauses, gone: BTreeSet::new() }
+        let (name, gone) = (name.to_owned(), BTreeSet::new());
+        Machine { name, disks, points, doubts: Vec::new(), pauses, is_lawless: false, gone }
     }
 
     /// A point was made.

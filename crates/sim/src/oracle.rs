@@ -89,7 +89,7 @@ impl Look<'_> {
         }
         let mut named = Vec::new();
         let mut unopened = false;
-        for machine in machines {
+        for machine in machines.iter_mut().filter(|machine| !machine.is_lawless) {
             let it = found.iter().find(|f| f.row.name == machine.name);
             let points = match it.map_or(Ok(Vec::new()), |f| vault.points(f.id)) {
                 Err(_) if self.harm.ledger => continue,

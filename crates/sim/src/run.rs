@@ -59,7 +59,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
 }
 
 /// Why something is red, if it is; panics of the code under test included.
-fn failure_of(work: impl FnOnce() -> Result<(), Violation>) -> Option<String> {
+pub(crate) fn failure_of(work: impl FnOnce() -> Result<(), Violation>) -> Option<String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => None,
         Ok(Err(Violation(what))) => Some(what),

@@ -97,4 +97,22 @@ tally! {
     bundles,
     /// Runs that the independent reader judged.
     witnessed,
+    /// Sessions of agents.
+    sessions,
+    /// Messages of agents and servers.
+    messages,
+    /// Links cut at a message.
+    links_cut,
+    /// Messages that went nowhere while their sender thought the link to live.
+    messages_swallowed,
+    /// Times that a server's patience ran out.
+    patience_lost,
+    /// Messages of a hostile agent that were doubled, swapped, lost or mangled.
+    messages_mangled,
+    /// Connections of an agent while an older one of its own lived.
+    second_sessions,
+    /// Servers that died at work.
+    servers_dead,
+    /// Points of which an agent learned only later that they are safe.
+    learned_later,
 }

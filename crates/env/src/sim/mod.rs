@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod link;
+pub mod net;
 pub mod objects;
 pub mod random;
 pub mod volume;

@@ -3,6 +3,7 @@
 //! Never knows: how a run is made.
 
 mod flip;
+mod server;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
