@@ -80,6 +80,12 @@ pub trait Scanner: Sync {
     /// # Errors
     /// Ends the run.
     fn scan(&self, number: usize) -> Result<Scanned<Self::Note>, Self::Error>;
+
+    /// How many segments to scan at once, if scanning waits for somebody elsewhere more than it computes: that many threads are
+    /// hired for it besides, and never more scans are under way. `None`: it computes, and as many threads as compute are enough.
+    fn at_once(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Takes what ingest makes. Called on the thread that runs it, in order.

@@ -114,6 +114,7 @@ impl Ingest {
         sink: &mut impl Sink<S::Note, S::Error>,
     ) -> Result<(), IngestError<S::Error>> {
         let tuning = self.tuning;
+        let scans = Scans::of(scanner, tuning.threads);
         let (home, vault) = (self.home.clone(), self.vault.clone());
         let work = |compressor: &mut Compressor, job: Job| match job {
             Job::Scan(number) => Done::Scanned(number, scanner.scan(number)),
@@ -127,10 +128,12 @@ impl Ingest {
             }
         };
         Pool::run(
-            tuning.threads,
+            scans.threads,
             || Compressor::new(tuning.level),
             work,
-            |workers| Run { ingest: self, workers, in_flight: 0, puts: 0, early: BTreeMap::new() }.go(count, sink),
+            |workers| {
+                Run { ingest: self, workers, scans, in_flight: 0, puts: 0, early: BTreeMap::new() }.go(count, sink)
+            },
         )
     }
 
@@ -290,10 +293,37 @@ fn new_pack(pack: &FinishedPack, object: ObjectId) -> NewPack {
 /// Packs being written at once: more would only cost memory.
 const MOST_PUTS: usize = 2;
 
+/// How far scanning may be ahead of what comes after it.
+#[derive(Clone, Copy)]
+struct Scans {
+    /// Threads for everything.
+    threads: usize,
+    /// Scans under way at most.
+    most: usize,
+    under_way: usize,
+    /// Segments whose scan began and whose turn has not come, at most.
+    window: usize,
+}
+
+impl Scans {
+    fn of<S: Scanner + ?Sized>(scanner: &S, threads: usize) -> Scans {
+        // With no threads there is nothing to wait beside.
+        let at_once = scanner.at_once().filter(|_| threads > 0);
+        let more = at_once.unwrap_or(0);
+        Scans {
+            threads: threads + more,
+            most: at_once.unwrap_or(usize::MAX),
+            under_way: 0,
+            window: 2 * threads + 1 + more,
+        }
+    }
+}
+
 /// The lead of a run.
 struct Run<'a, N, E> {
     ingest: &'a mut Ingest,
     workers: &'a mut dyn Workers<Job, Done<N, E>>,
+    scans: Scans,
     in_flight: usize,
     puts: usize,
     /// Segments scanned before their turn.
@@ -302,11 +332,11 @@ struct Run<'a, N, E> {
 
 impl<N, E> Run<'_, N, E> {
     fn go(mut self, count: usize, sink: &mut impl Sink<N, E>) -> Result<(), IngestError<E>> {
-        let window = 2 * self.ingest.tuning.threads + 1;
         let (mut given, mut taken) = (0, 0);
         while taken < count || self.in_flight > 0 {
-            while given < count && given < taken + window && self.puts < MOST_PUTS {
+            while given < count.min(taken + self.scans.window) && self.may_scan() {
                 self.submit(Urgency::Third, Job::Scan(given));
+                self.scans.under_way += 1;
                 given += 1;
             }
             let done = self.workers.wait();
@@ -324,9 +354,14 @@ impl<N, E> Run<'_, N, E> {
         Ok(())
     }
 
+    fn may_scan(&self) -> bool {
+        self.scans.under_way < self.scans.most && self.puts < MOST_PUTS
+    }
+
     fn handle(&mut self, done: Done<N, E>, sink: &mut impl Sink<N, E>) -> Result<(), IngestError<E>> {
         match done {
             Done::Scanned(number, scanned) => {
+                self.scans.under_way -= 1;
                 self.early.insert(number, scanned.map_err(IngestError::Caller)?);
             }
             Done::Sealed(pack, frame) => {

@@ -168,6 +168,10 @@ impl<N: Fn(usize) -> usize + Sync> Scanner for Chosen<'_, N> {
     fn scan(&self, number: usize) -> Result<Scanned<Note>, VaultError> {
         self.scanner.scan((self.segment)(number))
     }
+
+    fn at_once(&self) -> Option<usize> {
+        self.scanner.at_once()
+    }
 }
 
 /// Looks at all segments in this order, and makes a run of what is found.

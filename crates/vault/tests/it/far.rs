@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use backstay_env::real::disk::Buffers;
 use backstay_format::rows::Consistency;
@@ -12,6 +13,7 @@ use backstay_format::units::{ChunkId, Timestamp};
 use backstay_scan::{Cutting, Page, SEGMENT, Segment, View};
 use backstay_seal::Secret;
 use backstay_seal::compress::Compressor;
+use backstay_store::ingest::Tuning;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::{
     Boundary, DiskFacts, Far, FarCapture, FarChanged, FarFrame, FarSegment, Made, Offer, Progress, Shown, Told, Verdict,
@@ -266,4 +268,47 @@ fn machines_do_not_rely_on_each_others_unfinished_work() {
     });
     assert!(world.witness().check().findings.is_empty());
     assert!(read(&vault, vault.boundary("alpha").unwrap().unwrap().number) == disk);
+}
+
+/// Somebody far away: nothing is answered before so many segments were asked for.
+struct FarAway<'d> {
+    somebody: Somebody<'d>,
+    /// Segments asked for, of which not all is answered: now, and the most there ever were.
+    held: Mutex<(usize, usize)>,
+    more: Condvar,
+    enough: usize,
+}
+
+impl Far for FarAway<'_> {
+    fn look(&self, number: u64, segment: &FarSegment) -> io::Result<Offer> {
+        let mut held = self.held.lock().unwrap();
+        held.0 += 1;
+        held.1 = held.1.max(held.0);
+        self.more.notify_all();
+        // Not for ever: then the test fails.
+        let patience = Duration::from_secs(20);
+        drop(self.more.wait_timeout_while(held, patience, |(_, most)| *most < self.enough).unwrap());
+        self.somebody.look(number, segment)
+    }
+
+    fn fetch(&self, number: u64, wanted: &[bool]) -> io::Result<Vec<FarFrame>> {
+        let frames = self.somebody.fetch(number, wanted);
+        self.held.lock().unwrap().0 -= 1;
+        frames
+    }
+}
+
+/// A link of 1 Gbit/s and 20 ms is full with ten; an agent holds 24 in memory, and takes more for an attack.
+#[test]
+fn enough_is_asked_for_to_fill_a_link_and_no_more_however_many_threads_there_are() {
+    for threads in [1, 40] {
+        let world = World::new();
+        let vault = world.open().with_tuning(Tuning { threads, ..Tuning::default() });
+        let mut disk = vec![0; 160 << 20];
+        disk[PAGE..PAGE + (1 << 20)].copy_from_slice(&noise(1 << 20, 5));
+        let somebody = Somebody::new(&vault, &disk, Lie::None);
+        let far = FarAway { somebody, held: Mutex::default(), more: Condvar::new(), enough: 12 };
+        with_capture(&disk, &far, &Shown::default(), |capture| vault.protect_far(capture)).unwrap();
+        assert_eq!(far.held.into_inner().unwrap(), (0, 12), "with {threads} threads");
+    }
 }
