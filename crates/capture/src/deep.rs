@@ -3,16 +3,23 @@
 //! Never knows: which pages, or why.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, PoisonError};
 
-use backstay_env::real::disk::BlockDevice;
+use backstay_env::real::disk::{AlignedBuf, BlockDevice};
 use backstay_env::volume::{Piece, Volume};
 
-use crate::ring::{Read, Ring};
+use crate::ring::{Part, Read, Ring, Target};
 
 /// What a direct read wants its place, its length and its memory to be multiples of, for every disk.
 const UNIT: usize = 4096;
+
+/// Pieces with no more bytes than this between them are read together.
+const GAP: u64 = 16 << 10;
+
+/// The longest read, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// A disk, and a ring for each thread that reads it.
 pub struct Deep<'d> {
@@ -52,30 +59,83 @@ impl Volume for Deep<'_> {
 
     fn read_many(&self, pieces: &mut [Piece<'_>]) {
         let Some(mut ring) = self.ring() else { return };
-        let fits = |piece: &Piece<'_>| {
-            piece.offset.is_multiple_of(UNIT as u64)
-                && piece.bytes.len().is_multiple_of(UNIT)
-                && piece.bytes.as_ptr().addr().is_multiple_of(UNIT)
-        };
+        let mut between = AlignedBuf::new(GAP as usize);
+        let reads = Reads::of(pieces, between.as_mut_ptr());
         let fd = self.device.as_fd().as_raw_fd();
-        let read = |(tag, piece): (usize, &mut Piece<'_>)| Read {
+        let read = |(tag, stretch): (usize, &Stretch)| Read {
             fd,
-            offset: piece.offset,
-            to: piece.bytes.as_mut_ptr(),
-            len: piece.bytes.len() as u32,
+            offset: stretch.bytes.start,
+            to: Target::Parts(reads.parts[stretch.parts.clone()].as_ptr(), stretch.parts.len() as u32),
             tag: tag as u64,
         };
-        let reads: Vec<Read> = pieces.iter_mut().enumerate().filter(|(_, piece)| fits(piece)).map(read).collect();
-        let mut came = vec![None; pieces.len()];
+        let mut whole = vec![false; reads.stretches.len()];
         #[allow(unsafe_code)]
         // SAFETY: each piece has bytes of its own, which this call borrows and does not look at until all reads are done; so is
-        // the disk borrowed.
+        // the disk borrowed. What lies between pieces goes where nobody ever looks.
         unsafe {
-            ring.read_all(reads.into_iter(), |tag, bytes| came[tag as usize] = bytes);
+            ring.read_all(reads.stretches.iter().enumerate().map(read), |tag, came| {
+                let stretch = &reads.stretches[tag as usize].bytes;
+                whole[tag as usize] = came.is_some_and(|came| u64::from(came) == stretch.end - stretch.start);
+            });
         }
-        for (piece, came) in pieces.iter_mut().zip(came) {
-            piece.whole = came.is_some_and(|bytes| bytes as usize == piece.bytes.len());
+        for (stretch, whole) in reads.stretches.into_iter().zip(whole) {
+            pieces[stretch.pieces].iter_mut().for_each(|piece| piece.whole = whole);
         }
         self.rings().push(ring);
     }
+}
+
+/// Pieces that lie close together are one read, with what is between them: where a disk is written a lot, most pages have changed, and
+/// each read takes from who writes.
+struct Reads {
+    stretches: Vec<Stretch>,
+    parts: Vec<Part>,
+}
+
+/// Pieces that are read together.
+struct Stretch {
+    /// Of the disk.
+    bytes: Range<u64>,
+    /// Which pieces, and which parts of memory.
+    pieces: Range<usize>,
+    parts: Range<usize>,
+}
+
+impl Reads {
+    /// Of the pieces that can be read past the page cache; what lies between them goes to `between`.
+    fn of(pieces: &mut [Piece<'_>], between: *mut u8) -> Reads {
+        let mut reads = Reads { stretches: Vec::new(), parts: Vec::with_capacity(2 * pieces.len()) };
+        for (number, piece) in pieces.iter_mut().enumerate().filter(|(_, piece)| fits(piece)) {
+            let bytes = piece.offset..piece.offset + piece.bytes.len() as u64;
+            let gap = reads.gap_before(number, &bytes);
+            if let Some(gap @ 1..) = gap {
+                reads.parts.push(Part { to: between, len: gap as usize });
+            }
+            reads.parts.push(Part { to: piece.bytes.as_mut_ptr(), len: piece.bytes.len() });
+            let parts = reads.parts.len();
+            match reads.stretches.last_mut().filter(|_| gap.is_some()) {
+                Some(last) => {
+                    (last.bytes.end, last.pieces.end, last.parts.end) = (bytes.end, number + 1, parts);
+                }
+                None => {
+                    let stretch = Stretch { bytes, pieces: number..number + 1, parts: parts - 1..parts };
+                    reads.stretches.push(stretch);
+                }
+            }
+        }
+        reads
+    }
+
+    /// Bytes between the last stretch and the next piece, if they are to be read together.
+    fn gap_before(&self, number: usize, bytes: &Range<u64>) -> Option<u64> {
+        let last = self.stretches.last().filter(|last| last.pieces.end == number)?;
+        let gap = bytes.start.checked_sub(last.bytes.end)?;
+        (gap <= GAP && bytes.end - last.bytes.start <= LONGEST).then_some(gap)
+    }
+}
+
+fn fits(piece: &Piece<'_>) -> bool {
+    piece.offset.is_multiple_of(UNIT as u64)
+        && piece.bytes.len().is_multiple_of(UNIT)
+        && piece.bytes.as_ptr().addr().is_multiple_of(UNIT)
 }

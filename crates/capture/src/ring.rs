@@ -16,10 +16,24 @@ pub(crate) struct Read {
     pub(crate) fd: RawFd,
     /// Where in the file, in bytes.
     pub(crate) offset: u64,
-    pub(crate) to: *mut u8,
-    pub(crate) len: u32,
+    pub(crate) to: Target,
     /// Handed back with the result.
     pub(crate) tag: u64,
+}
+
+/// Where a read goes.
+pub(crate) enum Target {
+    /// To so many bytes.
+    Whole(*mut u8, u32),
+    /// To so many parts of memory, one after the other.
+    Parts(*const Part, u32),
+}
+
+/// A part of memory, laid out as POSIX says of `struct iovec`.
+#[repr(C)]
+pub(crate) struct Part {
+    pub(crate) to: *mut u8,
+    pub(crate) len: usize,
 }
 
 /// A ring of the kernel's.
@@ -34,7 +48,7 @@ impl Ring {
     /// Does all reads, in any order; tells of each how many bytes came, or that it failed. Allocates nothing.
     ///
     /// # Safety
-    /// The memory of every read is `len` bytes that nobody else looks at meanwhile, and its descriptor stays open.
+    /// The memory of every read is there, nobody else looks at it meanwhile, its parts stay listed, and its descriptor stays open.
     pub(crate) unsafe fn read_all(
         &mut self,
         reads: impl Iterator<Item = Read>,
@@ -46,9 +60,13 @@ impl Ring {
             while under_way < DEPTH
                 && let Some(read) = reads.next()
             {
-                let entry = opcode::Read::new(types::Fd(read.fd), read.to, read.len).offset(read.offset);
+                let (fd, offset) = (types::Fd(read.fd), read.offset);
+                let entry = match read.to {
+                    Target::Whole(to, len) => opcode::Read::new(fd, to, len).offset(offset).build(),
+                    Target::Parts(parts, count) => opcode::Readv::new(fd, parts.cast(), count).offset(offset).build(),
+                };
                 // SAFETY: the caller vouches for memory and descriptor, and this returns only when all reads are done.
-                let pushed = unsafe { self.0.submission().push(&entry.build().user_data(read.tag)) };
+                let pushed = unsafe { self.0.submission().push(&entry.user_data(read.tag)) };
                 pushed.expect("the queue is as long as there are reads under way");
                 under_way += 1;
             }

@@ -129,9 +129,12 @@ fn many_pieces_are_read_at_once_and_those_that_are_not_say_so() {
     let mut memory = AlignedBuf::new(2 << 20);
     for round in 0..3 {
         memory.fill(0);
-        // More than are under way at once; then one that is not whole pages, and one that is not all on the disk.
+        // More than are under way at once, some next to each other, some near, some far; then one that is not whole pages, and one
+        // that is not all on the disk.
         let (mut rest, mut pieces) = (&mut *memory, Vec::new());
-        let places = (0..300).map(|n| ((n * 3 + round) * PAGE, PAGE));
+        let steps = [1, 1, 2, 5, 6, 1].into_iter().cycle();
+        let places =
+            steps.scan(round, |page, step| Some((std::mem::replace(page, *page + step) * PAGE, PAGE))).take(300);
         for (offset, len) in places.chain([(1000 * PAGE, 512), (content.len() - PAGE, 2 * PAGE)]) {
             let (bytes, others) = rest.split_at_mut(len.next_multiple_of(PAGE));
             rest = others;

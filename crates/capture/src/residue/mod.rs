@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use backstay_env::real::disk::{AlignedBuf, BlockDevice};
 use backstay_env::volume::{Volume, check_range};
 
-use crate::ring::{Read, Ring};
+use crate::ring::{Read, Ring, Target};
 
 const PAGE: u64 = 4096;
 /// The longest single read, in pages: longer runs are cut.
@@ -140,8 +140,7 @@ impl Residue {
             let read = Read {
                 fd: disks[run.disk].as_fd().as_raw_fd(),
                 offset: run.pages.start * PAGE,
-                to: memory.wrapping_add(run.at),
-                len: len_of(&run, disks),
+                to: Target::Whole(memory.wrapping_add(run.at), len_of(&run, disks)),
                 tag: index as u64,
             };
             cell.set(run);
