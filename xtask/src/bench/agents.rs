@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::measure::stored;
 use super::memory;
-use super::programs::parsed;
+use super::programs::{self, parsed};
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Fail, Result};
 use crate::run;
@@ -23,9 +23,7 @@ const MIB: f64 = 1_048_576.0;
 /// # Errors
 /// A program does not build, or fails.
 pub(super) fn measure(machines: u32, minutes: u64) -> Result<(String, Vec<Figure>)> {
-    run::run(run::cargo().args(["build", "--release", "--package", "backstay-cli"]))?;
-    run::run(run::cargo().args(["build", "--release", "--package", "backstay-bench", "--bin", "agents"]))?;
-    let release = run::cargo_target().join("release");
+    let release = programs::built()?;
     let dir = run::keep("bench").join("agents");
     if dir.exists() {
         fs::remove_dir_all(&dir).during(dir.display())?;

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::memory;
+use super::programs;
 use super::random::Random;
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Fail, Result};
@@ -28,9 +29,8 @@ const MACHINE: &str = "machines/m0001";
 /// # Errors
 /// A program does not build or fails, or the server answers with anything but what was asked for.
 pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
-    run::run(run::cargo().args(["build", "--release", "--package", "backstay-cli"]))?;
-    run::run(run::cargo().args(["build", "--release", "--package", "backstay-bench", "--bin", "points"]))?;
-    let built = |name: &str| run::cargo_target().join("release").join(name);
+    let release = programs::built()?;
+    let built = |name: &str| release.join(name);
     let dir = run::keep("bench").join("api");
     fs::remove_dir_all(&dir).or_else(super::server::absent).during(dir.display())?;
     fs::create_dir_all(&dir).during(dir.display())?;

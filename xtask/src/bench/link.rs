@@ -13,7 +13,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::data::Data;
-use super::measure::{settle, stored, timed};
+use super::measure::{processor_time, settle, stored, timed};
+use super::programs;
 use super::table::median;
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Fail, Result};
@@ -104,6 +105,8 @@ struct Crossed {
     bytes: u64,
     wall: Duration,
     stored: u64,
+    /// What agent and server took of the processors.
+    processors: [Duration; 2],
 }
 
 /// Measures.
@@ -113,10 +116,7 @@ pub(super) fn measure(data: &Data, rounds: usize) -> Result<(String, Vec<Figure>
     if !run::is_root()? {
         return Err(Fail::new("the link bench must be run as root: it makes network namespaces"));
     }
-    // Together, so that neither is built anew with the features of the other.
-    let packages = ["--package", "backstay-cli", "--package", "backstay-bench"];
-    run::run(run::cargo().args(["build", "--release"]).args(packages).args(["--bin", "backstay", "--bin", "delay"]))?;
-    let release = run::cargo_target().join("release");
+    let release = programs::built()?;
     let dir = run::keep("bench").join("link");
     let (mut carries, mut all) = (Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -170,8 +170,14 @@ fn protects(program: &Path, dir: &Path, data: &Data) -> Result<[Crossed; 3]> {
         let (before, kept) = (AGENT.sent()?, stored(&server.store())?);
         let mut command = AGENT.run(program);
         command.arg("agent").arg(&image).arg("--dir").arg(&agent).arg("--once");
-        let wall = timed(&command)?.wall;
-        Ok(Crossed { bytes: AGENT.sent()? - before, wall, stored: stored(&server.store())?.saturating_sub(kept) })
+        let worked = processor_time(server.process())?;
+        let sample = timed(&command)?;
+        Ok(Crossed {
+            bytes: AGENT.sent()? - before,
+            wall: sample.wall,
+            stored: stored(&server.store())?.saturating_sub(kept),
+            processors: [sample.cpu, processor_time(server.process())? - worked],
+        })
     };
     Ok([protect(&data.before)?, protect(&data.before)?, protect(&data.after)?])
 }
@@ -190,7 +196,14 @@ fn judged(mut carries: Vec<f64>, all: &[[Crossed; 3]]) -> (String, Vec<Figure>) 
     for (which, name) in ["for the first time", "the same again", "with pages overwritten"].iter().enumerate() {
         let (wall, bytes, stored) = of(which);
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "- {name}: {:.1} MiB in {wall:.2} s; stored {:.1} MiB more", mib(bytes), mib(stored));
+        let took = |end: usize| median(all.iter().map(|crossed| crossed[which].processors[end])).unwrap_or_default();
+        let [agent, server] = [took(0).as_secs_f64(), took(1).as_secs_f64()];
+        let _ = writeln!(
+            text,
+            "- {name}: {:.1} MiB in {wall:.2} s; stored {:.1} MiB more; processor time: the agent {agent:.1} s, the server {server:.1} s",
+            mib(bytes),
+            mib(stored)
+        );
     }
     let used = bytes as f64 / wall;
     let figures = vec![

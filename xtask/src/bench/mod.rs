@@ -216,8 +216,7 @@ fn contenders(only: &[String]) -> Result<Vec<Box<dyn Contender>>> {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|word| word == name);
     let mut found: Vec<Box<dyn Contender>> = Vec::new();
     if wanted("backstay") {
-        run::run(run::cargo().args(["build", "--release", "--package", "backstay-cli"]))?;
-        found.push(Box::new(Ours(run::cargo_target().join("release/backstay"))));
+        found.push(Box::new(Ours(programs::built()?.join("backstay"))));
     }
     if wanted("rustic") {
         found.push(Box::new(Rustic(setup::rustic()?)));

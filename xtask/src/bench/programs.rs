@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::measure::{stored, timed_output};
@@ -71,11 +71,23 @@ pub(super) fn timeline(quick: bool, stores: &Path) -> Result<(Printed, Vec<Figur
     Ok((printed, figures))
 }
 
+/// Builds, optimized, all that is measured and all that measures: together, so that nothing is built anew with the features of something
+/// else. The folder they are in.
+/// # Errors
+/// They do not build.
+pub(super) fn built() -> Result<PathBuf> {
+    let packages = ["backstay-cli", "backstay-bench", "backstay-capture"];
+    let mut cargo = run::cargo();
+    cargo.args(["build", "--release", "--bins", "--example", "tracker_load"]);
+    run::run(cargo.args(packages.iter().flat_map(|package| ["--package", package])))?;
+    Ok(run::cargo_target().join("release"))
+}
+
 fn program(name: &str, argument: &str, stores: &Path) -> Result<Printed> {
-    run::run(run::cargo().args(["build", "--release", "--package", "backstay-bench", "--bin", name]))?;
+    let built = built()?;
     let folder = stores.join(format!("backstay-bench-{name}"));
     remove(&folder)?;
-    let mut command = Command::new(run::cargo_target().join("release").join(name));
+    let mut command = Command::new(built.join(name));
     command.arg(argument).arg(&folder);
     println!("running {}", run::shown(&command));
     let (sample, said) = timed_output(&command)?;

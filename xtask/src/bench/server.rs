@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::data::Data;
 use super::measure::{Sample, processor_time, settle, stored, timed};
+use super::programs;
 use super::table::median;
 use super::targets::{Figure, Limit};
 use crate::fail::{During, Result};
@@ -33,8 +34,7 @@ struct Taken {
 /// # Errors
 /// The program does not build, or fails.
 pub(super) fn measure(data: &Data, rounds: usize) -> Result<(String, Vec<Figure>)> {
-    run::run(run::cargo().args(["build", "--release", "--package", "backstay-cli"]))?;
-    let program = run::cargo_target().join("release/backstay");
+    let program = programs::built()?.join("backstay");
     let (mut here, mut there): (Vec<Taken>, Vec<Taken>) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         for turn in 0..2 {

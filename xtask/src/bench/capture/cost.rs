@@ -7,11 +7,12 @@ use std::fs;
 use super::disk::Disk;
 use super::follow::{Point, Store};
 use super::load::Fio;
+use super::pace::Taken;
 use super::spread::Spread;
 use super::{Found, Setting};
 use crate::bench::programs::{self, Printed};
 use crate::bench::targets::{Figure, Limit};
-use crate::fail::{During, Result};
+use crate::fail::{During, Fail, Result};
 use crate::guards::Loop;
 use crate::run;
 
@@ -76,53 +77,48 @@ fn told(what: &str, printed: &Printed) -> Result<String> {
     ))
 }
 
-/// As many random writes to a file as can be, with nothing of ours in the kernel and with a point every 10 s, in turn.
+/// As many random writes to a file as can be, while a point is made every 10 s. What is compared are moments of one run: from one run to
+/// the next the same disk is a quarter faster or slower.
 pub(super) fn points(setting: &Setting) -> Result<Found> {
     let disk = Disk::fresh(&setting.dir, "cost", 4 << 30)?;
     let file = disk.fill(setting.lengths.file)?;
     let store = Store::create(&setting.program, &setting.dir.join("cost"))?;
     let fio = Fio { file: &file, rate: None, distinct: false };
     let (rounds, seconds) = setting.lengths.points;
-    let (mut alone, mut followed, mut seen) = (Vec::new(), Vec::new(), Vec::<Point>::new());
-    fio.run(2)?;
+    let (mut taken, mut seen) = (Vec::<Taken>::new(), Vec::<Point>::new());
     for round in 0..rounds {
         setting.interrupt.check()?;
-        let mut follow = || -> Result<f64> {
-            let following = store.follow(disk.device(), "10s", &setting.interrupt)?;
-            let wrote = fio.run(seconds)?;
-            seen.extend(following.so_far());
-            Ok(wrote.rate)
-        };
-        if round.is_multiple_of(2) {
-            alone.push(fio.run(seconds)?.rate);
-            followed.push(follow()?);
-        } else {
-            followed.push(follow()?);
-            alone.push(fio.run(seconds)?.rate);
-        }
-        println!("round {}: alone {:.0}/s, followed {:.0}/s", round + 1, alone[round], followed[round]);
+        let following = store.follow(disk.device(), "10s", &setting.interrupt)?;
+        let pace = fio.paced(seconds, &setting.dir)?;
+        let points = following.so_far();
+        let made: Vec<_> = points.iter().map(|point| point.told - point.took / 1000.0..point.told).collect();
+        let found = pace.taken_by(&made).ok_or_else(|| Fail::new("fewer than two points under full load"))?;
+        let Taken { between, during, over_all } = found;
+        println!("round {}: between points {between:.0}/s, during {during:.0}/s, over all {over_all:.0}/s", round + 1);
+        taken.push(found);
+        seen.extend(points);
     }
-    let ratio = Spread::of(alone.iter().zip(&followed).map(|(alone, followed)| followed / alone));
-    let (alone, followed) = (Spread::of(alone), Spread::of(followed));
-    let lost = Figure {
+    let of = |what: fn(&Taken) -> f64| Spread::of(taken.iter().map(what));
+    let [between, during, over_all] = [of(|t| t.between), of(|t| t.during), of(|t| t.over_all)];
+    let lost = of(|taken| taken.lost() * 100.0);
+    let figure = Figure {
         figure: "points every 10 s, IOPS lost".into(),
-        found: format!("{:.0}/s, alone {:.0}/s", followed.median(), alone.median()),
-        value: (1.0 - ratio.median()) * 100.0,
+        found: format!("{:.0}/s, between points {:.0}/s", over_all.median(), between.median()),
+        value: lost.median(),
         unit: "%",
         limit: Limit::AtMost(10.0),
     };
-    let took = Spread::of(seen.iter().map(|point| point.took));
-    let frozen = Spread::of(seen.iter().map(|point| point.frozen));
-    let sent = Spread::of(seen.iter().map(|point| point.sent as f64 / super::MIB));
+    let of = |what: fn(&Point) -> f64| Spread::of(seen.iter().map(what));
     let details = vec![format!(
-        "points every 10 s under full load: writes a second alone {}, followed {}, ratio of neighbours {}; of the points: ms {}, \
-         frozen ms {}, MiB sent {}",
-        alone.shown(0),
-        followed.shown(0),
-        ratio.shown(3),
-        took.shown(0),
-        frozen.shown(1),
-        sent.shown(0)
+        "points every 10 s under full load: writes a second between points {}, while one is made {}, over all {}; lost, % {}; of the \
+         points: ms {}, frozen ms {}, MiB sent {}",
+        between.shown(0),
+        during.shown(0),
+        over_all.shown(0),
+        lost.shown(1),
+        of(|point| point.took).shown(0),
+        of(|point| point.frozen).shown(1),
+        of(|point| point.sent as f64 / super::MIB).shown(0)
     )];
-    Ok(Found { figures: vec![lost], details })
+    Ok(Found { figures: vec![figure], details })
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::pace::{Pace, STEP_MS};
 use crate::fail::{During, Fail, Result};
 use crate::run;
 
@@ -34,6 +35,10 @@ pub(super) struct Wrote {
 impl Fio<'_> {
     /// Begins to write, for so long.
     pub(super) fn start(&self, seconds: u64) -> Result<Writing> {
+        self.start_with(seconds, &[])
+    }
+
+    fn start_with(&self, seconds: u64, more: &[String]) -> Result<Writing> {
         let mut fio = run::program("fio");
         fio.args(["--name=load", "--rw=randwrite", "--bs=4k", "--iodepth=32", "--ioengine=libaio", "--direct=1"]);
         fio.args(["--thread", "--randrepeat=0", "--refill_buffers", "--fallocate=none", "--output-format=json"]);
@@ -41,6 +46,7 @@ impl Fio<'_> {
         fio.arg(format!("--size={}", fs::metadata(self.file).during(self.file.display())?.len()));
         fio.args(if self.distinct { &[][..] } else { &["--norandommap", "--time_based"] });
         fio.args(self.rate.map(|rate| format!("--rate_iops={rate}")));
+        fio.args(more);
         let child = fio.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().during("fio")?;
         Ok(Writing(Some(child)))
     }
@@ -48,6 +54,15 @@ impl Fio<'_> {
     /// Writes for so long.
     pub(super) fn run(&self, seconds: u64) -> Result<Wrote> {
         self.start(seconds)?.end()
+    }
+
+    /// Writes for so long, and says how fast from moment to moment; `folder` is for its log.
+    pub(super) fn paced(&self, seconds: u64, folder: &Path) -> Result<Pace> {
+        let prefix = folder.join("pace");
+        let log = format!("--write_iops_log={}", prefix.display());
+        let steps = [log, format!("--log_avg_msec={STEP_MS}"), "--log_unix_epoch=1".to_owned()];
+        self.start_with(seconds, &steps)?.end()?;
+        Pace::read(&folder.join("pace_iops.1.log"))
     }
 }
 

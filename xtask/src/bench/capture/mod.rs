@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::programs;
 use super::targets::Figure;
 use crate::fail::{During, Fail, Result};
 use crate::guards::Interrupt;
@@ -17,6 +18,7 @@ mod follow;
 mod growth;
 mod load;
 mod moment;
+mod pace;
 mod peers;
 mod spread;
 mod steady;
@@ -27,7 +29,7 @@ const MIB: f64 = 1_048_576.0;
 struct Lengths {
     /// Rounds with and without the tracker, and the length of each in seconds.
     tracker: (usize, f64),
-    /// Rounds with and without points, and the length of each in seconds.
+    /// Rounds with points, and the length of each in seconds.
     points: (usize, u64),
     /// Seconds of a steady load with points every 10 s, and every 3 s.
     steady: (u64, u64),
@@ -45,7 +47,7 @@ struct Lengths {
 
 const FULL: Lengths = Lengths {
     tracker: (12, 2.0),
-    points: (4, 20),
+    points: (4, 42),
     steady: (62, 46),
     file: 1 << 30,
     changes: 7,
@@ -56,7 +58,7 @@ const FULL: Lengths = Lengths {
 
 const QUICK: Lengths = Lengths {
     tracker: (4, 1.0),
-    points: (1, 12),
+    points: (1, 24),
     steady: (23, 10),
     file: 256 << 20,
     changes: 2,
@@ -92,14 +94,10 @@ pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
     if !run::is_root()? {
         return Err(Fail::new("the capture bench must be run as root: it attaches, mounts and follows disks"));
     }
-    // Together, so that neither is built anew with the features of the other.
-    let packages = ["--package", "backstay-cli", "--package", "backstay-capture"];
-    let targets = ["--bin", "backstay", "--example", "tracker_load"];
-    run::run(run::cargo().args(["build", "--release"]).args(packages).args(targets))?;
+    let program = programs::built()?.join("backstay");
     let dir = run::keep("bench").join("capture");
     clear(&dir)?;
     fs::create_dir_all(&dir).during(dir.display())?;
-    let program = run::cargo_target().join("release/backstay");
     let lengths = if quick { QUICK } else { FULL };
     let setting = Setting { program, dir, interrupt: Interrupt::listen()?, lengths, quick };
     let mut all = Found::default();
