@@ -7,6 +7,22 @@
 unsafe extern "C" {
     /// Of the GNU C library: gives free pages of all arenas to the system, but for `pad` bytes at the top of the first.
     fn malloc_trim(pad: usize) -> std::ffi::c_int;
+    /// Of the GNU C library, too: sets one of its parameters.
+    fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
+}
+
+/// mallopt(3): the number of heaps that threads are spread over.
+#[cfg(target_env = "gnu")]
+const M_ARENA_MAX: std::ffi::c_int = -8;
+
+/// Has threads that begin from now on share two heaps: each of its own keeps what it freed, which for a process that works for a moment
+/// every few seconds is a third of its memory. Does nothing where the C library is another.
+pub fn share() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: may be called at any time, from any thread; heaps that are there stay.
+    unsafe {
+        mallopt(M_ARENA_MAX, 2);
+    }
 }
 
 /// Gives memory that was freed back to the machine: after great work that does not come again soon. The allocator keeps it

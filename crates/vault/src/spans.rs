@@ -16,7 +16,7 @@ use crate::{Vault, VaultError};
 
 /// Bytes of plaintext of a pack of changes that are followed.
 const SMALL_PACK: u64 = 8 << 20;
-/// Threads at most that mostly wait: an agent holds no more than 24 segments in memory.
+/// Threads at most that mostly wait.
 const WAITING: usize = 16;
 /// A frame of changes that are followed ends when it has so many pages.
 const SMALL_FRAME: u32 = 32;
@@ -71,11 +71,6 @@ impl Vault {
             frame_pages: frame_pages.min(SMALL_FRAME),
             pack_plain: pack_plain.min(SMALL_PACK),
         })
-    }
-
-    /// For disks that somebody else reads: threads mostly wait for answers.
-    pub(crate) fn far_ingest(&self) -> Ingest {
-        self.ingest_with(Tuning { threads: (self.tuning.threads * 3).min(WAITING), ..self.tuning })
     }
 
     fn ingest_with(&self, tuning: Tuning) -> Ingest {

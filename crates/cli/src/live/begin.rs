@@ -45,6 +45,8 @@ impl<'a> Live<'a> {
             what;
         let folder = folder_of(store, machine);
         let other = |why: &dyn std::error::Error| Refused::Impossible(sentence(why));
+        // Before there are threads: it works for a moment, again and again.
+        heap::share();
         let place = Place::of(&folder).map_err(|e| other(&e))?;
         let mut tracker = Tracker::open(&Path::new(PINS).join(&folder)).map_err(|error| match error {
             TrackError::InUse(_) => Refused::InUse,

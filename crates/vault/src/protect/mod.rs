@@ -26,7 +26,6 @@ use backstay_env::volume::Volume;
 use backstay_format::names::is_machine_name;
 use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
 use backstay_format::units::{DiskNo, PointNo, Timestamp};
-use backstay_store::ingest::Ingest;
 
 use crate::gap::Promise;
 use crate::map::Map;
@@ -212,7 +211,7 @@ impl Vault {
         let known = base.machine.as_ref().zip(map.as_deref());
         let known = known.map(|(machine, map)| (&*view, machine.id, base.boundary, map));
         let order = Order::of(self, task, &plan, known);
-        let mut making = Making::new(self, task.machine, (base, disks.clone()), what.ingest(self));
+        let mut making = Making::new(self, task.machine, (base, disks.clone()), self.new_ingest());
         let scanner = what.scanner(self, &plan, map.as_ref());
         let run = likely::look(&mut making, &*scanner, &order, progress)?;
         let at = disks_at(task, &disks, &*scanner);
@@ -253,10 +252,6 @@ impl Rescanned {
 trait Rescan {
     fn task(&self) -> Task<'_>;
 
-    fn ingest(&self, vault: &Vault) -> Ingest {
-        vault.new_ingest()
-    }
-
     /// What scans the segments of a plan and compares them with a map.
     fn scanner<'p>(&'p self, vault: &'p Vault, plan: &'p Plan, map: Option<&'p Arc<Map>>) -> Box<dyn Rescanner + 'p>;
 }
@@ -278,10 +273,6 @@ impl Rescan for FarCapture<'_> {
     fn task(&self) -> Task<'_> {
         let FarCapture { machine, disks, note, cancel, progress, promise, .. } = self;
         Task { machine, disks: disks.clone(), used: Vec::new(), note, cancel, progress, promise }
-    }
-
-    fn ingest(&self, vault: &Vault) -> Ingest {
-        vault.far_ingest()
     }
 
     fn scanner<'p>(&'p self, vault: &'p Vault, plan: &'p Plan, map: Option<&'p Arc<Map>>) -> Box<dyn Rescanner + 'p> {

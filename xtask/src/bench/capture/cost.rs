@@ -6,7 +6,7 @@ use std::fs;
 
 use super::disk::Disk;
 use super::follow::{Point, Store};
-use super::load::Fio;
+use super::load::{self, Fio};
 use super::pace::Taken;
 use super::spread::Spread;
 use super::{Found, Setting};
@@ -98,6 +98,7 @@ pub(super) fn points(setting: &Setting) -> Result<Found> {
         taken.push(found);
         seen.extend(points);
     }
+    let reads = load::reads(&file, 4)?;
     let of = |what: fn(&Taken) -> f64| Spread::of(taken.iter().map(what));
     let [between, during, over_all] = [of(|t| t.between), of(|t| t.during), of(|t| t.over_all)];
     let lost = of(|taken| taken.lost() * 100.0);
@@ -109,16 +110,19 @@ pub(super) fn points(setting: &Setting) -> Result<Found> {
         limit: Limit::AtMost(10.0),
     };
     let of = |what: fn(&Point) -> f64| Spread::of(seen.iter().map(what));
+    let sent = of(|point| point.sent as f64);
     let details = vec![format!(
         "points every 10 s under full load: writes a second between points {}, while one is made {}, over all {}; lost, % {}; of the \
-         points: ms {}, frozen ms {}, MiB sent {}",
+         points: ms {}, frozen ms {}, MiB sent {}; the disk alone reads {:.0} MiB/s, so reading once what a point sends is {:.1} % of 10 s",
         between.shown(0),
         during.shown(0),
         over_all.shown(0),
         lost.shown(1),
         of(|point| point.took).shown(0),
         of(|point| point.frozen).shown(1),
-        of(|point| point.sent as f64 / super::MIB).shown(0)
+        of(|point| point.sent as f64 / super::MIB).shown(0),
+        reads / super::MIB,
+        sent.median() / reads / 10.0 * 100.0
     )];
     Ok(Found { figures: vec![figure], details })
 }

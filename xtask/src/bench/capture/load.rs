@@ -66,6 +66,17 @@ impl Fio<'_> {
     }
 }
 
+/// Bytes a second that a file can be read with, past the page cache, when nobody else does anything.
+pub(super) fn reads(file: &Path, seconds: u64) -> Result<f64> {
+    let mut fio = run::program("fio");
+    fio.args(["--name=read", "--rw=read", "--bs=1M", "--iodepth=4", "--ioengine=libaio", "--direct=1", "--thread"]);
+    fio.args(["--readonly", "--time_based", "--output-format=json"]).arg(format!("--runtime={seconds}"));
+    let said = run::output(fio.arg(format!("--filename={}", file.display())))?;
+    let said: Option<Value> = serde_json::from_slice(&said).ok();
+    let speed = said.as_ref().and_then(|said| said["jobs"][0]["read"]["bw_bytes"].as_f64());
+    speed.ok_or_else(|| Fail::new("fio does not say how fast it read"))
+}
+
 /// fio at work; killed when dropped.
 pub(super) struct Writing(Option<Child>);
 
