@@ -15,13 +15,13 @@ unsafe extern "C" {
 #[cfg(target_env = "gnu")]
 const M_ARENA_MAX: std::ffi::c_int = -8;
 
-/// Has threads that begin from now on share two heaps: each of its own keeps what it freed, which for a process that works for a moment
-/// every few seconds is a third of its memory. Does nothing where the C library is another.
-pub fn share() {
+/// Has threads that begin from now on share so many heaps: each of its own keeps what it freed, which for a process that works for a
+/// moment every few seconds, on many threads, is most of its memory. Does nothing where the C library is another.
+pub fn share(heaps: u8) {
     #[cfg(target_env = "gnu")]
     // SAFETY: may be called at any time, from any thread; heaps that are there stay.
     unsafe {
-        mallopt(M_ARENA_MAX, 2);
+        mallopt(M_ARENA_MAX, heaps.into());
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backstay_capture::heap;
 use backstay_server::{Recovered, Running, ServerError, Settings, StorePlace};
 use serde_json::{Value, json};
 
@@ -20,6 +21,9 @@ use crate::service;
 use crate::stop::Stop;
 use crate::store::{self, Location};
 
+/// Heaps that threads of all sessions share.
+const HEAPS: u8 = 4;
+
 /// How often it looks whether somebody else has taken the vault over.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -32,6 +36,8 @@ pub(super) fn run(common: &Common, args: &Server) -> Result<(), Failure> {
         return recover(common, &meant);
     }
     log::begin(args.log);
+    // Before there are threads: each session has one, most of the time idle.
+    heap::share(HEAPS);
     let stop = Stop::listen()?;
     let running = Running::start(settings(&meant)?).map_err(failure)?;
     tell(common, &running, &meant)?;

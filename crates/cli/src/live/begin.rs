@@ -46,7 +46,7 @@ impl<'a> Live<'a> {
         let folder = folder_of(store, machine);
         let other = |why: &dyn std::error::Error| Refused::Impossible(sentence(why));
         // Before there are threads: it works for a moment, again and again.
-        heap::share();
+        heap::share(2);
         let place = Place::of(&folder).map_err(|e| other(&e))?;
         let mut tracker = Tracker::open(&Path::new(PINS).join(&folder)).map_err(|error| match error {
             TrackError::InUse(_) => Refused::InUse,
