@@ -5,21 +5,15 @@
 use std::ops::Range;
 
 use backstay_format::units::PAGE_SIZE;
-use backstay_format::wire::v1::{CauseTold, DiskTold, Pages};
+use backstay_format::wire::v1::{CauseTold, DISKS, DiskTold, FEW, Pages, RANGES};
 use backstay_scan::SEGMENT;
 
-/// Disks of a machine.
-const DISKS: usize = 64;
 /// Bytes of a disk: 8 PiB.
 const SIZE: u64 = 1 << 53;
 /// Bytes of a text for people.
 const TEXT: usize = 4096;
 /// Bytes that the program that makes points may keep of a disk.
 const STAMP: usize = 4096;
-/// Choices that leave something out of a disk, and causes of a gap.
-const FEW: usize = 1024;
-/// Ranges of pages in one pass.
-const RANGES: usize = 1 << 20;
 /// Extents of a point that is held in memory.
 pub(crate) const EXTENTS: usize = 4 << 20;
 

@@ -6,6 +6,7 @@
 //!
 //! Never knows: how messages travel, or who believes them. Nothing at rest is made of these.
 
+mod few;
 pub mod v1;
 
 use serde::Serialize;

@@ -23,12 +23,22 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::few::{few, few_of_few};
 use crate::rows::gap::{Cause, Why};
 use crate::rows::{DiskAt, Exclusion};
 use crate::units::{DiskNo, Timestamp};
 
 /// The name of the protocol, by which it is asked for.
 pub const PROTOCOL: &[u8] = b"backstay/1";
+
+/// Disks of a machine at most.
+pub const DISKS: usize = 64;
+/// Pages of a segment at most, and so the most chunks, frames and pieces of one.
+pub const SEGMENT: usize = 1024;
+/// Choices that leave something out of a disk, and causes of a gap, at most.
+pub const FEW: usize = 1024;
+/// Ranges of pages of a disk in one pass at most.
+pub const RANGES: usize = 1 << 20;
 
 /// A range of pages: the first, and the one after the last.
 pub type Pages = (u64, u64);
@@ -54,6 +64,7 @@ pub enum ToServer {
         /// Whether nothing wrote meanwhile.
         still: bool,
         /// For each disk: what its file looks like.
+        #[serde(deserialize_with = "few::<DISKS, _, _>")]
         stamps: Vec<Vec<u8>>,
     },
     /// Begin a point that goes on from where a span ends.
@@ -61,11 +72,13 @@ pub enum ToServer {
         /// The number at which the span ends.
         number: u64,
         /// The disks, by their numbers, in the order in which passes speak of them.
+        #[serde(deserialize_with = "few::<DISKS, _, _>")]
         disks: Vec<u32>,
     },
     /// These pages may have changed.
     Pass {
         /// Of each disk that has any, by its place in [`ToServer::Follow`].
+        #[serde(deserialize_with = "few_of_few::<DISKS, RANGES, _, _, _>")]
         changed: Vec<(u32, Vec<Pages>)>,
     },
     /// Make the point.
@@ -81,8 +94,10 @@ pub enum ToServer {
         /// Which segment.
         segment: u64,
         /// Runs of pages that are alike.
+        #[serde(deserialize_with = "few::<SEGMENT, _, _>")]
         state: Vec<(PageKind, u16)>,
         /// The chunks of the data: names, and lengths in pages.
+        #[serde(deserialize_with = "few::<SEGMENT, _, _>")]
         chunks: Vec<([u8; 32], u8)>,
     },
     /// A segment cannot be read.
@@ -97,6 +112,7 @@ pub enum ToServer {
         /// Of which segment.
         segment: u64,
         /// For each frame: how many chunks, how many bytes, whether compressed.
+        #[serde(deserialize_with = "few::<SEGMENT, _, _>")]
         frames: Vec<(u16, u32, bool)>,
     },
 }
@@ -133,6 +149,7 @@ pub enum ToAgent {
         /// Which disk, by its place in the request.
         disk: u32,
         /// Its pages.
+        #[serde(deserialize_with = "few::<SEGMENT, _, _>")]
         pieces: Vec<Pages>,
     },
     /// Send these chunks of a segment and forget the others.
@@ -140,6 +157,7 @@ pub enum ToAgent {
         /// Which segment.
         segment: u64,
         /// For each chunk, in order.
+        #[serde(deserialize_with = "few::<SEGMENT, _, _>")]
         wanted: Vec<bool>,
     },
     /// All was read: what is the point to say of itself?
@@ -211,6 +229,7 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// The disks, all of them.
+    #[serde(deserialize_with = "few::<DISKS, _, _>")]
     pub disks: Vec<DiskTold>,
     /// For people.
     pub note: String,
@@ -219,6 +238,7 @@ pub struct Task {
     /// Nanoseconds until the next point; 0: nothing is promised.
     pub every: u64,
     /// Why there was no point lately.
+    #[serde(deserialize_with = "few::<FEW, _, _>")]
     pub causes: Vec<CauseTold>,
 }
 
@@ -236,6 +256,7 @@ pub struct DiskTold {
     /// Bytes in use, as far as is known.
     pub used: u64,
     /// The choices by which some of it is left out, and bytes that they name.
+    #[serde(deserialize_with = "few::<FEW, _, _>")]
     pub exclusions: Vec<(String, u64)>,
 }
 
@@ -278,10 +299,12 @@ pub struct Told {
     /// For people.
     pub note: String,
     /// For each disk: what the program that made the point keeps of it.
+    #[serde(deserialize_with = "few::<DISKS, _, _>")]
     pub stamps: Vec<Vec<u8>>,
     /// Nanoseconds until the next point.
     pub every: u64,
     /// Why there was no point lately.
+    #[serde(deserialize_with = "few::<FEW, _, _>")]
     pub causes: Vec<CauseTold>,
 }
 
@@ -303,6 +326,7 @@ pub struct BoundaryTold {
     /// When the making of the point of that number began, if it is one.
     pub begun: Option<i64>,
     /// The disks.
+    #[serde(deserialize_with = "few::<DISKS, _, _>")]
     pub disks: Vec<DiskAtTold>,
 }
 
@@ -447,5 +471,21 @@ mod tests {
         let head = [12u8, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f];
         let message = [&(head.len() as u32).to_le_bytes()[..], &head].concat();
         assert!(decode::<ToServer>(&message).is_err());
+    }
+
+    /// Two million empty lists are two million bytes, and would be 50 MB in memory.
+    #[test]
+    fn no_list_is_longer_than_it_may_be() {
+        let stamps = |count| ToServer::Verdict { still: true, stamps: vec![Vec::new(); count] };
+        let changed = |disks, ranges| ToServer::Pass { changed: vec![(0, vec![(0, 1); ranges]); disks] };
+        let wanted = |count| ToAgent::Fetch { segment: 0, wanted: vec![true; count] };
+        for fits in [stamps(DISKS), changed(DISKS, 3), changed(1, RANGES)] {
+            assert!(decode::<ToServer>(&encode(&fits)) == Ok((fits, &[])));
+        }
+        for long in [stamps(DISKS + 1), stamps(2_000_000), changed(DISKS + 1, 0), changed(1, RANGES + 1)] {
+            assert!(decode::<ToServer>(&encode(&long)).is_err());
+        }
+        assert!(decode::<ToAgent>(&encode(&wanted(SEGMENT))).is_ok());
+        assert!(decode::<ToAgent>(&encode(&wanted(SEGMENT + 1))).is_err());
     }
 }
