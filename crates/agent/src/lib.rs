@@ -6,9 +6,11 @@
 //! Never knows: what is in the store, what other machines have, how to read or delete anything, how changes are noticed.
 
 mod answer;
+mod following;
 mod link;
 mod session;
 
 pub use answer::{Reading, Seen};
+pub use following::Following;
 pub use link::{AgentError, Enrolled};
-pub use session::{Following, Session, Verdict, Welcome};
+pub use session::{Session, Verdict, Welcome};

@@ -12,10 +12,11 @@ use backstay_format::DecodeError;
 use backstay_format::rows::gap::SuspensionRow;
 use backstay_format::units::{StoreId, Timestamp};
 use backstay_format::wire;
-use backstay_format::wire::v1::{BoundaryTold, MadeTold, Pages, Refusal, Task, ToAgent, ToServer, Told};
+use backstay_format::wire::v1::{BoundaryTold, MadeTold, Refusal, Task, ToAgent, ToServer};
 use backstay_seal::Secret;
 
 use crate::answer::{Answering, Asked, HELD, Reading, Seen};
+use crate::following::Following;
 use crate::link::{AgentError, Enrolled};
 
 /// What the server told at the beginning.
@@ -144,19 +145,17 @@ impl Session {
     /// As [`Session::boundary`].
     pub fn follow(self: &Arc<Self>, number: u64, disks: Vec<u32>) -> Result<Following, AgentError> {
         match self.ask(&ToServer::Follow { number, disks })? {
-            ToAgent::Following { next, begun } => {
-                Ok(Following { session: self.clone(), next, begun, extents: 0, over: false })
-            }
+            ToAgent::Following { next, begun } => Ok(Following::begun(self.clone(), (next, begun))),
             other => Err(unexpected(other)),
         }
     }
 
-    fn ask(&self, request: &ToServer) -> Result<ToAgent, AgentError> {
+    pub(crate) fn ask(&self, request: &ToServer) -> Result<ToAgent, AgentError> {
         ask(&*self.link, request)
     }
 
     /// A request during which the server asks for segments.
-    fn run(
+    pub(crate) fn run(
         &self,
         request: &ToServer,
         (disks, verdict): (&[Reading<'_>], &dyn Fn() -> Verdict),
@@ -249,84 +248,6 @@ fn serve(
     }
 }
 
-/// A point in the making.
-pub struct Following {
-    session: Arc<Session>,
-    next: u64,
-    begun: i64,
-    extents: u64,
-    /// Published, set down, or of no more use.
-    over: bool,
-}
-
-impl Following {
-    /// The number that the point gets if nobody else is quicker, and when it was begun.
-    pub fn in_making(&self) -> (u64, i64) {
-        (self.next, self.begun)
-    }
-
-    /// How many extents the server holds in memory for it.
-    pub fn extents(&self) -> u64 {
-        self.extents
-    }
-
-    /// Shows pages that may have changed: of some of the disks, by their places in the list that this began with.
-    ///
-    /// # Errors
-    /// As [`Session::catch_up`]; this point cannot be made any more.
-    pub fn pass(
-        &mut self,
-        (changed, disks): (Vec<(u32, Vec<Pages>)>, &[Reading<'_>]),
-        (cancel, seen): (&AtomicBool, Seen<'_>),
-    ) -> Result<(), AgentError> {
-        let verdict = || (false, Vec::new());
-        let reply = self.session.run(&ToServer::Pass { changed }, (disks, &verdict), (cancel, seen));
-        match reply {
-            Ok(ToAgent::Passed { extents, .. }) => {
-                self.extents = extents;
-                Ok(())
-            }
-            reply => {
-                self.over = true;
-                Err(reply.map_or_else(|error| error, unexpected))
-            }
-        }
-    }
-
-    /// Makes the point: it is safe on `Ok`.
-    ///
-    /// # Errors
-    /// As [`Session::boundary`]. After [`AgentError::Lost`] it may have been made or not; what it is known by tells.
-    pub fn publish(mut self, told: Told) -> Result<MadeTold, AgentError> {
-        self.over = true;
-        match self.session.ask(&ToServer::Publish(told))? {
-            ToAgent::Made(made) => Ok(made),
-            other => Err(unexpected(other)),
-        }
-    }
-
-    /// Makes no point, but what was shown is kept.
-    ///
-    /// # Errors
-    /// As [`Following::publish`].
-    pub fn set_down(mut self) -> Result<BoundaryTold, AgentError> {
-        self.over = true;
-        match self.session.ask(&ToServer::SetDown)? {
-            ToAgent::CaughtUp(boundary) => Ok(boundary),
-            other => Err(unexpected(other)),
-        }
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        if !self.over {
-            // If that fails, so will the next request, and the server has given it up.
-            drop(self.session.ask(&ToServer::Abandon));
-        }
-    }
-}
-
 fn ask(link: &dyn Link, request: &ToServer) -> Result<ToAgent, AgentError> {
     link.send(&[&wire::encode(request)]).map_err(AgentError::Lost)?;
     match receive(link)? {
@@ -349,7 +270,7 @@ fn done(reply: ToAgent) -> Result<(), AgentError> {
     }
 }
 
-fn unexpected(reply: ToAgent) -> AgentError {
+pub(crate) fn unexpected(reply: ToAgent) -> AgentError {
     match reply {
         ToAgent::Refused { kind, why } => AgentError::Refused { kind, why },
         _ => AgentError::Protocol(DecodeError::Invalid("answer")),

@@ -14,6 +14,11 @@ use super::pages::{inside, outside};
 use crate::rate::{Limited, Rate};
 use crate::target::{InTheMaking, Trouble};
 
+/// Extents of a point in the making that are held in memory at most. A comparison puts down what it finds on the way.
+const EXTENTS: u64 = 1 << 20;
+/// Pages of an extent at most: those of a chunk.
+const LARGEST: u64 = 64;
+
 /// Keeps the passes of one point.
 pub(super) struct Keeper<'v, 'a> {
     pub(super) following: Box<dyn InTheMaking + 'v>,
@@ -40,6 +45,11 @@ impl Keep for Keeper<'_, '_> {
         let pages = outside(&pages, &left_out.skips);
         if pages.is_empty() {
             return Ok(());
+        }
+        // Known before anything is read.
+        let least: u64 = pages.iter().map(|range| (range.end - range.start).div_ceil(LARGEST)).sum();
+        if self.following.extents() as u64 + least > EXTENTS {
+            return Err(Trouble::TooMuch);
         }
         left_out.lacks = outside(&left_out.lacks, &pages);
         self.following.pass(&[Changed { disk, volume, pages, excluded: Vec::new() }], self.cancel)

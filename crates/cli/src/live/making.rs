@@ -21,8 +21,6 @@ use super::{Live, LivePoint, State};
 use crate::output::note;
 use crate::target::InTheMaking;
 
-/// Extents of a point in the making that are held in memory at most; more become a span of their own.
-const EXTENTS: usize = 1 << 20;
 /// How often disks are frozen for one point, should files move out of what is left out meanwhile.
 const ROUNDS: u32 = 4;
 
@@ -138,8 +136,7 @@ impl<'a> Live<'a> {
         let following = keeper.following;
         let still = without_swap(still.map_err(Missed::of_attempt)?, &without);
         match trusted(&self.tracker, &state.disks) {
-            Ok(()) if following.extents() <= EXTENTS => Ok(Read { following, still, left_out }),
-            Ok(()) => Err(Missed::Rescan("too much changed at once".into())),
+            Ok(()) => Ok(Read { following, still, left_out }),
             Err(why) => Err(Missed::Rescan(why)),
         }
     }

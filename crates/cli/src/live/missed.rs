@@ -35,6 +35,9 @@ impl Missed {
         if trouble.is_overtaken() {
             return Missed::Rescan("somebody else made a point of this machine, or took what this one used".into());
         }
+        if matches!(trouble, Trouble::TooMuch) {
+            return Missed::Rescan(trouble.to_string());
+        }
         if trouble.is_cancelled() {
             return Missed::later("interrupted: no point was made");
         }

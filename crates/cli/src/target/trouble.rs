@@ -21,6 +21,8 @@ pub(crate) enum Trouble {
     Server(AgentError),
     /// It is not possible with a server.
     Impossible(&'static str),
+    /// More changed at once than a point can be made of.
+    TooMuch,
 }
 
 impl Trouble {
@@ -32,7 +34,7 @@ impl Trouble {
                 kind: Refusal::NoSpace | Refusal::Store | Refusal::Ending, ..
             }) => Why::Store,
             Trouble::Server(AgentError::Connect(_) | AgentError::Lost(_)) => Why::Store,
-            Trouble::Server(_) | Trouble::Impossible(_) => Why::Failed,
+            Trouble::Server(_) | Trouble::Impossible(_) | Trouble::TooMuch => Why::Failed,
         }
     }
 
@@ -41,7 +43,7 @@ impl Trouble {
         match self {
             Trouble::Vault(error) => matches!(error, VaultError::Overtaken),
             Trouble::Server(error) => matches!(error, AgentError::Refused { kind: Refusal::Overtaken, .. }),
-            Trouble::Impossible(_) => false,
+            Trouble::Impossible(_) | Trouble::TooMuch => false,
         }
     }
 
@@ -72,6 +74,7 @@ impl From<Trouble> for Failure {
             }
             Trouble::Server(error) => Failure::new(sentence(&error)),
             Trouble::Impossible(why) => Failure::usage(why),
+            Trouble::TooMuch => Failure::new(trouble.to_string()),
         }
     }
 }
@@ -82,6 +85,7 @@ impl fmt::Display for Trouble {
             Trouble::Vault(error) => f.write_str(&sentence(error)),
             Trouble::Server(error) => f.write_str(&sentence(error)),
             Trouble::Impossible(why) => f.write_str(why),
+            Trouble::TooMuch => f.write_str("too much changed at once"),
         }
     }
 }
