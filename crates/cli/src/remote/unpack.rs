@@ -204,7 +204,9 @@ impl Dress {
     fn of(entry: &mut Entry<'_, impl Read>) -> Dress {
         let exact = modified(entry);
         let header = entry.header();
-        let seconds = header.mtime().ok().map(|at| std::time::UNIX_EPOCH + std::time::Duration::from_secs(at));
+        // Headers can say times that no clock has.
+        let seconds = header.mtime().ok().map(std::time::Duration::from_secs);
+        let seconds = seconds.and_then(|length| std::time::UNIX_EPOCH.checked_add(length));
         let id = |id: io::Result<u64>| u32::try_from(id.unwrap_or(0)).unwrap_or(0);
         let (mut uid, mut gid) = (id(header.uid()), id(header.gid()));
         let mode = header.mode().unwrap_or(0o600) & 0o7777;
@@ -250,4 +252,28 @@ fn modified(entry: &mut Entry<'_, impl Read>) -> Option<std::time::SystemTime> {
 
 fn written(target: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("{} cannot be written: {error}", target.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_has_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, at) in [("far", u64::MAX), ("near", 1_000_000_000)] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(1);
+            header.set_mode(0o600);
+            header.set_mtime(at);
+            archive.append_data(&mut header, name, &b"x"[..]).unwrap();
+        }
+        let archive = archive.into_inner().unwrap();
+        let target = folder.path().join("out");
+        let done = unpack(&archive[..], ("", &target), &|_, _| true).unwrap();
+        assert!(done.files == 2 && !done.cut && done.trouble.is_empty());
+        let near = fs::metadata(target.join("near")).unwrap().modified().unwrap();
+        assert_eq!(near.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(), 1_000_000_000);
+    }
 }
