@@ -7,7 +7,7 @@
 
 mod header;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
@@ -61,7 +61,14 @@ pub enum ArchiveError {
 /// # Errors
 /// [`ArchiveError`]; what was written before is whole files.
 pub fn write(tree: &dyn FileTree, node: NodeId, name: &OsStr, out: &mut dyn Write) -> Result<Lacks, ArchiveError> {
-    let mut archive = Archive { tree, out, linked: HashMap::new(), lacks: Lacks::default(), piece: vec![0; PIECE] };
+    let mut archive = Archive {
+        tree,
+        out,
+        linked: HashMap::new(),
+        seen: HashSet::new(),
+        lacks: Lacks::default(),
+        piece: vec![0; PIECE],
+    };
     archive.all(node, name.as_bytes())?;
     archive.list()?;
     archive.put(&[0; 2 * BLOCK])?;
@@ -74,6 +81,8 @@ struct Archive<'a> {
     out: &'a mut dyn Write,
     /// Names of files that have several.
     linked: HashMap<NodeId, Vec<u8>>,
+    /// Folders that were written. One in two places is an image that lies: few of them could make an archive without end.
+    seen: HashSet<NodeId>,
     lacks: Lacks,
     piece: Vec<u8>,
 }
@@ -131,6 +140,10 @@ impl Archive<'_> {
             Ok(entries) => entries,
             Err(error) => return self.lacks(&name, &error),
         };
+        if !self.seen.insert(node) {
+            tell(&mut self.lacks.damaged, &name, "a folder that is in another place, too");
+            return Ok(None);
+        }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         if !name.is_empty() {
             self.put(&header(&[&name[..], b"/"].concat(), &Member::Folder, about))?;
@@ -227,4 +240,65 @@ fn tell(kind: &mut Vec<String>, name: &[u8], why: &str) {
 /// Whether a name stays in its folder.
 fn is_safe(name: &[u8]) -> bool {
     !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder in which each of two names is the folder itself.
+    struct Mirror;
+
+    impl FileTree for Mirror {
+        fn kind(&self) -> &'static str {
+            "mirror"
+        }
+
+        fn label(&self) -> String {
+            String::new()
+        }
+
+        fn root(&self) -> NodeId {
+            NodeId(1)
+        }
+
+        fn metadata(&self, _: NodeId) -> Result<Metadata, TreeError> {
+            let time = FileTime::default();
+            Ok(Metadata {
+                kind: NodeKind::Directory,
+                size: 0,
+                permissions: 0o755,
+                uid: 0,
+                gid: 0,
+                links: 2,
+                device: (0, 0),
+                modified: time,
+                changed: time,
+                accessed: time,
+            })
+        }
+
+        fn entries(&self, node: NodeId) -> Result<Vec<Entry>, TreeError> {
+            let entry = |name: &str| Entry { name: name.into(), node, kind: NodeKind::Directory };
+            Ok(vec![entry("a"), entry("b")])
+        }
+
+        fn read(&self, _: NodeId, _: u64, _: &mut [u8]) -> Result<usize, TreeError> {
+            Err(TreeError::WrongKind("file"))
+        }
+
+        fn link_target(&self, _: NodeId) -> Result<std::ffi::OsString, TreeError> {
+            Err(TreeError::WrongKind("symbolic link"))
+        }
+    }
+
+    #[test]
+    fn folders_that_hold_themselves_end() {
+        let mut archive = Vec::new();
+        let lacks = write(&Mirror, NodeId(1), OsStr::new("top"), &mut archive).unwrap();
+        assert_eq!(lacks.damaged.len(), 2);
+        assert!(lacks.damaged[0].starts_with("top/a: "), "{:?}", lacks.damaged);
+        // A folder, a list of one block after its header, and the end.
+        assert_eq!(archive.len(), 5 * BLOCK);
+    }
 }
