@@ -358,7 +358,7 @@ pub(crate) enum Enrolments {
 pub(crate) enum Jobs {
     /// List them, newest first.
     List,
-    /// End one after the step that it is at.
+    /// End one after the step that it is at: operators of everything any, restore operators those that they began.
     Cancel {
         /// Its number.
         number: u64,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_audit::{AuditError, Event};
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::Server;
+use crate::at_work::AtWork;
 use crate::live::News;
 use crate::moment::{SECOND, later, rfc3339};
 use crate::restores::{self, Restore};
@@ -101,6 +102,11 @@ impl Work {
         }
     }
 
+    /// Whether it can be ended before it is done: a check changes nothing, and comes to its end.
+    pub(crate) fn may_stop(&self) -> bool {
+        !matches!(self, Work::Check { .. })
+    }
+
     /// Refuses what nobody means, such as to keep nothing, and what is not started as a job.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
@@ -115,80 +121,33 @@ impl Work {
     }
 }
 
-/// Who starts what nobody does.
+/// What a job of the calendar says that it is by.
 const CALENDAR: &str = "calendar";
 
-/// The jobs that are at work.
-#[derive(Default)]
-pub(crate) struct Jobs(Mutex<Vec<Arc<AtWork>>>);
-
-struct AtWork {
-    id: i64,
-    machine: Option<String>,
-    may_stop: bool,
-    /// When it is, for ages of points.
-    now: Timestamp,
-    stop: AtomicBool,
-    done: AtomicU64,
-    total: AtomicU64,
+/// Who starts a job.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'n> {
+    /// Nobody: it was due.
+    Calendar,
+    /// Somebody, by what the catalogue knows them as, and their name.
+    Person(i64, &'n str),
 }
 
-/// What became of a wish to cancel.
-pub(crate) enum Cancelled {
-    /// It will end.
-    Yes,
-    /// It cannot be stopped.
-    Never,
-    /// It is not at work.
-    Gone,
-}
-
-impl Jobs {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<AtWork>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn at_work(&self, id: i64) -> Option<Arc<AtWork>> {
-        self.lock().iter().find(|job| job.id == id).cloned()
-    }
-
-    /// Steps done, and all steps, of a job that is at work.
-    pub(crate) fn progress(&self, id: i64) -> Option<(u64, u64)> {
-        self.at_work(id).map(|job| (job.done.load(Ordering::Relaxed), job.total.load(Ordering::Relaxed)))
-    }
-
-    /// Asks a job to end.
-    pub(crate) fn cancel(&self, id: i64) -> Cancelled {
-        match self.at_work(id) {
-            None => Cancelled::Gone,
-            Some(job) if !job.may_stop => Cancelled::Never,
-            Some(job) => {
-                job.stop.store(true, Ordering::Relaxed);
-                Cancelled::Yes
-            }
+impl By<'_> {
+    fn name(&self) -> &str {
+        match self {
+            By::Calendar => CALENDAR,
+            By::Person(_, name) => name,
         }
     }
 }
 
 /// Starts a job; its number. `None`: others are at work.
-pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<Option<i64>, sqlx::Error> {
+pub(crate) async fn start(server: &Arc<Server>, work: Work, by: By<'_>) -> Result<Option<i64>, sqlx::Error> {
     let seats = if matches!(work, Work::Restore(_)) { &server.restore_seats } else { &server.job_seat };
     let Ok(seat) = seats.clone().try_acquire_owned() else { return Ok(None) };
-    let about = serde_json::to_string(&work).unwrap_or_default();
-    let id = server.catalogue.add_job((work.kind(), &about), by, server.now()).await?;
-    let may_stop = !matches!(work, Work::Check { .. });
-    // Of people it is taken that they have seen the plan.
-    let now = if by == CALENDAR { server.ages.now(server.now()) } else { server.now() };
-    let job = Arc::new(AtWork {
-        id,
-        machine: work.machine().map(str::to_owned),
-        may_stop,
-        now,
-        stop: AtomicBool::new(false),
-        done: AtomicU64::new(0),
-        total: AtomicU64::new(0),
-    });
-    server.jobs.lock().push(job.clone());
+    let job = begun(server, &work, by).await?;
+    let id = job.id;
     let server = server.clone();
     tokio::spawn(async move {
         tell(&server, &job, "running");
@@ -206,11 +165,33 @@ pub(crate) async fn start(server: &Arc<Server>, work: Work, by: &str) -> Result<
         // A catalogue that cannot be written is told of by the next that asks for it.
         let _ = server.catalogue.end_job(id, (state, &told.to_string()), steps, server.now()).await;
         look(&server, &work, state, &told).await;
-        server.jobs.lock().retain(|other| other.id != id);
+        server.jobs.remove(id);
         drop(seat);
         tell(&server, &job, state);
     });
     Ok(Some(id))
+}
+
+/// Writes down that a job begins.
+pub(crate) async fn begun(server: &Server, work: &Work, by: By<'_>) -> Result<Arc<AtWork>, sqlx::Error> {
+    let about = serde_json::to_string(work).unwrap_or_default();
+    let id = server.catalogue.add_job((work.kind(), &about), by.name(), server.now()).await?;
+    let (person, now) = match by {
+        By::Calendar => (None, server.ages.now(server.now())),
+        // Of people it is taken that they have seen the plan.
+        By::Person(person, _) => (Some(person), server.now()),
+    };
+    let job = AtWork {
+        id,
+        person,
+        machine: work.machine().map(str::to_owned),
+        may_stop: work.may_stop(),
+        now,
+        stop: AtomicBool::new(false),
+        done: AtomicU64::new(0),
+        total: AtomicU64::new(0),
+    };
+    Ok(server.jobs.add(job))
 }
 
 /// What of a job's end needs a person.
@@ -387,7 +368,7 @@ async fn begin(server: &Arc<Server>, work: Work) -> Result<bool, AuditError> {
     }
     let detail = serde_json::to_string(&work).unwrap_or_default();
     server.record.append(Event::intent("job.start").by(CALENDAR).detail(&detail)).await?;
-    Ok(matches!(start(server, work, CALENDAR).await, Ok(Some(_))))
+    Ok(matches!(start(server, work, By::Calendar).await, Ok(Some(_))))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod agents;
 pub mod ages;
 mod alerts;
 mod api;
+mod at_work;
 mod authority;
 mod catalogue;
 #[cfg(test)]

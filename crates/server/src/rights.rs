@@ -110,6 +110,8 @@ pub(crate) enum Right {
     Run,
     /// To read backed-up data.
     Read,
+    /// To cancel jobs: all of them for who runs jobs, a restore for who began it.
+    Cancel,
     /// To change people, roles and settings.
     Configure,
     /// To read the log of who did what.
@@ -139,6 +141,7 @@ pub(crate) fn allows(role: Role, right: Right) -> bool {
         Right::See => matches!(role, Role::Administrator | Role::Operator | Role::RestoreOperator),
         Right::Run => role == Role::Operator,
         Right::Read => role == Role::RestoreOperator,
+        Right::Cancel => allows(role, Right::Run) || allows(role, Right::Read),
         Right::Configure => role == Role::Administrator,
         Right::Audit => role == Role::Auditor,
     }
@@ -174,15 +177,15 @@ mod tests {
 
     #[test]
     fn what_each_role_may() {
-        use Right::{Audit, Configure, Read, Run, See};
+        use Right::{Audit, Cancel, Configure, Read, Run, See};
         let table = [
             (Role::Administrator, vec![See, Configure]),
-            (Role::Operator, vec![See, Run]),
-            (Role::RestoreOperator, vec![See, Read]),
+            (Role::Operator, vec![See, Run, Cancel]),
+            (Role::RestoreOperator, vec![See, Read, Cancel]),
             (Role::Auditor, vec![Audit]),
         ];
         for (role, rights) in table {
-            for right in [See, Run, Read, Configure, Audit] {
+            for right in [See, Run, Read, Cancel, Configure, Audit] {
                 assert_eq!(allows(role, right), rights.contains(&right), "{role:?} {right:?}");
             }
         }

@@ -16,8 +16,9 @@ use super::body::Body;
 use super::error::{Answer, Failure};
 use super::guard::Caller;
 use crate::Server;
+use crate::at_work::Cancelled;
 use crate::catalogue::jobs::{Due, Job};
-use crate::jobs::{self, Cancelled, Work};
+use crate::jobs::{self, By, Work};
 use crate::moment::{later, parse, rfc3339};
 use crate::rights::Right;
 
@@ -38,6 +39,8 @@ pub(crate) struct JobText {
     result: Value,
     created: String,
     ended: Option<String>,
+    /// Whoever asks may cancel it, now.
+    may_cancel: bool,
 }
 
 /// Which jobs.
@@ -66,12 +69,15 @@ pub(crate) struct DueText {
     next: Option<String>,
 }
 
-fn text(server: &Server, job: Job) -> JobText {
+fn text(server: &Server, caller: &Caller, job: Job) -> JobText {
     // Of one that runs the newest is in memory: a catalogue is not written for every step.
-    let (done, total) = server.jobs.progress(job.id).unwrap_or((job.done, job.total));
+    let at_work = server.jobs.progress(job.id);
+    let (done, total) = at_work.unwrap_or((job.done, job.total));
+    let work = serde_json::from_str(&job.about).unwrap_or(Work::Reclaim);
     JobText {
         id: job.id,
-        work: serde_json::from_str(&job.about).unwrap_or(Work::Reclaim),
+        may_cancel: at_work.is_some() && work.may_stop() && ends(caller, server, (job.id, &work)),
+        work,
         by: job.by,
         state: job.state,
         done,
@@ -80,6 +86,12 @@ fn text(server: &Server, job: Job) -> JobText {
         created: rfc3339(job.created),
         ended: job.ended.map(rfc3339),
     }
+}
+
+/// Whether somebody may end a job that is at work: who runs jobs any of them, others a restore that they began.
+fn ends(caller: &Caller, server: &Server, (id, work): (i64, &Work)) -> bool {
+    let own = || matches!(work, Work::Restore(_)) && server.jobs.is_of(id, caller.id);
+    caller.may_all(Right::Run) || own()
 }
 
 /// Whether somebody may see a job: all there is, or the machine that it is about.
@@ -102,7 +114,7 @@ pub(crate) async fn list(
         let jobs = server.catalogue.jobs(before, most).await?;
         let Some(last) = jobs.last().map(|job| job.id) else { break };
         let more = jobs.len() as u32 == most;
-        let texts = jobs.into_iter().map(|job| text(&server, job));
+        let texts = jobs.into_iter().map(|job| text(&server, &caller, job));
         seen.extend(texts.filter(|job| sees(&caller, &server, &job.work)));
         if !more || seen.len() >= most as usize {
             break;
@@ -121,10 +133,14 @@ pub(crate) async fn one(
     Extension(caller): Extension<Caller>,
     Path(id): Path<i64>,
 ) -> Result<Json<JobText>, Failure> {
-    let job = server.catalogue.job(id).await?.map(|job| text(&server, job));
-    // One that may not be seen is not said to be there.
-    let job = job.filter(|job| sees(&caller, &server, &job.work));
-    job.map(Json).ok_or_else(|| Failure::missing("such job"))
+    seen(&server, &caller, id).await.map(Json)
+}
+
+/// A job that somebody may see; one that they may not is not said to be there.
+async fn seen(server: &Server, caller: &Caller, id: i64) -> Result<JobText, Failure> {
+    let job = server.catalogue.job(id).await?.map(|job| text(server, caller, job));
+    let job = job.filter(|job| sees(caller, server, &job.work));
+    job.ok_or_else(|| Failure::missing("such job"))
 }
 
 /// Says what a job would do, and does nothing.
@@ -144,15 +160,27 @@ pub(crate) async fn start(
     Body(work): Body<Work>,
 ) -> Result<(StatusCode, Json<Started>), Failure> {
     work.check().map_err(Failure::wrong)?;
-    let id = jobs::start(&server, work, &caller.name).await?;
+    let id = jobs::start(&server, work, By::Person(caller.id, &caller.name)).await?;
     let id = id.ok_or_else(|| Failure::conflict("another job is at work").hint("wait for it, or cancel it"))?;
     Ok((StatusCode::ACCEPTED, Json(Started { id })))
 }
 
-/// Cancels a job: it ends after the step that it is at. What it did stays done.
+/// Cancels a job: it ends after the step that it is at. What it did stays done; a restore to a new file leaves none.
+///
+/// Operators of everything cancel any job, restore operators the restores that they began.
 #[utoipa::path(post, path = "/api/v1/jobs/{job}/cancel", params(("job" = i64, Path)), responses(
     (status = 204), (status = "4XX", body = Answer)))]
-pub(crate) async fn cancel(State(server): State<Arc<Server>>, Path(id): Path<i64>) -> Result<StatusCode, Failure> {
+pub(crate) async fn cancel(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, Failure> {
+    let job = seen(&server, &caller, id).await?;
+    if job.state == "running" && !ends(&caller, &server, (id, &job.work)) {
+        return Err(Failure::forbidden(
+            "this job is cancelled by operators of everything, a restore also by who began it",
+        ));
+    }
     match server.jobs.cancel(id) {
         Cancelled::Yes => Ok(StatusCode::NO_CONTENT),
         Cancelled::Never => {

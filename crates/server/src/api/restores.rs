@@ -15,7 +15,7 @@ use super::error::{Answer, Failure};
 use super::guard::Caller;
 use super::jobs::Started;
 use crate::Server;
-use crate::jobs::{self, Work};
+use crate::jobs::{self, By, Work};
 use crate::restores::{No, Restore, place};
 use crate::rights::Right;
 
@@ -39,7 +39,7 @@ pub(crate) async fn start(
         Ok(())
     });
     checked.await?;
-    let id = jobs::start(&server, Work::Restore(asked), &caller.name).await?;
+    let id = jobs::start(&server, Work::Restore(asked), By::Person(caller.id, &caller.name)).await?;
     let id = id.ok_or_else(|| Failure::conflict("other restores are at work").hint("wait for one, or cancel it"))?;
     Ok((StatusCode::ACCEPTED, Json(Started { id })))
 }

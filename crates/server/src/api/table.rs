@@ -33,7 +33,7 @@ const fn row(method: Method, path: &'static str, right: Right, over: Over, logge
 }
 
 use Over::{Everything, Machine, Part};
-use Right::{Audit, Configure, Nobody, Read, Run, See, Somebody};
+use Right::{Audit, Cancel, Configure, Nobody, Read, Run, See, Somebody};
 
 /// All of them.
 pub(crate) const TABLE: &[Row] = &[
@@ -98,7 +98,7 @@ pub(crate) const TABLE: &[Row] = &[
     row(Method::GET, "/api/v1/jobs", See, Part, None),
     row(Method::POST, "/api/v1/jobs", Run, Everything, Some("job.start")),
     row(Method::GET, "/api/v1/jobs/{job}", See, Part, None),
-    row(Method::POST, "/api/v1/jobs/{job}/cancel", Run, Everything, Some("job.cancel")),
+    row(Method::POST, "/api/v1/jobs/{job}/cancel", Cancel, Part, Some("job.cancel")),
     row(Method::POST, "/api/v1/plans", Run, Everything, None),
     row(Method::POST, "/api/v1/restores", Read, Part, Some("data.restore")),
     row(Method::GET, "/api/v1/calendar", See, Everything, None),

@@ -1,6 +1,7 @@
 //! Every endpoint of the API's document, for every role and for nobody: generated, so that a new one cannot be forgotten.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use axum::http::Method;
 use reqwest::Certificate;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use super::document;
 use super::table::{Over, Row, TABLE, find};
 use crate::Running;
+use crate::jobs::{By, Work, begun};
 use crate::rights::{Grant, Object, Right, Role, Scope, may};
 
 const PASSWORD: &str = "correct horse battery";
@@ -166,6 +168,52 @@ fn every_endpoint_for_every_role_and_none() {
                 assert_eq!(status, 401, "{method} {path}");
             }
         }
+    }
+}
+
+#[test]
+fn a_restore_is_cancelled_by_who_began_it_and_by_who_runs_jobs() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Running::for_tests(data.path());
+    let (people, client) = (everybody(&running), client(&running));
+    let who = |name: &str| people.iter().find(|who| who.name == name).unwrap();
+    let begun = |name: &str, work: Value| {
+        let work: Work = serde_json::from_value(work).unwrap();
+        let (server, name) = (running.server().clone(), name.to_owned());
+        running.block_on(async move {
+            let person = server.catalogue.person(&name).await.unwrap().unwrap();
+            begun(&server, &work, By::Person(person.id, &name)).await.unwrap()
+        })
+    };
+    let restore = |machine: &str| json!({ "kind": "restore", "machine": machine, "point": 1, "to": "x" });
+    let may = |who: &Somebody, job: i64| -> Value {
+        let told = ask(&client, &running, who, (&Method::GET, &format!("/api/v1/jobs/{job}")));
+        told.json::<Value>().unwrap()["may_cancel"].clone()
+    };
+    let (scoped, all) = (who("restore operator of web"), who("restore operator"));
+    for (starter, work, who, expected) in [
+        (scoped, restore("web"), scoped, 204),
+        (all, restore("web"), scoped, 403),
+        (all, restore("other"), scoped, 404),
+        (scoped, restore("web"), all, 403),
+        (scoped, restore("web"), who("operator"), 204),
+        (scoped, restore("web"), who("operator of web"), 403),
+        (scoped, restore("web"), who("administrator"), 403),
+        (scoped, restore("web"), who("auditor"), 403),
+        // Only restores are theirs: other jobs are work on everybody's points.
+        (all, json!({ "kind": "reclaim" }), all, 403),
+        (who("operator"), json!({ "kind": "reclaim" }), who("operator"), 204),
+        (who("operator"), json!({ "kind": "check" }), who("operator"), 409),
+    ] {
+        let job = begun(starter.name, work.clone());
+        let told = may(who, job.id);
+        let path = format!("/api/v1/jobs/{}/cancel", job.id);
+        let response = ask(&client, &running, who, (&Method::POST, &path));
+        let status = response.status().as_u16();
+        assert_eq!(status, expected, "{} cancels {work} of {}: {:?}", who.name, starter.name, response.text());
+        let cancelled = status == 204;
+        assert_eq!(job.stop.load(Ordering::Relaxed), cancelled, "nothing but a granted wish ends a job");
+        assert!(told == json!(cancelled) || told.is_null() && !cancelled, "{} was told {told}", who.name);
     }
 }
 

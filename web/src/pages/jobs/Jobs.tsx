@@ -2,16 +2,15 @@
 // Never knows: how jobs are done.
 
 import { type ReactNode, useState } from "react";
-import { post } from "../../api/client";
 import { type News, useNews } from "../../api/news";
 import type { JobText } from "../../api/schema";
 import { useAsked } from "../../api/useAsked";
 import { useSession } from "../../app/session";
-import { Ask } from "../../parts/Ask";
 import { Moment } from "../../parts/Moment";
 import { Page } from "../../parts/Page";
 import { Shown } from "../../parts/Shown";
 import { Calendar } from "./Calendar";
+import { Cancel } from "./Cancel";
 import { NewJob } from "./NewJob";
 import { outcome, title } from "./words";
 
@@ -87,22 +86,10 @@ function Row(props: { job: JobText; progress: Progress | null; again: () => void
 
 function Running(props: { job: JobText; done: number; total: number; again: () => void }): ReactNode {
   const { job, done, total } = props;
-  const session = useSession();
   return (
     <div className="row">
       {total > 0 ? <progress max={total} value={done} aria-label={`Progress of ${title(job.work)}`} /> : <progress aria-label={`Progress of ${title(job.work)}`} />}
-      {session.may("run") && job.work.kind !== "check" && (
-        <Ask
-          small
-          label="Cancel"
-          which={`job ${job.id}`}
-          title="Cancel this job?"
-          act="Cancel the job"
-          do={() => post("jobs/{job}/cancel", null, { job: job.id }).then(props.again)}
-        >
-          <p>It ends after the step that it is at. What it did stays done.</p>
-        </Ask>
-      )}
+      <Cancel job={job} again={props.again} />
     </div>
   );
 }

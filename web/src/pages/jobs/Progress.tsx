@@ -6,6 +6,7 @@ import { type News, useNews } from "../../api/news";
 import { useAsked } from "../../api/useAsked";
 import { Link } from "../../parts/Link";
 import { FailureNote, GoodNote } from "../../parts/Note";
+import { Cancel } from "./Cancel";
 import { outcome, title } from "./words";
 
 type Step = Extract<News, { event: "job" }>;
@@ -29,6 +30,7 @@ export function Progress(props: { job: number }): ReactNode {
         <div className="row">
           <progress aria-label="Progress of the restore" {...(total > 0 ? { max: total, value: done } : {})} />
           <span>{total > 0 ? `${Math.floor((done / total) * 100)} %` : "It has begun."}</span>
+          <Cancel job={job} again={asked.again} />
         </div>
         <span className="hint">It goes on if this page is left; it is among the jobs.</span>
       </div>
