@@ -3,7 +3,26 @@
 import assert from "node:assert/strict";
 import { MailServer } from "../mail.mjs";
 
-export function alerts({ test, as, pictures }) {
+/** What is no certificate is refused, in words that say where; a certificate is kept, and shown again. */
+async function authorities(page, authority) {
+  const keep = page.getByRole("button", { name: "Keep the settings" });
+  const [mail, hook] = [page.getByLabel("Authorities of the mail server"), page.getByLabel("Authorities of webhook 1")];
+  const open = page.getByText("an authority of your own");
+  await open.first().click();
+  await mail.fill("/etc/ssl/our-ca.pem");
+  await keep.click();
+  await page.getByRole("alert").getByText("authorities of the mail server (ca_pem) hold no certificate").waitFor();
+  const certificate = String(authority);
+  await mail.fill(certificate);
+  await open.nth(1).click();
+  await hook.fill(certificate.slice(0, 200));
+  await keep.click();
+  await page.getByRole("alert").getByText("authorities of the webhook https://127.0.0.1:9/hook (ca_pem)").waitFor();
+  await hook.fill("");
+  await keep.click();
+}
+
+export function alerts({ test, as, world, pictures }) {
   test("mail and a webhook are settled and tried, and it is said which of them was told", async () => {
     const mail = await MailServer.start();
     try {
@@ -19,7 +38,7 @@ export function alerts({ test, as, pictures }) {
         // Nobody listens there.
         await page.getByLabel("Address 1").fill("https://127.0.0.1:9/hook");
         await page.getByLabel("Secret 1").fill("sixteen bytes at least");
-        await page.getByRole("button", { name: "Keep the settings" }).click();
+        await authorities(page, world().authority);
         await page.getByText("The settings are kept.").waitFor();
         assert.equal(await page.getByLabel("Secret 1").inputValue(), "", "it is never told");
         await page.getByText("One is kept. Empty: it stays.").waitFor();

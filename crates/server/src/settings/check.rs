@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use lettre::message::Mailbox;
 use reqwest::Url;
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{PemObject, SectionKind};
 
 use super::secrets::Secrets;
 use super::{Email, Oidc, Security, Typed, Webhook};
@@ -62,7 +63,7 @@ fn email(email: &Email, secrets: &Secrets) -> Result<(), String> {
     if email.user.is_none() && email.secret(secrets).is_some() {
         return Err("there is a password for the mail server, and no user".into());
     }
-    authorities(email.ca_pem.as_deref())
+    authorities(email.ca_pem.as_deref(), "the mail server")
 }
 
 fn is_host(host: &str) -> bool {
@@ -83,7 +84,7 @@ fn webhook(webhook: &Webhook, secrets: &Secrets) -> Result<(), String> {
     if let Some(why) = address_of(&url).and_then(refused).filter(|_| !webhook.allow_link_local) {
         return Err(format!("the webhook {url} is refused: {why}; allow_link_local permits it"));
     }
-    authorities(webhook.ca_pem.as_deref())
+    authorities(webhook.ca_pem.as_deref(), &format!("the webhook {url}"))
 }
 
 /// The address that a URL names without any resolving.
@@ -108,7 +109,7 @@ fn oidc(oidc: &Oidc) -> Result<(), String> {
     for group in &oidc.groups {
         checked_grants(&group.grants).map_err(|failure| format!("the group {:?}: {}", group.group, failure.message))?;
     }
-    authorities(oidc.ca_pem.as_deref())
+    authorities(oidc.ca_pem.as_deref(), "single sign-on")
 }
 
 fn https(text: &str) -> Result<Url, String> {
@@ -117,13 +118,25 @@ fn https(text: &str) -> Result<Url, String> {
     url.ok_or_else(|| format!("{text:?} is no address that begins with https:// and has neither password nor #"))
 }
 
-fn authorities(pem: Option<&str>) -> Result<(), String> {
+/// Refuses what would be of no use without a word: it is only looked at when somebody is to be told.
+fn authorities(pem: Option<&str>, whose: &str) -> Result<(), String> {
     let Some(pem) = pem else { return Ok(()) };
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    match all {
-        Ok(all) if !all.is_empty() => Ok(()),
-        _ => Err("ca_pem holds no certificates as PEM".into()),
+    let wrong = |why: &str| format!("the authorities of {whose} (ca_pem) {why}");
+    let parts: Result<Vec<(SectionKind, Vec<u8>)>, _> = PemObject::pem_slice_iter(pem.as_bytes()).collect();
+    let parts = parts.map_err(|_| wrong("are no PEM that can be read"))?;
+    if parts.is_empty() {
+        return Err(wrong("hold no certificate: it begins with -----BEGIN CERTIFICATE-----"));
     }
+    // Everybody who sees the settings would see a key.
+    if parts.iter().any(|(kind, _)| *kind != SectionKind::Certificate) {
+        return Err(wrong("hold something else than certificates, such as a key"));
+    }
+    let mut trusted = RootCertStore::empty();
+    for (at, (_, der)) in (1..).zip(parts) {
+        let added = trusted.add(CertificateDer::from(der));
+        added.map_err(|_| wrong(&format!("hold as number {at} what is no certificate")))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -157,7 +170,6 @@ mod tests {
             ("to", json!([])),
             ("to", json!(["nobody"])),
             ("user", Value::Null),
-            ("ca_pem", json!("-----BEGIN CERTIFICATE-----")),
         ] {
             assert!(judged(mail((field, value.clone()))).is_err(), "{field} {value}");
         }
@@ -165,6 +177,36 @@ mod tests {
             let mut settings = mail(("host", json!(here)));
             settings["alerts"]["email"]["security"] = json!("plain");
             assert_eq!(judged(settings), Ok(()), "{here}");
+        }
+    }
+
+    #[test]
+    fn authorities_are_certificates_and_nothing_else() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let of = |key: &rcgen::KeyPair| rcgen::CertificateParams::default().self_signed(key).unwrap().pem();
+        let both = format!("the one\n{}\nthe other\n{}", of(&key), of(&rcgen::KeyPair::generate().unwrap()));
+        assert_eq!(judged(mail(("ca_pem", json!(both)))), Ok(()));
+        assert_eq!(judged(mail(("ca_pem", Value::Null))), Ok(()));
+        for (pem, why) in [
+            (String::new(), "hold no certificate"),
+            ("/etc/ssl/ca.pem".into(), "hold no certificate"),
+            ("-----BEGIN CERTIFICATE-----".into(), "no PEM"),
+            ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----".into(), "no PEM"),
+            (format!("{both}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "as number 3"),
+            (format!("{both}{}", key.serialize_pem()), "such as a key"),
+        ] {
+            let hook = json!([{ "url": "https://a/", "secret": "0123456789abcdef", "ca_pem": pem }]);
+            let oidc = json!({ "issuer": "https://a/", "client_id": "b", "ca_pem": pem });
+            let wrongs = [
+                (judged(mail(("ca_pem", json!(pem)))), "of the mail server"),
+                (judged(json!({ "alerts": { "webhooks": hook } })), "of the webhook https://a/"),
+                (judged(json!({ "oidc": oidc })), "of single sign-on"),
+            ];
+            for (wrong, whose) in wrongs {
+                let wrong = wrong.unwrap_err();
+                assert!(wrong.contains(why) && wrong.contains(whose), "{pem:?}: {wrong}");
+                assert!(!wrong.contains("PRIVATE"), "what was typed is not said again");
+            }
         }
     }
 

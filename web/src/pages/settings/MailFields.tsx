@@ -4,6 +4,7 @@
 import type { ReactNode } from "react";
 import type { Email, Security } from "../../api/schema";
 import { Choice, Field } from "../../parts/Field";
+import { Authorities } from "./Authorities";
 
 /** What is typed of a password is sent; what is not stays as it was. */
 type Typed = Email & { password?: string };
@@ -60,6 +61,10 @@ export function MailFields(props: { email: Typed | null; set: (email: Typed | nu
               autoComplete="new-password"
             />
           </div>
+          <details>
+            <summary>If its certificate is by an authority of your own</summary>
+            <Authorities of="the mail server" pem={email.ca_pem} set={(ca_pem) => set({ ...email, ca_pem })} />
+          </details>
           <div>
             <button type="button" className="danger" onClick={() => set(null)}>
               No mail

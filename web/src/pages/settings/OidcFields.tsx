@@ -4,8 +4,9 @@
 import type { ReactNode } from "react";
 import type { Group, Oidc } from "../../api/schema";
 import { Copied } from "../../parts/Copied";
-import { Area, Field } from "../../parts/Field";
+import { Field } from "../../parts/Field";
 import { GrantFields } from "../people/Grants";
+import { Authorities } from "./Authorities";
 import { happens } from "./happens";
 
 /** What is typed of a secret is sent; what is not stays as it was. */
@@ -89,13 +90,7 @@ function Issuer(props: { oidc: TypedOidc; set: (oidc: TypedOidc) => void }): Rea
             />
             <Field label="Claim with the groups" value={oidc.groups_claim ?? "groups"} onChange={(event) => set({ ...oidc, groups_claim: event.target.value })} required />
           </div>
-          <Area
-            label="Authorities"
-            about="Certificates, as PEM, that are trusted besides the system's. Empty: none."
-            rows={3}
-            value={oidc.ca_pem ?? ""}
-            onChange={(event) => set({ ...oidc, ca_pem: event.target.value === "" ? null : event.target.value })}
-          />
+          <Authorities of="single sign-on" pem={oidc.ca_pem} set={(ca_pem) => set({ ...oidc, ca_pem })} />
         </div>
       </details>
     </>
