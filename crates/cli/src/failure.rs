@@ -162,6 +162,7 @@ impl From<DiskError> for Failure {
             DiskError::Denied { .. } => {
                 Failure::refused(format!("{what}; check the rights on it, or run this as root"))
             }
+            DiskError::Blind { place, .. } => Failure::new(format!("{what}; mount {place}")),
             _ => Failure::new(what),
         }
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::tools::*;
 use crate::world::*;
@@ -316,6 +317,34 @@ fn a_target_that_must_not_be_written() {
     let kept = world.path("kept.img");
     noisy_image(&kept, 3 * MIB, NOISE);
     assert_same(&image, &kept);
+}
+
+#[test]
+fn a_place_where_the_kernel_does_not_tell_what_lies_on_what() {
+    let (world, image) = with_a_point();
+    let before = sum(&image);
+    // In a mount namespace of its own, with nothing below /proc or /sys, as in a bare chroot.
+    let without = |place: &str, args: &[&str]| {
+        let inner = world.command(args);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", "mount -t tmpfs none \"$0\" && exec \"$@\"", place]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        world.refused_by(1, command.stdin(Stdio::null()))
+    };
+    for place in ["/proc", "/sys"] {
+        for args in [&["protect", text(&image), "--once"][..], &["restore", "m", "--to", text(&image), "--yes"]] {
+            let sentence = without(place, args);
+            assert!(sentence.contains(&format!("mount {place}")), "{args:?}: {sentence}");
+            assert!(!sentence.contains(text(&world.store)), "what is there is not said to be missing: {sentence}");
+        }
+    }
+    assert_eq!(sum(&image), before, "nothing was written");
 }
 
 fn sum_of_zeros(world: &World, size: u64) -> u64 {

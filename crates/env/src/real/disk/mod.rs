@@ -56,6 +56,14 @@ pub enum DiskError {
         /// What the system said.
         source: io::Error,
     },
+    /// The kernel does not tell here what lies on what: `/proc` or `/sys` is not mounted, as in a bare chroot.
+    #[error("what lies on which disk cannot be told without {place}")]
+    Blind {
+        /// What is missing.
+        place: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// No space for a new file.
     #[error("no space left for {}", .0.display())]
     NoSpace(PathBuf),
@@ -176,7 +184,7 @@ pub fn is_same(one: impl AsRef<Path>, other: impl AsRef<Path>) -> Result<bool, D
 /// Swap counts too.
 ///
 /// # Errors
-/// [`DiskError::Missing`], [`DiskError::Denied`], [`DiskError::Io`].
+/// [`DiskError::Missing`], [`DiskError::Denied`], [`DiskError::Blind`], [`DiskError::Io`].
 pub fn is_mounted(path: impl AsRef<Path>) -> Result<bool, DiskError> {
     mounts(path).map(|mounts| !mounts.is_empty())
 }

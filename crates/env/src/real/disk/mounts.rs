@@ -28,12 +28,12 @@ pub(super) struct Mount {
 /// can see: not other mount namespaces.
 ///
 /// # Errors
-/// [`DiskError::Missing`], [`DiskError::Denied`], [`DiskError::Io`].
+/// [`DiskError::Missing`], [`DiskError::Denied`], [`DiskError::Blind`], [`DiskError::Io`].
 pub fn mounts(path: impl AsRef<Path>) -> Result<Vec<PathBuf>, DiskError> {
     let path = path.as_ref();
     let target = Target::of(path)?;
     let failed = |e: io::Error| DiskError::of(path, errno(&e));
-    let all = all().map_err(failed)?;
+    let all = all()?;
     let mut found = Vec::new();
     for mount in &all {
         if stack::holds_mount(target, mount, &all).map_err(failed)? {
@@ -49,8 +49,13 @@ pub fn mounts(path: impl AsRef<Path>) -> Result<Vec<PathBuf>, DiskError> {
 }
 
 /// Every mount that this process can see.
-pub(super) fn all() -> io::Result<Vec<Mount>> {
-    let text = std::fs::read("/proc/self/mountinfo")?;
+///
+/// # Errors
+/// [`DiskError::Blind`], also where devices could not be followed down from mounts: no answer is better than a wrong one.
+pub(super) fn all() -> Result<Vec<Mount>, DiskError> {
+    let blind = |place| move |source| DiskError::Blind { place, source };
+    std::fs::metadata("/sys/dev/block").map_err(blind("/sys"))?;
+    let text = std::fs::read("/proc/self/mountinfo").map_err(blind("/proc"))?;
     Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
 }
 

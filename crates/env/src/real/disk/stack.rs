@@ -41,12 +41,12 @@ impl Target {
 /// volumes, arrays, loop devices and the file systems under those, in any depth.
 ///
 /// # Errors
-/// [`DiskError::Missing`] for either; [`DiskError::Denied`], [`DiskError::Io`].
+/// [`DiskError::Missing`] for either; [`DiskError::Denied`], [`DiskError::Blind`], [`DiskError::Io`].
 pub fn holds_path(path: impl AsRef<Path>, dir: impl AsRef<Path>) -> Result<bool, DiskError> {
     let (path, dir) = (path.as_ref(), dir.as_ref());
     let target = Target::of(path)?;
+    let all = mounts::all()?;
     let answer = || {
-        let all = mounts::all()?;
         let mut walk = Walk::new(target, &all);
         walk.folder(dir)?;
         walk.run()
