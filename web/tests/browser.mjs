@@ -75,6 +75,11 @@ export class Visitor {
     return await this.page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
   }
 
+  /** Tables of which only a part is seen at once. */
+  async cutTables() {
+    return await this.page.evaluate(() => [...document.querySelectorAll(".table")].filter((table) => table.scrollWidth > table.clientWidth).map((table) => table.ariaLabel));
+  }
+
   async leave() {
     await this.context.close();
   }

@@ -430,6 +430,7 @@ for (const colorScheme of ["light", "dark"]) {
               await page.screenshot({ path: `${PICTURES}${picture}.png`, fullPage: true });
               assert.deepEqual(await visitor.axe(), [], picture);
               assert.equal(await visitor.overflows(), false, picture);
+              if (word === "narrow") assert.deepEqual(await visitor.cutTables(), [], picture);
             }
           },
           { colorScheme, width, height: 800 },

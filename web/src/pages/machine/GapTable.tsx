@@ -17,7 +17,7 @@ export function GapTable(props: { gaps: GapText[]; choose: (at: number) => void 
     <section className="sheet bare" aria-labelledby="gaps">
       <h2 id="gaps">Gaps</h2>
       {gaps.length > MOST && <p className="empty">The newest {MOST} of {count(gaps.length)}.</p>}
-      <div className="table" tabIndex={0} role="region" aria-label="Gaps, newest first">
+      <div className="table cards" tabIndex={0} role="region" aria-label="Gaps, newest first">
         <table>
           <thead>
             <tr>
@@ -30,15 +30,15 @@ export function GapTable(props: { gaps: GapText[]; choose: (at: number) => void 
           <tbody>
             {shown.map((gap) => (
               <tr key={gap.from}>
-                <td>
+                <td data-label="From">
                   <button type="button" className="small plain" onClick={() => props.choose(Date.parse(gap.from))}>
                     <Moment at={gap.from} />
                   </button>
                 </td>
-                <td>
+                <td data-label="To">
                   <Moment at={gap.to} never="it lasts" />
                 </td>
-                <td>{gap.to === null || gap.to === undefined ? "" : length(Date.parse(gap.to) - Date.parse(gap.from))}</td>
+                <td data-label="For">{gap.to === null || gap.to === undefined ? "" : length(Date.parse(gap.to) - Date.parse(gap.from))}</td>
                 <td className="wide">{gap.causes.map((cause) => (cause.text === "" ? cause.why : `${cause.why}: ${cause.text}`)).join("; ")}</td>
               </tr>
             ))}

@@ -39,7 +39,7 @@ export function PointTable(props: { machine: MachineText; seen: Seen; chosen: nu
             <p className="empty">There are none in this time.</p>
           ) : (
             <>
-              <div className="table" tabIndex={0} role="region" aria-label="Points, newest first">
+              <div className="table cards dense" tabIndex={0} role="region" aria-label="Points, newest first">
                 <table>
                   <thead>
                     <tr>
@@ -62,7 +62,7 @@ export function PointTable(props: { machine: MachineText; seen: Seen; chosen: nu
                   <tbody>
                     {page.points.map((point) => (
                       <tr key={point.point} className={point.point === props.chosen ? "chosen" : undefined}>
-                        <td>
+                        <td data-label="Point">
                           <Link to={place("machines", machine.name, "points", point.point)}>{count(point.point)}</Link>
                         </td>
                         <td>
@@ -71,11 +71,17 @@ export function PointTable(props: { machine: MachineText; seen: Seen; chosen: nu
                           </button>
                         </td>
                         <td>{point.consistent ? "consistent" : "fuzzy"}</td>
-                        <td className="number">{bytes(point.changed_pages * 4096)}</td>
-                        <td className="number">{bytes(point.stored_bytes)}</td>
-                        <td className="number">{point.frozen_ms === null || point.frozen_ms === undefined ? "–" : short(point.frozen_ms)}</td>
+                        <td className="number" data-label="Changed">
+                          {bytes(point.changed_pages * 4096)}
+                        </td>
+                        <td className="number" data-label="Stored">
+                          {bytes(point.stored_bytes)}
+                        </td>
+                        <td className="number" data-label="Held still">
+                          {point.frozen_ms === null || point.frozen_ms === undefined ? "–" : short(point.frozen_ms)}
+                        </td>
                         {page.points.some((one) => one.kept) && (
-                          <td>
+                          <td data-label="Kept until">
                             <Moment at={point.kept?.until} never="there is a newer one" />
                           </td>
                         )}
