@@ -3,8 +3,8 @@
 //! Never knows: who may start one, HTTP.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use backstay_audit::{AuditError, Event};
@@ -25,6 +25,7 @@ use crate::at_work::AtWork;
 use crate::live::News;
 use crate::moment::{SECOND, later, rfc3339};
 use crate::restores::{self, Restore};
+use crate::running::JobHours;
 use crate::words;
 
 /// What a job does.
@@ -341,10 +342,10 @@ pub(crate) fn plan(server: &Server, work: &Work) -> Result<Value, VaultError> {
 }
 
 /// Starts what is due, for ever.
-pub(crate) async fn calendar(server: Arc<Server>, may_begin: Arc<dyn Fn(Timestamp) -> bool + Send + Sync>) {
+pub(crate) async fn calendar(server: Arc<Server>, hours: Option<JobHours>) {
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        if !may_begin(server.now()) {
+        if hours.as_ref().is_some_and(|hours| !(hours.hold)(server.now())) {
             continue;
         }
         for due in server.catalogue.calendar().await.unwrap_or_default() {

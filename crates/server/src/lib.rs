@@ -38,7 +38,7 @@ pub use authority::Authority;
 pub use catalogue::machines::Enrolled;
 pub use error::ServerError;
 pub use live::{Live, News};
-pub use running::{Running, Settings, StorePlace};
+pub use running::{JobHours, Running, Settings, StorePlace};
 pub use server::Server;
 
 /// An error with its causes, as one text.

@@ -46,6 +46,9 @@ use crate::{Server, ServerError, api, port};
 /// How long those who are there may take to go when the server ends.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// The vault of a server to which no other was named.
+const USUAL_VAULT: &str = "main";
+
 /// How a server is to be.
 pub struct Settings {
     /// Its data folder.
@@ -64,12 +67,20 @@ pub struct Settings {
     pub restores: Option<PathBuf>,
     /// All of these as whoever starts the server would write them down: kept for whoever brings it back.
     pub words: String,
-    /// Whether jobs of the calendar may begin at a moment.
-    pub jobs_at: Arc<dyn Fn(Timestamp) -> bool + Send + Sync>,
+    /// When jobs of the calendar may begin; none: at all hours.
+    pub job_hours: Option<JobHours>,
     /// What guessing a password costs.
     pub cost: Argon2Cost,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+}
+
+/// Hours at which jobs of the calendar may begin.
+pub struct JobHours {
+    /// As they were written: the log knows them by this.
+    pub words: String,
+    /// Whether a moment is in them.
+    pub hold: Arc<dyn Fn(Timestamp) -> bool + Send + Sync>,
 }
 
 /// A store that is not in the data folder.
@@ -86,7 +97,7 @@ impl Settings {
     /// The usual ones.
     pub fn new(data: &Path, listen: &str, name: &str) -> Settings {
         let (listen, name) = (listen.to_owned(), name.to_owned());
-        let (data, vault) = (data.to_owned(), "main".to_owned());
+        let (data, vault) = (data.to_owned(), USUAL_VAULT.to_owned());
         Settings {
             data,
             listen,
@@ -96,7 +107,7 @@ impl Settings {
             store: None,
             restores: None,
             words: String::new(),
-            jobs_at: Arc::new(|_| true),
+            job_hours: None,
             cost: passphrase::COST,
             clock: Arc::new(SystemClock),
         }
@@ -140,7 +151,7 @@ impl Running {
         // Made once here, so that a name that cannot be is told at once.
         server.authority.server(&names, server.now())?;
         runtime.spawn(port::serve(listener, names, server.clone(), router, stopped));
-        runtime.spawn(jobs::calendar(server.clone(), settings.jobs_at));
+        runtime.spawn(jobs::calendar(server.clone(), settings.job_hours));
         runtime.spawn(crate::watch::watch(server.clone()));
         runtime.spawn(crate::notice::deliver(server.clone()));
         runtime.spawn(keep::work(server.clone()));
@@ -287,11 +298,14 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
     })
 }
 
-/// How it was started.
+/// How it was started. What is as usual is not in it: so it reads as it did before there was such a thing.
 fn started(settings: &Settings) -> String {
     let restores = settings.restores.as_deref().map(|dir| dir.display().to_string()).unwrap_or_default();
     let names: String = settings.other_names.iter().map(|name| format!("name {name}\n")).collect();
-    format!("listen {}\nname {}\n{names}restores {restores}\n", settings.listen, settings.name)
+    let vault = Some(&settings.vault).filter(|vault| *vault != USUAL_VAULT).map(|vault| format!("vault {vault}\n"));
+    let hours = settings.job_hours.as_ref().map(|hours| format!("job_hours {}\n", hours.words));
+    let more = [vault, hours].into_iter().flatten().collect::<String>();
+    format!("listen {}\nname {}\n{names}restores {restores}\n{more}", settings.listen, settings.name)
 }
 
 /// Opens the vault, making the store if there is none. The passphrase is kept before anything is made with it.

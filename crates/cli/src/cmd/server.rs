@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_capture::heap;
-use backstay_server::{Recovered, Running, ServerError, Settings, StorePlace};
+use backstay_server::{JobHours, Recovered, Running, ServerError, Settings, StorePlace};
 use serde_json::{Value, json};
 
 use crate::args::{Common, Server};
@@ -67,9 +67,8 @@ fn settings(meant: &Meant) -> Result<Settings, Failure> {
     settings.restores.clone_from(&meant.restores);
     settings.words = meant.words();
     settings.store = meant.store.as_deref().map(|store| place(store, meant.passphrase_file.as_deref())).transpose()?;
-    if let Some(hours) = meant.job_hours {
-        settings.jobs_at = Arc::new(move |now| hours.hold(now));
-    }
+    settings.job_hours =
+        meant.job_hours.map(|hours| JobHours { words: hours.to_string(), hold: Arc::new(move |now| hours.hold(now)) });
     Ok(settings)
 }
 

@@ -3,14 +3,15 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_server::{Running, ServerError, Settings};
+use backstay_server::{JobHours, Running, ServerError, Settings};
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 use sqlx::Connection as _;
 
-use crate::client::{Client, PASSWORD, logged_in, server};
+use crate::client::{Client, PASSWORD, logged_in, server, somebody};
 
 #[test]
 fn a_fresh_machine_gets_all_it_needs_and_keeps_it() {
@@ -156,4 +157,33 @@ fn half_a_request_ends_and_others_are_served_meanwhile() {
     let mut said = [0; 64];
     let read = body.read(&mut said).unwrap();
     assert!(said[..read].starts_with(b"HTTP/1.1 408"), "{:?}", String::from_utf8_lossy(&said[..read]));
+}
+
+/// The settings of a server as a test wants them, with the hours of its jobs.
+fn with_hours(data: &std::path::Path, hours: Option<&str>) -> Settings {
+    let mut settings = Settings::for_tests(data);
+    settings.job_hours = hours.map(|words| JobHours { words: words.to_owned(), hold: Arc::new(|_| false) });
+    settings
+}
+
+#[test]
+fn how_a_server_is_started_is_in_the_log_when_it_changes() {
+    let data = tempfile::tempdir().unwrap();
+    let running = server(data.path());
+    drop(somebody(&running, "aud", "auditor", "all"));
+    drop(running);
+    let changes = |hours: Option<&str>| -> Vec<String> {
+        let running = Running::start(with_hours(data.path(), hours)).unwrap();
+        let (_, log) = logged_in(&running, "aud").get("/api/v1/audit?limit=500");
+        let changes = log.as_array().unwrap().iter().filter(|line| line["what"] == "settings.started");
+        changes.map(|line| line["detail"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(changes(None), [""; 0], "as before");
+    let at_night = changes(Some("22:00-06:00"));
+    assert!(at_night.len() == 1 && at_night[0].contains("\njob_hours 22:00-06:00\n"), "{at_night:?}");
+    assert_eq!(changes(Some("22:00-06:00")), at_night, "as before");
+    let by_day = changes(Some("06:00-22:00"));
+    assert!(by_day.len() == 2 && by_day[0].contains("job_hours 06:00-22:00"), "{by_day:?}");
+    let always = changes(None);
+    assert!(always.len() == 3 && !always[0].contains("job_hours"), "{always:?}");
 }
