@@ -35,9 +35,10 @@ use crate::catalogue::Catalogue;
 use crate::jobs;
 use crate::live::Live;
 use crate::notice::Bell;
+use crate::people::oidc;
+use crate::people::passkey::Parties;
 use crate::people::password::Press;
 use crate::people::pending::Pending;
-use crate::people::{oidc, passkey};
 use crate::place::{self, Place};
 use crate::record::Record;
 use crate::settings::kept::Kept;
@@ -253,6 +254,9 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
     };
     let catalogue = Catalogue::open(&place.path("catalogue.sqlite")).await?;
     catalogue.bury_jobs(clock.now()).await?;
+    let called = [&settings.name].into_iter().chain(&settings.other_names).map(String::as_str);
+    // Before there was more than one, passkeys were of the first name.
+    catalogue.name_passkeys(&settings.name.to_ascii_lowercase()).await?;
     let ages = Ages::new(catalogue.ages().await?, clock.now());
     let kept = Kept::open((place, &catalogue), started(settings), || secret_text(&SystemRandom)).await?;
     // Files and command lines are changed where the log does not see it; that they were is seen here.
@@ -286,7 +290,7 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
         restores: settings.restores.clone(),
         settings: kept,
         settling: tokio::sync::Mutex::default(),
-        passkeys: passkey::relying_party(&settings.name),
+        passkeys: Parties::new(called),
         ceremonies: Pending::default(),
         issuers: oidc::Known::default(),
         signing_on: Pending::default(),
@@ -294,6 +298,7 @@ async fn insides(place: &Place, settings: &Settings) -> Result<Server, ServerErr
         keeper: Keeper::new(&settings.data, &settings.words, mine),
         superseded: OnceLock::new(),
         name: settings.name.clone(),
+        other_names: settings.other_names.clone(),
         damage: opened.damage.map(|damage| damage.to_string()),
     })
 }

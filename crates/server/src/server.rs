@@ -10,7 +10,6 @@ use backstay_env::time::Clock;
 use backstay_format::units::Timestamp;
 use backstay_vault::Vault;
 use tokio::sync::Semaphore;
-use webauthn_rs::prelude::Webauthn;
 
 use crate::afterlife::keep::Keeper;
 use crate::agents::Agents;
@@ -21,7 +20,7 @@ use crate::catalogue::Catalogue;
 use crate::live::Live;
 use crate::notice::Bell;
 use crate::people::oidc;
-use crate::people::passkey::Asked;
+use crate::people::passkey::{Asked, Parties};
 use crate::people::password::Press;
 use crate::people::pending::Pending;
 use crate::people::throttle::Throttle;
@@ -72,8 +71,8 @@ pub struct Server {
     pub(crate) keeper: Keeper,
     /// Set when another server has taken the vault over.
     pub(crate) superseded: OnceLock<()>,
-    /// What asks for passkeys; none: the server has no name that they could belong to.
-    pub(crate) passkeys: Option<Webauthn>,
+    /// What asks for passkeys.
+    pub(crate) passkeys: Parties,
     /// What browsers were asked about passkeys.
     pub(crate) ceremonies: Pending<Asked>,
     /// Issuers of single sign-on.
@@ -84,6 +83,8 @@ pub struct Server {
     pub(crate) bell: Bell,
     /// What people call it.
     pub(crate) name: String,
+    /// What else people call it.
+    pub(crate) other_names: Vec<String>,
     /// Why the newest of the vault cannot be shown, if it cannot.
     pub(crate) damage: Option<String>,
 }

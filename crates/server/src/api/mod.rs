@@ -6,6 +6,7 @@ mod alerts;
 mod archive;
 mod audit;
 mod body;
+mod called;
 mod compare;
 mod disk;
 mod enrol;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Extension, Json};
 use backstay_audit::Event;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::body::Body;
+use super::called::Called;
 use super::error::{Answer, Failure};
 use super::guard::{From, cookie_of, hash};
 use super::login::begin;
@@ -58,7 +59,7 @@ impl IdentityText {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Ways {
     password: bool,
-    /// Passkeys work here, and somebody has one.
+    /// Somebody has a passkey of the name that the server is called by.
     passkey: bool,
     /// What is written on the button of single sign-on; nothing: there is none.
     oidc: Option<String>,
@@ -66,10 +67,13 @@ pub(crate) struct Ways {
 
 /// The ways to log in.
 #[utoipa::path(get, path = "/api/v1/login/ways", responses((status = 200, body = Ways), (status = "4XX", body = Answer)))]
-pub(crate) async fn ways(State(server): State<Arc<Server>>) -> Result<Json<Ways>, Failure> {
+pub(crate) async fn ways(State(server): State<Arc<Server>>, called: Called) -> Result<Json<Ways>, Failure> {
     let label = |oidc: &Oidc| if oidc.label.is_empty() { "Single sign-on".to_owned() } else { oidc.label.clone() };
     let oidc = server.settings.now().typed.oidc.as_ref().map(label);
-    let passkey = server.passkeys.is_some() && server.catalogue.has_passkeys().await?;
+    let passkey = match server.passkeys.of(called.name()) {
+        Some((name, _)) => server.catalogue.has_passkeys(name).await?,
+        None => false,
+    };
     Ok(Json(Ways { password: true, passkey, oidc }))
 }
 
@@ -79,17 +83,13 @@ pub(crate) async fn ways(State(server): State<Arc<Server>>) -> Result<Json<Ways>
 pub(crate) async fn start(
     State(server): State<Arc<Server>>,
     Extension(from): Extension<From>,
-    headers: HeaderMap,
-    asked: Uri,
+    called: Called,
 ) -> Result<Response, Failure> {
     server.check_pace(&from.0)?;
     let settings = server.settings.now();
     let with = settings.typed.oidc.as_ref().ok_or_else(|| Failure::conflict("there is no single sign-on here"))?;
     let browser = HEXLOWER.encode(&server.random::<16>());
-    // HTTP/2 says it in one place, HTTP/1 in the other.
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = asked.authority().map(|host| host.as_str()).or(host);
-    let back = back(&server.name, host.unwrap_or_default());
+    let back = back((&server.name, &server.other_names), &called);
     let begun = server.issuers.begin((with, with.secret(&settings.secrets)), back, hash(&browser));
     let (url, state, begun) = begun.await.map_err(|why| {
         tracing::warn!(why, "the issuer of single sign-on cannot be asked");
@@ -109,10 +109,10 @@ fn kept(value: &str, seconds: u32) -> HeaderValue {
 }
 
 /// Where a browser comes back to: the name that it came by, if it is ours. The issuer knows which are right.
-fn back(own: &str, host: &str) -> String {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let ours = name == own || name == "localhost";
-    format!("https://{}{BACK}", if ours { host } else { own })
+fn back((own, others): (&str, &[String]), called: &Called) -> String {
+    let mut ours = [own, "localhost"].into_iter().chain(others.iter().map(String::as_str));
+    let here = ours.any(|name| name.eq_ignore_ascii_case(called.name()));
+    format!("https://{}{BACK}", if here { &called.0 } else { own })
 }
 
 /// Logs in whom the issuer vouches for: the answer sets the session's cookie and leads to the console, which is told by
@@ -280,10 +280,13 @@ mod tests {
         for (host, expected) in [
             ("backup:7443", "https://backup:7443"),
             ("localhost:7443", "https://localhost:7443"),
+            ("other.example.org:7443", "https://other.example.org:7443"),
             ("evil.example.org:7443", "https://backup"),
             ("", "https://backup"),
         ] {
-            assert_eq!(back("backup", host), format!("{expected}{BACK}"), "{host}");
+            let called = Called(host.to_owned());
+            let back = back(("backup", &["Other.example.org".to_owned()]), &called);
+            assert_eq!(back, format!("{expected}{BACK}"), "{host}");
         }
     }
 }

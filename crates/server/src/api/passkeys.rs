@@ -2,6 +2,7 @@
 //!
 //! Never knows: how a passkey is checked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 use webauthn_rs::prelude::{Passkey, Webauthn};
 
 use super::body::Body;
+use super::called::Called;
 use super::error::{Answer, Failure};
 use super::guard::{Caller, From};
 use super::login::{Me, begin, right_password};
@@ -34,6 +36,8 @@ const MOST: usize = 20;
 pub(crate) struct PasskeyText {
     id: i64,
     name: String,
+    /// The name of the server that it belongs to: it is shown where the server is called that.
+    called: String,
     created: String,
     /// When it was shown last.
     used: Option<String>,
@@ -81,9 +85,16 @@ pub(crate) struct Show {
     password: Option<String>,
 }
 
-fn party(server: &Server) -> Result<&Webauthn, Failure> {
-    let none = || Failure::conflict("passkeys belong to a name, and this server is called by an address");
-    server.passkeys.as_ref().ok_or_else(|| none().hint("start it with --name"))
+/// The name that the server is called by, with what asks for its passkeys.
+fn party<'s>(server: &'s Server, called: &Called) -> Result<(&'s str, &'s Webauthn), Failure> {
+    server.passkeys.of(called.name()).ok_or_else(|| {
+        let names: Vec<&str> = server.passkeys.names().collect();
+        let none = Failure::conflict(format!("passkeys belong to a name of the server, and {} is none", called.name()));
+        match names.is_empty() {
+            true => none.hint("start the server with --name"),
+            false => none.hint(&format!("open it as {}", names.join(" or "))),
+        }
+    })
 }
 
 fn wrong() -> Failure {
@@ -100,8 +111,9 @@ fn ceremony(server: &Server, from: &From, asked: Option<(Value, Asked)>) -> Resu
     }
 }
 
-fn keys(kept: &[Kept]) -> Vec<Passkey> {
-    kept.iter().map(|kept| kept.key.clone()).collect()
+/// Those that belong to a name: no browser shows others there.
+fn keys(kept: &[Kept], party: &str) -> Vec<Passkey> {
+    kept.iter().filter(|kept| kept.party == party).map(|kept| kept.key.clone()).collect()
 }
 
 /// Lists one's own passkeys.
@@ -114,6 +126,7 @@ pub(crate) async fn list(
     let text = |kept: Kept| PasskeyText {
         id: kept.id,
         name: kept.name,
+        called: kept.party,
         created: rfc3339(kept.created),
         used: kept.used.map(rfc3339),
     };
@@ -127,9 +140,10 @@ pub(crate) async fn offer(
     State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     Extension(from): Extension<From>,
+    called: Called,
     Body(new): Body<NewPasskey>,
 ) -> Result<Json<Ceremony>, Failure> {
-    let party = party(&server)?;
+    let (called, party) = party(&server, &called)?;
     if new.name.is_empty() || new.name.len() > 100 {
         return Err(Failure::wrong("a passkey has a name of at most 100 bytes"));
     }
@@ -143,7 +157,7 @@ pub(crate) async fn offer(
     }
     let handle = server.catalogue.handle(person.id, server.random()).await?;
     let who = (person.id, handle, &*person.name);
-    ceremony(&server, &from, passkey::make(party, who, (&plain(&new.name, 100), &keys(&kept))))
+    ceremony(&server, &from, passkey::make(party, who, (&plain(&new.name, 100), &keys(&kept, called))))
 }
 
 /// Keeps the passkey that was made. From now on it is asked for besides the password.
@@ -152,9 +166,10 @@ pub(crate) async fn offer(
 pub(crate) async fn confirm(
     State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
+    called: Called,
     Body(answered): Body<Answered>,
 ) -> Result<(StatusCode, Json<Made>), Failure> {
-    let party = party(&server)?;
+    let (called, party) = party(&server, &called)?;
     let Some(Asked::Make(person, name, state)) = server.ceremonies.take(&answered.ceremony) else {
         return Err(wrong().hint("begin again"));
     };
@@ -162,7 +177,7 @@ pub(crate) async fn confirm(
         return Err(wrong());
     }
     let key = passkey::made(party, &state, answered.credential).ok_or_else(wrong)?;
-    let added = server.catalogue.add_passkey((person, &name), &key, server.now()).await?;
+    let added = server.catalogue.add_passkey((person, &name), (called, &key), server.now()).await?;
     let id = added.ok_or_else(|| Failure::conflict("somebody has this passkey"))?;
     Ok((StatusCode::CREATED, Json(Made { id })))
 }
@@ -186,9 +201,10 @@ pub(crate) async fn remove(
 pub(crate) async fn ask(
     State(server): State<Arc<Server>>,
     Extension(from): Extension<From>,
+    called: Called,
     Body(show): Body<Show>,
 ) -> Result<Json<Ceremony>, Failure> {
-    let party = party(&server)?;
+    let (called, party) = party(&server, &called)?;
     server.check_pace(&from.0)?;
     let (Some(name), Some(password)) = (show.name, show.password) else {
         return ceremony(&server, &from, passkey::show_any(party));
@@ -198,7 +214,19 @@ pub(crate) async fn ask(
     if kept.is_empty() {
         return Err(Failure::conflict("there is no passkey to be shown").hint("log in without"));
     }
-    ceremony(&server, &from, passkey::show(party, person.id, &keys(&kept)))
+    let keys = keys(&kept, called);
+    if keys.is_empty() {
+        return Err(of_another_name(&kept, called));
+    }
+    ceremony(&server, &from, passkey::show(party, person.id, &keys))
+}
+
+/// Said to who has shown their password.
+fn of_another_name(kept: &[Kept], called: &str) -> Failure {
+    let names: BTreeSet<&str> = kept.iter().map(|kept| &*kept.party).collect();
+    let names = Vec::from_iter(names).join(" or ");
+    Failure::conflict(format!("your passkeys belong to {names}, and not to {called}"))
+        .hint(&format!("log in at {names}"))
 }
 
 /// Logs in with the passkey that was shown: the answer sets the session's cookie.
@@ -207,9 +235,10 @@ pub(crate) async fn ask(
 pub(crate) async fn login(
     State(server): State<Arc<Server>>,
     Extension(from): Extension<From>,
+    called: Called,
     Body(answered): Body<Answered>,
 ) -> Result<(HeaderMap, Json<Me>), Failure> {
-    let party = party(&server)?;
+    let (called, party) = party(&server, &called)?;
     server.check_pace(&from.0)?;
     let asked = server.ceremonies.take(&answered.ceremony).ok_or_else(|| wrong().hint("begin again"))?;
     let whose = match &asked {
@@ -221,7 +250,7 @@ pub(crate) async fn login(
         },
     };
     let name = whose.as_ref().map(|person| person.name.clone()).unwrap_or_default();
-    let shown = check(&server, party, whose, asked, answered.credential).await?;
+    let shown = check(&server, (called, party), whose, asked, answered.credential).await?;
     server.record.append(Event::done("login", shown.is_some()).by(&name).from(&from.0).detail("passkey")).await?;
     let Some(person) = shown else {
         server.login_failed(&[&from.0]).await;
@@ -234,7 +263,7 @@ pub(crate) async fn login(
 /// The person, if the passkey is one of theirs and they may log in.
 async fn check(
     server: &Server,
-    party: &Webauthn,
+    (called, party): (&str, &Webauthn),
     whose: Option<Person>,
     asked: Asked,
     credential: Value,
@@ -244,7 +273,7 @@ async fn check(
     let Some(person) = whose.filter(|person| !person.disabled && (with_password || person.once.is_none())) else {
         return Ok(None);
     };
-    let keys = keys(&server.catalogue.passkeys(person.id).await?);
+    let keys = keys(&server.catalogue.passkeys(person.id).await?, called);
     let Some(key) = passkey::shown(party, asked, credential, &keys) else { return Ok(None) };
     server.catalogue.passkey_used(person.id, &key, server.now()).await?;
     match person.once.is_none() || server.catalogue.use_once(person.id).await? {

@@ -84,6 +84,7 @@ const STEPS: &[(&str, &str)] = &[
             subject TEXT NOT NULL, mapped INTEGER NOT NULL, PRIMARY KEY (issuer, subject)) STRICT;",
     ),
     ("ages", "CREATE TABLE ages (one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL) STRICT;"),
+    ("names of passkeys", "ALTER TABLE passkeys ADD COLUMN party TEXT;"),
 ];
 
 /// Does what was not done yet.

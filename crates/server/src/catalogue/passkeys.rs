@@ -14,7 +14,10 @@ use super::people::Person;
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) id: i64,
+    /// What the person calls it.
     pub(crate) name: String,
+    /// The name of the server that it belongs to.
+    pub(crate) party: String,
     pub(crate) key: Passkey,
     pub(crate) created: Timestamp,
     pub(crate) used: Option<Timestamp>,
@@ -28,6 +31,7 @@ impl Catalogue {
             Some(Kept {
                 id: row.get("id"),
                 name: row.get("name"),
+                party: row.get("party"),
                 key: serde_json::from_str(row.get("kept")).ok()?,
                 created: Timestamp(row.get("created")),
                 used: row.get::<Option<i64>, _>("used").map(Timestamp),
@@ -40,15 +44,15 @@ impl Catalogue {
     pub(crate) async fn add_passkey(
         &self,
         (person, name): (i64, &str),
-        key: &Passkey,
+        (party, key): (&str, &Passkey),
         now: Timestamp,
     ) -> Result<Option<i64>, sqlx::Error> {
         let added = sqlx::query(
-            "INSERT INTO passkeys (credential, person, name, kept, created) VALUES (?, ?, ?, ?, ?)
+            "INSERT INTO passkeys (credential, person, name, party, kept, created) VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT DO NOTHING RETURNING id",
         );
         let kept = serde_json::to_string(key).unwrap_or_default();
-        let added = added.bind(key.cred_id().as_slice()).bind(person).bind(name).bind(kept).bind(now.0);
+        let added = added.bind(key.cred_id().as_slice()).bind(person).bind(name).bind(party).bind(kept).bind(now.0);
         Ok(added.fetch_optional(&self.pool).await?.map(|row| row.get(0)))
     }
 
@@ -83,9 +87,15 @@ impl Catalogue {
         }
     }
 
-    /// Whether anybody has a passkey.
-    pub(crate) async fn has_passkeys(&self) -> Result<bool, sqlx::Error> {
-        let found = sqlx::query("SELECT EXISTS (SELECT 1 FROM passkeys)").fetch_one(&self.pool).await?;
-        Ok(found.get::<i64, _>(0) != 0)
+    /// Whether anybody has a passkey of a name.
+    pub(crate) async fn has_passkeys(&self, party: &str) -> Result<bool, sqlx::Error> {
+        let found = sqlx::query("SELECT EXISTS (SELECT 1 FROM passkeys WHERE party = ?)").bind(party);
+        Ok(found.fetch_one(&self.pool).await?.get::<i64, _>(0) != 0)
+    }
+
+    /// Says which name passkeys belong to of which it was not written down.
+    pub(crate) async fn name_passkeys(&self, party: &str) -> Result<(), sqlx::Error> {
+        let named = sqlx::query("UPDATE passkeys SET party = ? WHERE party IS NULL").bind(party);
+        named.execute(&self.pool).await.map(|_| ())
     }
 }

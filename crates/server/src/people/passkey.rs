@@ -10,7 +10,7 @@ use webauthn_rs::prelude::{
 
 /// What was asked of a browser, for when it answers.
 pub(crate) enum Asked {
-    /// To make a passkey for a person, with a name.
+    /// To make a passkey for a person, with what they call it.
     Make(i64, String, Box<PasskeyRegistration>),
     /// To show one of a person's passkeys.
     Show(i64, Box<PasskeyAuthentication>),
@@ -18,8 +18,29 @@ pub(crate) enum Asked {
     ShowAny(Box<DiscoverableAuthentication>),
 }
 
-/// What asks for passkeys of this server; `None`: a server that is called by an address cannot have any.
-pub(crate) fn relying_party(name: &str) -> Option<Webauthn> {
+/// What asks for passkeys of a server: for each of its names, for a passkey belongs to one.
+pub(crate) struct Parties(Vec<(String, Webauthn)>);
+
+impl Parties {
+    /// Of these names. Those that are addresses cannot have passkeys.
+    pub(crate) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Parties {
+        let party = |name: &str| relying_party(name).map(|party| (name.to_owned(), party));
+        Parties(names.into_iter().map(str::to_ascii_lowercase).filter_map(|name| party(&name)).collect())
+    }
+
+    /// The one of a name, with the name.
+    pub(crate) fn of(&self, name: &str) -> Option<(&str, &Webauthn)> {
+        self.0.iter().find(|(known, _)| known == name).map(|(name, party)| (&**name, party))
+    }
+
+    /// The names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| &**name)
+    }
+}
+
+/// `None`: an address, or no name.
+fn relying_party(name: &str) -> Option<Webauthn> {
     if name.parse::<std::net::IpAddr>().is_ok() {
         return None;
     }

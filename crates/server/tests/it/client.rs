@@ -26,6 +26,14 @@ impl Client {
         Client { http, base: format!("https://localhost:{}", server.address().port()), csrf: None, token: None }
     }
 
+    /// Nobody yet, who calls the server by another of its names.
+    pub(crate) fn calling(server: &Running, name: &str) -> Client {
+        let authority = Certificate::from_pem(server.server().authority.pem().as_bytes()).unwrap();
+        let http = Http::builder().tls_certs_only([authority]).cookie_store(true).resolve(name, server.address());
+        let base = format!("https://{name}:{}", server.address().port());
+        Client { http: http.build().unwrap(), base, csrf: None, token: None }
+    }
+
     /// Somebody who shows a token.
     pub(crate) fn with_token(server: &Running, token: &str) -> Client {
         Client { token: Some(token.to_owned()), ..Client::of(server) }

@@ -1,11 +1,12 @@
 //! Passkeys, with an authenticator in software: written from WebAuthn level 2, and sharing nothing with what checks it.
 
+use backstay_server::{Running, Settings};
 use data_encoding::BASE64URL_NOPAD;
 use rcgen::{KeyPair, SigningKey as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::client::{Client, PASSWORD, logged_in, server, somebody};
+use crate::client::{Client, PASSWORD, logged_in, server, set_up, somebody};
 
 const PRESENT: u8 = 0x01;
 const VERIFIED: u8 = 0x04;
@@ -126,6 +127,64 @@ fn a_passkey_is_a_second_factor_or_enough_alone() {
     assert_eq!(alone.delete("/api/v1/me/passkeys/1"), 204);
     assert_eq!(show(&mut Client::of(&running), &json!({}), &mut key).0, 401);
     assert_eq!(Client::of(&running).login("olga").0, 200);
+}
+
+#[test]
+fn a_passkey_belongs_to_the_name_that_it_was_made_under() {
+    let data = tempfile::tempdir().unwrap();
+    let started = |others: &[&str]| {
+        let mut settings = Settings::for_tests(data.path());
+        settings.other_names = others.iter().map(|name| (*name).to_owned()).collect();
+        Running::start(settings).unwrap()
+    };
+    let running = started(&["Backup.example.org", "127.0.0.2"]);
+    set_up(&running);
+    drop(somebody(&running, "olga", "operator", "all"));
+    const OTHER: &str = "backup.example.org";
+    let with_password = json!({ "name": "olga", "password": PASSWORD });
+    let entered = |name: &str| {
+        let mut client = Client::calling(&running, name);
+        assert_eq!(client.login("olga").0, 200, "{name}");
+        client
+    };
+    let mut key = Authenticator::new(7);
+    key.origin = format!("https://{OTHER}:7443");
+    let olga = entered(OTHER);
+    let (_, asked) = olga.post("/api/v1/me/passkeys", &json!({ "name": "key", "password": PASSWORD }));
+    assert_eq!(asked["options"]["publicKey"]["rp"]["id"], OTHER);
+    let confirm = json!({ "ceremony": asked["ceremony"], "credential": key.create(&asked["options"]) });
+    assert_eq!(olga.post("/api/v1/me/passkeys/confirm", &confirm).0, 201);
+    assert_eq!(olga.get("/api/v1/me/passkeys").1[0]["called"], OTHER);
+
+    // There it is offered, and lets her in; alone, too.
+    let ways = |name: &str| Client::calling(&running, name).get("/api/v1/login/ways").1["passkey"].clone();
+    assert_eq!((ways(OTHER), ways("localhost")), (json!(true), json!(false)));
+    assert_eq!(show(&mut Client::calling(&running, OTHER), &with_password, &mut key).0, 200);
+    assert_eq!(show(&mut Client::calling(&running, OTHER), &json!({}), &mut key).0, 200);
+    // Elsewhere it is said where that is, to who knows the password.
+    let (status, refused) = show(&mut Client::calling(&running, "localhost"), &with_password, &mut key);
+    let message = "your passkeys belong to backup.example.org, and not to localhost";
+    assert_eq!((status, &refused["error"]["message"]), (409, &json!(message)), "{refused}");
+    let (_, asked) = Client::calling(&running, OTHER).post("/api/v1/login/passkey", &with_password);
+    let answer = json!({ "ceremony": asked["ceremony"], "credential": key.get(&asked["options"]) });
+    let mut elsewhere = Client::calling(&running, "localhost");
+    assert_eq!(elsewhere.login_by("/api/v1/login/passkey/confirm", &answer).0, 401, "nor is it taken there");
+    // Under an address there are none, and it is said how to have one.
+    let offered = passkey_under_an_address(&running);
+    assert_eq!(offered["error"]["hint"], "open it as localhost or backup.example.org", "{offered}");
+
+    // A name that the server does not go by any more takes its passkeys with it.
+    drop(running);
+    let running = started(&[]);
+    assert_eq!(Client::calling(&running, "localhost").get("/api/v1/login/ways").1["passkey"], false);
+}
+
+fn passkey_under_an_address(running: &Running) -> Value {
+    let admin = &mut Client::calling(running, "127.0.0.1");
+    assert_eq!(admin.login("admin").0, 200);
+    let (status, refused) = admin.post("/api/v1/me/passkeys", &json!({ "name": "key", "password": PASSWORD }));
+    assert_eq!(status, 409);
+    refused
 }
 
 #[test]

@@ -12,12 +12,17 @@ import { FailureNote } from "../../parts/Note";
 import { Shown } from "../../parts/Shown";
 import { useDoing } from "../../parts/useDoing";
 
+/** What the server is called here, as this browser has it in its address line. */
+const HERE = window.location.hostname;
+
 export function Passkeys(): ReactNode {
   const asked = useAsked("me/passkeys");
   return (
     <section className="sheet stack" aria-labelledby="passkeys">
       <h2 id="passkeys">Passkeys</h2>
-      <p className="quiet">A passkey is a second factor, and enough alone, too.</p>
+      <p className="quiet">
+        A passkey is a second factor, and enough alone, too. One made here is shown where the server is called {HERE}, and nowhere else.
+      </p>
       <Shown asked={asked}>
         {(all) => (
           <ul className="stack">
@@ -27,6 +32,7 @@ export function Passkeys(): ReactNode {
                   {one.name}
                   <br />
                   <span className="quiet">
+                    {one.called !== HERE && `only at ${one.called}; `}
                     shown last: <Moment at={one.used} />
                   </span>
                 </span>

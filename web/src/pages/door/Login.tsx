@@ -25,7 +25,8 @@ export function Login(props: { name: string; entered: (me: Me) => void }): React
         props.entered(await post("login", { name, password, totp: asksCode ? code.replace(/\s/g, "") : null }));
       } catch (thrown) {
         if (!(thrown instanceof Failure)) throw thrown;
-        if (thrown.code === "needs_passkey" && passkeys) return props.entered(await showPasskey(name, password));
+        // Where theirs belong to another name of the server, it says so.
+        if (thrown.code === "needs_passkey" && canPasskeys()) return props.entered(await showPasskey(name, password));
         if (thrown.code !== "needs_totp") throw thrown;
         setAsksCode(true);
       }
