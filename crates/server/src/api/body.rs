@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, Request};
 use axum::{Json, extract::rejection::JsonRejection};
 use serde::de::DeserializeOwned;
 
-use super::error::Failure;
+use super::error::{Failure, plain};
 
 /// A body that was read.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -20,7 +20,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(Failure::wrong("the request must be JSON").hint("send it with Content-Type: application/json"))
             }
-            Err(error) => Err(Failure::wrong(error.body_text())),
+            Err(error) => Err(Failure::wrong(plain(&error.body_text()))),
         }
     }
 }

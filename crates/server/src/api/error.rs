@@ -191,3 +191,17 @@ impl From<VaultError> for Failure {
         }
     }
 }
+
+/// What is said of a request that cannot be read, in words that do not speak of the program. What is not known stays as it is.
+pub(crate) fn plain(why: &str) -> String {
+    const BEGINNINGS: [(&str, &str); 3] = [
+        ("Failed to deserialize the JSON body into the target type: ", "the request is not as it should be: "),
+        ("Failed to parse the request body as JSON: ", "the request is no JSON: "),
+        ("Failed to deserialize query string: ", "what follows the question mark is not as it should be: "),
+    ];
+    if let Some(value) = why.strip_prefix("Invalid URL: Cannot parse ").and_then(|rest| rest.split('`').rev().nth(3)) {
+        return format!("{value:?} stands in the address where a number belongs");
+    }
+    let known = BEGINNINGS.iter().find_map(|(theirs, ours)| Some(format!("{ours}{}", why.strip_prefix(theirs)?)));
+    known.unwrap_or_else(|| why.to_owned())
+}

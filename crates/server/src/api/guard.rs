@@ -16,7 +16,7 @@ use backstay_format::units::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::error::Failure;
+use super::error::{Failure, plain};
 use super::table::{self, Over, Row};
 use crate::Server;
 use crate::rights::{Grant, Object, Right, may};
@@ -120,7 +120,7 @@ async fn told(response: Response) -> Response {
     let (head, body) = response.into_parts();
     let why = to_bytes(body, LARGEST).await.unwrap_or_default();
     let why = String::from_utf8_lossy(&why).into_owned();
-    let mut response = Failure { status: head.status.as_u16(), ..Failure::wrong(why) }.into_response();
+    let mut response = Failure { status: head.status.as_u16(), ..Failure::wrong(plain(&why)) }.into_response();
     *response.extensions_mut() = head.extensions;
     response
 }

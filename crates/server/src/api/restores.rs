@@ -48,8 +48,9 @@ fn refused(no: &No, name: &str) -> Failure {
     match no {
         No::Folder => Failure::conflict("this server restores to no folder of its own")
             .hint("name one with `backstay server --restores DIR`, or restore with `backstay restore --server`"),
-        No::Name => Failure::wrong("to is the name of a file: without slashes, and not hidden"),
-        No::There(true) => Failure::conflict(format!("{name} is there already")).hint("name another, or say delta"),
-        No::There(false) => Failure::wrong(format!("{name} is not there: delta needs a file to compare with")),
+        No::Name => Failure::wrong("a restore goes to the name of a file: without slashes, and not hidden"),
+        No::There(true) => Failure::conflict(format!("there is a file {name} already"))
+            .hint("name another, or have only what differs written (delta)"),
+        No::There(false) => Failure::wrong(format!("there is no file {name}: delta needs one to compare with")),
     }
 }

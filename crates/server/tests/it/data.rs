@@ -72,6 +72,14 @@ fn files_of_a_point_are_for_restore_operators_and_each_look_is_logged_before() {
         assert!([400, 404].contains(&status), "{wrong}: {status}");
     }
     assert_eq!(logged_in(&running, "admin").get(&format!("{base}/files")).0, 403);
+    // What cannot be read is refused in words that do not speak of the program.
+    let said = |(status, answer): (u16, Value)| (status, answer["error"]["message"].as_str().unwrap().to_owned());
+    let (status, why) = said(rita.get("/api/v1/machines/web/points/abc"));
+    assert_eq!((status, &*why), (400, "\"abc\" stands in the address where a number belongs"));
+    let (status, why) = said(rita.get("/api/v1/machines/web/points?limit=many"));
+    assert!(status == 400 && why.starts_with("what follows the question mark is not as it should be: "), "{why}");
+    let (status, why) = said(rita.post("/api/v1/restores", &json!({ "machine": "web" })));
+    assert!(why.starts_with("the request is not as it should be: missing field `point`"), "{status} {why}");
 
     let (_, log) = somebody(&running, "aud", "auditor", "all").get("/api/v1/audit?limit=500");
     let lines = log.as_array().unwrap();
