@@ -6,6 +6,7 @@ import { after, before, test as step } from "node:test";
 import { launch, Visitor } from "./browser.mjs";
 import { logIn, PEOPLE, visitorAs } from "./people.mjs";
 import { alerts } from "./flows/alerts.mjs";
+import { cancel } from "./flows/cancel.mjs";
 import { dialogs } from "./flows/dialogs.mjs";
 import { keyboard } from "./flows/keyboard.mjs";
 import { live } from "./flows/live.mjs";
@@ -112,6 +113,9 @@ test("a machine is enrolled with a code, and its points appear by themselves", a
     const [, url, code] = commands.match(/^backstay enroll (\S+) (\S+)/) ?? [];
     assert.equal(url, world.url);
     world.enroll("files", code);
+    await page.reload();
+    await page.getByLabel("Machine").fill("files");
+    await page.getByText("It is enrolled. Once the code is used").waitFor();
     await page.getByRole("link", { name: "Machines" }).click();
     await page.getByRole("link", { name: "files" }).click();
     await page.getByText("There are no points of this machine yet.").waitFor();
@@ -223,7 +227,7 @@ test("a disk is restored into the server's folder, and the command for elsewhere
     await page.goto("/machines/files/points/2");
     await page.getByLabel("File", { exact: true }).fill("again.img");
     await page.getByRole("button", { name: "Restore", exact: true }).click();
-    await page.getByRole("alert").getByText("Again.img is there already.").waitFor();
+    await page.getByRole("alert").getByText("There is a file again.img already.").waitFor();
   });
 });
 
@@ -260,11 +264,11 @@ test("a job: first its plan, then it, then what came of it", async () => {
   await as("olga", async (page) => {
     await page.getByRole("link", { name: "Jobs" }).click();
     const start = page.getByRole("button", { name: "Start", exact: true });
-    assert.ok(await start.isDisabled(), "nothing is started unseen");
+    await page.getByLabel("Kind").selectOption("reclaim");
+    assert.ok(await start.isDisabled(), "nothing is changed unseen");
     await page.getByLabel("Kind").selectOption("check");
-    await page.getByLabel("Read the data, too").check();
-    await page.getByRole("button", { name: "Show the plan" }).click();
     await page.getByText("It reads, and changes nothing.").waitFor();
+    await page.getByLabel("Read the data, too").check();
     await start.click();
     await page.getByText("all is well").waitFor();
     await page.getByLabel("Kind").selectOption("reclaim");
@@ -398,6 +402,7 @@ test("the audit log tells of all that, with its proof", async () => {
 });
 
 const shared = { test, as, world: () => world, browser: () => browser, pictures: PICTURES };
+cancel(shared);
 live(shared);
 alerts(shared);
 signOn(shared);

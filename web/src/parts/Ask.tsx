@@ -14,6 +14,8 @@ export function Ask(props: {
   title: string;
   /** On the button that does it. */
   act: string;
+  /** On the button that does nothing, where Cancel would be taken for the other one. */
+  leave?: string;
   do: () => Promise<void>;
   danger?: boolean;
   small?: boolean;
@@ -35,7 +37,7 @@ export function Ask(props: {
           <FailureNote why={doing.failure} />
           <div className="row end">
             <button type="button" onClick={() => setOpen(false)}>
-              Cancel
+              {props.leave ?? "Cancel"}
             </button>
             <button type="button" className={props.danger === true ? "danger" : "main"} disabled={doing.busy} onClick={yes}>
               {props.act}

@@ -35,6 +35,7 @@ function NewOne(props: { made: () => void }): ReactNode {
   const [seconds, setSeconds] = useState(86_400);
   const [code, setCode] = useState<(NewCode & { machine: string }) | null>(null);
   const doing = useDoing();
+  const known = useAsked("machines").answer?.some((one) => one.name === machine && one.enrolled) === true;
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     void doing.run(async () => {
@@ -47,7 +48,16 @@ function NewOne(props: { made: () => void }): ReactNode {
     <form className="sheet stack" onSubmit={submit} aria-labelledby="new-code">
       <h2 id="new-code">New code</h2>
       <div className="row">
-        <Field label="Machine" value={machine} onChange={(event) => setMachine(event.target.value)} required maxLength={64} autoCapitalize="none" spellCheck={false} />
+        <Field
+          label="Machine"
+          about={known ? "It is enrolled. Once the code is used, the certificate that it has is taken back: whatever goes by that name now is turned away." : undefined}
+          value={machine}
+          onChange={(event) => setMachine(event.target.value)}
+          required
+          maxLength={64}
+          autoCapitalize="none"
+          spellCheck={false}
+        />
         <Choice narrow label="Good for" value={seconds} onChange={(event) => setSeconds(Number(event.target.value))}>
           {LENGTHS.map(([value, word]) => (
             <option key={value} value={value}>

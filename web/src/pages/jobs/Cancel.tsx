@@ -17,6 +17,7 @@ export function Cancel(props: { job: JobText; again: () => void }): ReactNode {
       which={`job ${job.id}`}
       title="Cancel this job?"
       act="Cancel the job"
+      leave="Let it go on"
       do={() => post("jobs/{job}/cancel", null, { job: job.id }).then(props.again)}
     >
       <p>{fresh ? "The file that it writes is removed." : "It ends after the step that it is at. What it did stays done."}</p>

@@ -1,4 +1,4 @@
-// Starting a job: first what it would do, then it.
+// Starting a job: first what it would do, then it. A check changes nothing, and has no plan.
 // Never knows: what becomes of it.
 
 import { type FormEvent, type ReactNode, useState } from "react";
@@ -22,6 +22,7 @@ export function NewJob(props: { started: () => void }): ReactNode {
   };
   const look = (event: FormEvent): void => {
     event.preventDefault();
+    if (work.kind === "check") return start();
     void doing.run(async () => setTold(plan(work, await post("plans", work))));
   };
   const start = (): void => {
@@ -50,7 +51,10 @@ export function NewJob(props: { started: () => void }): ReactNode {
         )}
       </div>
       {work.kind === "check" && (
-        <Check label="Read the data, too" checked={work.read_data === true} onChange={(event) => change({ kind: "check", read_data: event.target.checked })} />
+        <>
+          <p className="quiet">It reads, and changes nothing.</p>
+          <Check label="Read the data, too" checked={work.read_data === true} onChange={(event) => change({ kind: "check", read_data: event.target.checked })} />
+        </>
       )}
       {work.kind === "forget" && <KeepFields keep={work.keep ?? {}} set={(keep) => change({ ...work, keep })} />}
       <FailureNote why={doing.failure} />
@@ -65,10 +69,12 @@ export function NewJob(props: { started: () => void }): ReactNode {
         </div>
       )}
       <div className="row">
-        <button type="submit" disabled={doing.busy}>
-          Show the plan
-        </button>
-        <button type="button" className={work.kind === "check" ? "main" : "danger"} disabled={doing.busy || told === null} onClick={start}>
+        {work.kind !== "check" && (
+          <button type="submit" disabled={doing.busy}>
+            Show the plan
+          </button>
+        )}
+        <button type="button" className={work.kind === "check" ? "main" : "danger"} disabled={doing.busy || (told === null && work.kind !== "check")} onClick={start}>
           Start
         </button>
       </div>

@@ -72,5 +72,5 @@ export function plan(work: Work, told: Record<string, unknown>): string[] {
     const machines = told.machines as { machine: string; drop: { time: string }[]; keep: number }[];
     return machines.map((one) => `${one.machine}: ${count(one.drop.length)} points would go, ${count(one.keep)} stay.`);
   }
-  return ["It reads, and changes nothing."];
+  return [];
 }

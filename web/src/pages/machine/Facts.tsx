@@ -25,9 +25,7 @@ export function Facts(props: { about: MachineText }): ReactNode {
         <div>
           <dt>Newest point</dt>
           <dd className="large">{age(one, now)}</dd>
-          <dd>
-            <Moment at={about.newest} />
-          </dd>
+          <dd>{about.newest !== null && about.newest !== undefined && <Moment at={about.newest} />}</dd>
         </div>
         <div>
           <dt>Promise</dt>
@@ -35,7 +33,7 @@ export function Facts(props: { about: MachineText }): ReactNode {
         </div>
         <div>
           <dt>Disks</dt>
-          <dd className="large">{bytes(about.disk_bytes)}</dd>
+          <dd className="large">{about.newest === null || about.newest === undefined ? "–" : bytes(about.disk_bytes)}</dd>
         </div>
         <div>
           <dt>Agent</dt>

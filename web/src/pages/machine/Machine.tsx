@@ -2,6 +2,7 @@
 // Never knows: what is in a point.
 
 import { type ReactNode, useState } from "react";
+import type { MachineText } from "../../api/schema";
 import { useAsked } from "../../api/useAsked";
 import { useNews } from "../../api/news";
 import { usePlace } from "../../app/router";
@@ -39,11 +40,29 @@ export function Machine(props: { names: Record<string, string> }): ReactNode {
             <Facts about={about} />
             {asked.failure === null && <FailureNote why={about.newest === null || about.newest === undefined ? null : failure} />}
             {line !== null && <History machine={about} line={line} />}
-            {line === null && (about.newest === null || about.newest === undefined) && <p>There are no points of this machine yet.</p>}
+            {line === null && (about.newest === null || about.newest === undefined) && <NoPoints about={about} />}
             <Manage about={about} again={asked.again} />
           </>
         )}
       </Shown>
     </Page>
+  );
+}
+
+/** What to do for a first point: who has just enrolled a machine looks here. */
+function NoPoints(props: { about: MachineText }): ReactNode {
+  const { about } = props;
+  return (
+    <div className="note">
+      <strong>There are no points of this machine yet.</strong>
+      {about.connected && <span>Its agent is there: the first point takes as long as its disks are read.</span>}
+      {!about.connected && about.enrolled && (
+        <span>
+          Its agent is away. On the machine <code>systemctl start backstay-agent</code> starts it, and <code>journalctl -u backstay-agent</code> tells what it
+          does. Without the service: <code>backstay agent DISK</code>.
+        </span>
+      )}
+      {!about.connected && !about.enrolled && <span>It has no certificate: make a code for it among the enrolments.</span>}
+    </div>
   );
 }

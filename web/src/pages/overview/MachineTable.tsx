@@ -48,7 +48,7 @@ const Row = memo(function Row(props: { machine: MachineText; age: string; parts:
   const held = suspension(machine);
   return (
     <tr>
-      <th scope="row">
+      <th scope="row" title={machine.name}>
         <Link to={place("machines", machine.name)}>{machine.name}</Link>
       </th>
       <td>

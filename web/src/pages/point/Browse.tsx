@@ -41,7 +41,7 @@ function Disks(props: { machine: string; point: PointText; disks: DiskParts[] })
   return (
     <section className="stack" aria-labelledby="inside">
       <h2 id="inside">What is in it</h2>
-      <div className="sheet bare table" tabIndex={0} role="region" aria-label="Disks and what lies on them">
+      <div className="sheet bare table cards dense" tabIndex={0} role="region" aria-label="Disks and what lies on them">
         <table>
           <thead>
             <tr>
@@ -65,8 +65,12 @@ function Disks(props: { machine: string; point: PointText; disks: DiskParts[] })
                 <td className="mono">{disk}</td>
                 <td>{part.partition === null || part.partition === undefined ? "whole disk" : `partition ${part.partition}`}</td>
                 <td>{part.kind}</td>
-                <td className="number">{bytes(part.bytes)}</td>
-                <td className="number">{bytes(part.used_bytes)}</td>
+                <td className="number" data-label="Size">
+                  {bytes(part.bytes)}
+                </td>
+                <td className="number" data-label="Used">
+                  {bytes(part.used_bytes)}
+                </td>
                 <td>
                   {readable(part) && (
                     <button type="button" className="small" aria-pressed={at === chosen} onClick={() => setChosen(at)}>

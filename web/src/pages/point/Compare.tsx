@@ -68,7 +68,7 @@ function Changes(props: { with: PointText; compared: Compared }): ReactNode {
         {compared.unreadable.length > 0 && ` Not readable: ${compared.unreadable.join(", ")}.`}
       </p>
       {compared.changes.length > 0 && (
-        <div className="table" tabIndex={0} role="region" aria-label="Changes">
+        <div className="table cards dense" tabIndex={0} role="region" aria-label="Changes">
           <table className="files">
             <thead>
               <tr>
@@ -96,10 +96,10 @@ function Row(props: { change: ChangeText }): ReactNode {
     <tr>
       <td>{change.kind}</td>
       <td className="name">{change.path}</td>
-      <td>
+      <td data-label="Before">
         <State of={change.before ?? null} />
       </td>
-      <td>
+      <td data-label="After">
         <State of={change.after ?? null} />
       </td>
     </tr>

@@ -20,7 +20,7 @@ export function Folder(props: { listing: Listing } & Ways): ReactNode {
   if (entries.length === 0) return <p className="empty">This folder is empty.</p>;
   return (
     <>
-      <div className="table" tabIndex={0} role="region" aria-label="Names in this folder">
+      <div className="table cards dense" tabIndex={0} role="region" aria-label="Names in this folder">
         <table className="files">
           <thead>
             <tr>
@@ -55,10 +55,10 @@ function Row(props: { entry: EntryText } & Ways): ReactNode {
         <Name {...props} />
       </td>
       <td className="number">{entry.kind === "file" ? bytes(entry.bytes) : ""}</td>
-      <td>
+      <td data-label="Modified">
         <Moment at={entry.modified} />
       </td>
-      <td className="mono">
+      <td className="mono rights">
         {entry.uid}:{entry.gid} {entry.permissions.toString(8).padStart(4, "0")}
       </td>
       <td>

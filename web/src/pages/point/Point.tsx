@@ -23,7 +23,7 @@ export function Point(props: { names: Record<string, string> }): ReactNode {
   const here = point.answer === null ? place("machines", machine) : `${place("machines", machine)}?at=${point.answer.time}`;
   return (
     <Page
-      title={`${machine}, point ${count(number)}`}
+      title={`${machine}, point ${Number.isNaN(number) ? (props.names.point ?? "") : count(number)}`}
       lead={point.answer === null ? undefined : `As it was at ${moment(point.answer.time)}`}
       above={
         <nav aria-label="Where this is" className="crumb">

@@ -38,7 +38,7 @@ function Edit(props: { before: All; again: () => void }): ReactNode {
     event.preventDefault();
     setKept(false);
     void doing.run(async () => {
-      const now = await put("settings", { ...before, promise_seconds: promise === 0 ? null : promise, alerts: { email, webhooks }, oidc: sent(oidc) });
+      const now = await put("settings", { ...before, promise_seconds: promise === 0 ? null : promise, alerts: { email: addressed(email), webhooks }, oidc: sent(oidc) });
       // As it was kept: without secrets, and with a word that there are some.
       setEmail(now.alerts?.email ?? null);
       setWebhooks(now.alerts?.webhooks ?? []);
@@ -77,6 +77,11 @@ function Edit(props: { before: All; again: () => void }): ReactNode {
 /** Without the empty words of what is typed. */
 function sent(oidc: TypedOidc | null): TypedOidc | null {
   return oidc === null ? null : { ...oidc, scopes: (oidc.scopes ?? []).filter((word) => word !== "") };
+}
+
+/** Without what follows a last comma. */
+function addressed(email: Email | null): Email | null {
+  return email === null ? null : { ...email, to: email.to.filter((address) => address !== "") };
 }
 
 function TestAlert(): ReactNode {
