@@ -187,7 +187,21 @@ impl Server {
         csrf.ok_or_else(|| Fail::new(format!("{name} cannot log in: {said}")))
     }
 
+    /// The first administrator sets when a job is due.
+    /// # Errors
+    /// The server refuses.
+    pub(crate) fn set_due(&self, due: &Value) -> Result<()> {
+        let admin = self.login("admin")?;
+        let mut curl = self.sending(Some(&admin), Some(due));
+        run::output(curl.args(["--fail", "--request", "PUT"]).arg(format!("{}/api/v1/calendar", self.url))).map(drop)
+    }
+
     fn ask(&self, csrf: Option<&str>, path: &str, body: Option<&Value>) -> Result<Value> {
+        let said = run::text(self.sending(csrf, body).arg(format!("{}/api/v1/{path}", self.url)))?;
+        Ok(serde_json::from_str(&said).unwrap_or_default())
+    }
+
+    fn sending(&self, csrf: Option<&str>, body: Option<&Value>) -> Command {
         let mut curl = self.curl();
         curl.args(["--header", "content-type: application/json"]);
         if let Some(csrf) = csrf {
@@ -196,8 +210,7 @@ impl Server {
         if let Some(body) = body {
             curl.args(["--data", &body.to_string()]);
         }
-        let said = run::text(curl.arg(format!("{}/api/v1/{path}", self.url)))?;
-        Ok(serde_json::from_str(&said).unwrap_or_default())
+        curl
     }
 }
 

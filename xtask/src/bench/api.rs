@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde_json::json;
+
 use super::memory;
 use super::programs;
 use super::random::Random;
@@ -44,6 +46,10 @@ pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
     println!("running {}", run::shown(&rows));
     run::output(&mut rows)?;
     let server = Server::start(&built("backstay"), &dir, &HERE)?;
+    // So that there is something to say of what will be left; it is not due while this lasts.
+    let day = 86_400;
+    let keep = json!({ "all": 2 * day, "hourly": 14 * day, "daily": 90 * day, "monthly": 730 * day });
+    server.set_due(&json!({ "work": { "kind": "forget", "keep": keep }, "every_seconds": 365 * day }))?;
     server.login("olga")?;
     let found = asked(&Asking { server: &server, dir: &dir, points })?;
     drop(server);
@@ -70,7 +76,7 @@ fn asked(asking: &Asking<'_>) -> Result<(String, Vec<Figure>)> {
     let _ = writeln!(text, "\n| milliseconds | p50 | p99 | worst |\n|---|---|---|---|");
     let mut figures = Vec::new();
     let day = 86_400;
-    let kinds: [Kind<'_>; 6] = [
+    let kinds: [Kind<'_>; 8] = [
         ("a page of 100 points, from any point back", 2000, &|r| {
             format!("points?limit=100&cursor={}", r.below(asking.points))
         }),
@@ -86,6 +92,12 @@ fn asked(asking: &Asking<'_>) -> Result<(String, Vec<Figure>)> {
         }),
         ("a picture of 2,000 columns of any day", 300, &|r| {
             format!("density?columns=2000&{}", asking.between(r, Some(day)))
+        }),
+        ("what the calendar leaves of any time within a year, in 256 columns", 200, &|r| {
+            format!("retention?columns=256&at={}&{}", ahead(r), asking.between(r, None))
+        }),
+        ("what the calendar leaves of all time within a year, in 2,000 columns", 200, &|r| {
+            format!("retention?columns=2000&at={}", ahead(r))
         }),
     ];
     for (what, count, path) in kinds {
@@ -107,10 +119,19 @@ fn asked(asking: &Asking<'_>) -> Result<(String, Vec<Figure>)> {
     Ok((text, figures))
 }
 
+/// Any moment of the next year.
+fn ahead(random: &mut Random) -> String {
+    rfc3339(now() + random.below(365 * 86_400))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
 impl Asking<'_> {
     /// Two moments in the time of the points, any or so many seconds apart.
     fn between(&self, random: &mut Random, apart: Option<u64>) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let now = now();
         let ago = |random: &mut Random| random.below(self.points * EVERY);
         let one = ago(random);
         let other = apart.map_or_else(|| ago(random), |apart| one + apart);
