@@ -37,7 +37,7 @@ static HOME: LazyLock<SimObjects> = LazyLock::new(|| {
     let source = Source {
         name: "sda".into(),
         origin: "memory".into(),
-        used: vec![0..DISK.len() as u64],
+        used: std::iter::once(0..DISK.len() as u64).collect(),
         volume: &*DISK,
         excluded: Vec::new(),
         exclusions: Vec::new(),
