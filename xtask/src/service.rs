@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::fail::{During, Fail, Result};
 use crate::run;
 
+/// Who makes machines known.
+const OPERATOR: &str = "olga";
 const PASSWORD: &str = "for the length of a bench";
 /// Where curl keeps the cookie of a session, in the data folder.
 const COOKIES: &str = "cookies";
@@ -131,7 +133,7 @@ impl Server {
     /// The server refuses.
     pub(crate) fn operator(&self) -> Result<Operator<'_>> {
         self.ask(None, "setup", Some(&json!({ "code": self.setup, "name": "admin", "password": PASSWORD })))?;
-        Ok(Operator { server: self, csrf: self.somebody("olga", "operator")? })
+        Ok(Operator { server: self, csrf: self.somebody(OPERATOR, "operator")? })
     }
 
     /// The first administrator adds somebody with a role, who logs in; the word of the session.
@@ -221,6 +223,14 @@ pub(crate) struct Operator<'s> {
 }
 
 impl Operator<'_> {
+    /// Logs in again: sessions end when nothing is asked for long.
+    /// # Errors
+    /// The server refuses.
+    pub(crate) fn again(self) -> Result<Self> {
+        let csrf = self.server.login(OPERATOR)?;
+        Ok(Operator { csrf, ..self })
+    }
+
     /// Makes a machine known, which keeps what it got in a folder.
     /// # Errors
     /// The server refuses.

@@ -37,7 +37,7 @@ pub(super) fn measure(machines: u32, minutes: u64) -> Result<(String, Vec<Figure
     let mut command = Command::new(release.join("agents"));
     command.arg(&enrolled).arg((minutes * 60).to_string());
     let (printed, resident) = memory::watched(server.process(), || parsed(run::text(&mut command)?.as_bytes()))?;
-    let gaps = gaps(&operator, machines)?;
+    let gaps = gaps(&operator.again()?, machines)?;
     let stored = stored(&server.store())?;
     let figures = vec![
         Figure {
