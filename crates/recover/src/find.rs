@@ -2,9 +2,13 @@
 //!
 //! Never knows: what is done with them.
 
+use std::collections::HashSet;
+
 use backstay_items::tree::{FileTree, NodeId, NodeKind};
 
-/// Folders deeper than this are an image that lies.
+use crate::TWICE;
+
+/// Folders deeper than this are an image that lies; so is one folder in two places.
 const DEEPEST: usize = 1024;
 
 /// What was found.
@@ -25,12 +29,16 @@ pub fn find(
     pattern: &str,
     go_on: &mut dyn FnMut(&Found) -> bool,
 ) -> Found {
-    let mut found = Found::default();
+    let (mut found, mut seen) = (Found::default(), HashSet::new());
     let mut folders = vec![(path.trim_end_matches('/').to_owned(), node, 0)];
     while let Some((path, node, depth)) = folders.pop() {
         if !go_on(&found) {
             found.cut = true;
             break;
+        }
+        if !seen.insert(node) {
+            found.unreadable.push(format!("{path}/: {TWICE}"));
+            continue;
         }
         let entries = match tree.entries(node) {
             Ok(entries) => entries,
@@ -78,7 +86,14 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::*;
+    use crate::mirror::Mirror;
+
+    #[test]
+    fn folders_that_hold_themselves_end() {
+        let found = find(&Mirror, (NodeId(1), "/"), "a", &mut |_| true);
+        assert_eq!((found.paths, found.unreadable.len(), found.cut), (vec!["/a".to_owned()], 2, false));
+    }
 
     #[test]
     fn patterns() {

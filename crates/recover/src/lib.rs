@@ -11,11 +11,17 @@ use std::sync::Arc;
 pub mod compare;
 pub mod find;
 pub mod kept;
+#[cfg(test)]
+mod mirror;
 pub mod mount;
 pub mod nbd;
 pub mod restore;
 mod spans;
 pub mod tar;
+
+/// What is said of a folder that was met already: an image with folders in two places lies, and few of them could keep whoever follows
+/// them busy without end.
+pub const TWICE: &str = "a folder that is in another place, too";
 
 /// Where this room says what went wrong behind a client's back: one line of plain words a call, without a newline.
 /// Called from many threads at once; must not block for long.

@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use backstay_items::tree::{Entry, FileTime, FileTree, Metadata, NodeId, NodeKind, TreeError};
 
 use self::header::{BLOCK, Member, header, padding};
+use crate::TWICE;
 use crate::kept::is_left_out;
 
 /// Bytes read at once.
@@ -141,7 +142,7 @@ impl Archive<'_> {
             Err(error) => return self.lacks(&name, &error),
         };
         if !self.seen.insert(node) {
-            tell(&mut self.lacks.damaged, &name, "a folder that is in another place, too");
+            tell(&mut self.lacks.damaged, &name, TWICE);
             return Ok(None);
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -245,52 +246,7 @@ fn is_safe(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A folder in which each of two names is the folder itself.
-    struct Mirror;
-
-    impl FileTree for Mirror {
-        fn kind(&self) -> &'static str {
-            "mirror"
-        }
-
-        fn label(&self) -> String {
-            String::new()
-        }
-
-        fn root(&self) -> NodeId {
-            NodeId(1)
-        }
-
-        fn metadata(&self, _: NodeId) -> Result<Metadata, TreeError> {
-            let time = FileTime::default();
-            Ok(Metadata {
-                kind: NodeKind::Directory,
-                size: 0,
-                permissions: 0o755,
-                uid: 0,
-                gid: 0,
-                links: 2,
-                device: (0, 0),
-                modified: time,
-                changed: time,
-                accessed: time,
-            })
-        }
-
-        fn entries(&self, node: NodeId) -> Result<Vec<Entry>, TreeError> {
-            let entry = |name: &str| Entry { name: name.into(), node, kind: NodeKind::Directory };
-            Ok(vec![entry("a"), entry("b")])
-        }
-
-        fn read(&self, _: NodeId, _: u64, _: &mut [u8]) -> Result<usize, TreeError> {
-            Err(TreeError::WrongKind("file"))
-        }
-
-        fn link_target(&self, _: NodeId) -> Result<std::ffi::OsString, TreeError> {
-            Err(TreeError::WrongKind("symbolic link"))
-        }
-    }
+    use crate::mirror::Mirror;
 
     #[test]
     fn folders_that_hold_themselves_end() {

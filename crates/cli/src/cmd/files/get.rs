@@ -2,6 +2,7 @@
 //!
 //! Never knows: file systems beyond the tree they show.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use backstay_items::tree::{FileTree, Metadata, NodeId, NodeKind, TreeError};
+use backstay_recover::TWICE;
 use backstay_recover::kept::is_left_out;
 use serde_json::json;
 
@@ -95,12 +97,14 @@ struct Copy<'a> {
     meter: Meter,
     /// It is of one file, whose size is known.
     alone: bool,
+    /// Folders that were met.
+    seen: HashSet<NodeId>,
     copied: Copied,
 }
 
 impl<'a> Copy<'a> {
     fn new(tree: &'a dyn FileTree, alone: bool, stop: Stop, meter: Meter) -> Self {
-        Copy { tree, stop, meter, alone, copied: Copied::default() }
+        Copy { tree, stop, meter, alone, seen: HashSet::new(), copied: Copied::default() }
     }
 
     fn node(&mut self, node: NodeId, target: &Path, depth: usize) -> Result<(), Failure> {
@@ -149,6 +153,10 @@ impl<'a> Copy<'a> {
     }
 
     fn folder(&mut self, node: NodeId, about: &Metadata, target: &Path, depth: usize) -> Result<(), Failure> {
+        if !self.seen.insert(node) {
+            self.copied.trouble.push(format!("{}: {TWICE}", target.display()));
+            return Ok(());
+        }
         let entries = match self.tree.entries(node) {
             Ok(entries) => entries,
             Err(error) => return self.unreadable(target, &error),
