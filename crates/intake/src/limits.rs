@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use backstay_format::units::PAGE_SIZE;
-use backstay_format::wire::v1::{CauseTold, DISKS, DiskTold, FEW, Pages, RANGES};
+use backstay_format::wire::v1::{self, CauseTold, DISKS, DiskTold, FEW, Pages, RANGES};
 use backstay_scan::SEGMENT;
 
 /// Bytes of a disk: 8 PiB.
@@ -52,6 +52,7 @@ pub(crate) fn pages(told: &[Pages], size: u64) -> Option<Vec<Range<u64>>> {
 
 /// Pages of a segment.
 pub(crate) const PAGES: usize = SEGMENT as usize;
+const _: () = assert!(PAGES == v1::SEGMENT, "the protocol and what reads disks mean the same segments");
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use crate::rate::{Limited, Rate};
 use crate::target::{InTheMaking, Trouble};
 
 /// Extents of a point in the making that are held in memory at most. A comparison puts down what it finds on the way.
-const EXTENTS: u64 = 1 << 20;
+pub(super) const EXTENTS: u64 = 1 << 20;
 /// Pages of an extent at most: those of a chunk.
 const LARGEST: u64 = 64;
 

@@ -12,14 +12,14 @@ use backstay_vault::protect::{Boundary, Made, Told};
 
 use super::begin::start_watchdog;
 use super::disks::trusted;
-use super::keeper::Keeper;
+use super::keeper::{EXTENTS, Keeper};
 use super::left_out::{Fit, Judged, LeftOut, judge, taken_off};
 use super::memory::Memory;
 use super::missed::Missed;
 use super::told::{told, without_swap};
 use super::{Live, LivePoint, State};
 use crate::output::note;
-use crate::target::InTheMaking;
+use crate::target::{InTheMaking, Trouble};
 
 /// How often disks are frozen for one point, should files move out of what is left out meanwhile.
 const ROUNDS: u32 = 4;
@@ -136,7 +136,8 @@ impl<'a> Live<'a> {
         let following = keeper.following;
         let still = without_swap(still.map_err(Missed::of_attempt)?, &without);
         match trusted(&self.tracker, &state.disks) {
-            Ok(()) => Ok(Read { following, still, left_out }),
+            Ok(()) if following.extents() as u64 <= EXTENTS => Ok(Read { following, still, left_out }),
+            Ok(()) => Err(Missed::of(Trouble::TooMuch)),
             Err(why) => Err(Missed::Rescan(why)),
         }
     }
