@@ -40,3 +40,8 @@ impl<T, E: fmt::Display> During<T> for std::result::Result<T, E> {
         self.map_err(|cause| Fail(format!("{what}: {cause}")))
     }
 }
+
+/// What is not there need not be removed.
+pub(crate) fn absent(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}

@@ -15,7 +15,7 @@ use super::memory;
 use super::programs;
 use super::random::Random;
 use super::targets::{Figure, Limit};
-use crate::fail::{During, Fail, Result};
+use crate::fail::{During, Fail, Result, absent};
 use crate::run;
 use crate::service::{HERE, Server};
 
@@ -34,7 +34,7 @@ pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
     let release = programs::built()?;
     let built = |name: &str| release.join(name);
     let dir = run::keep("bench").join("api");
-    fs::remove_dir_all(&dir).or_else(super::server::absent).during(dir.display())?;
+    fs::remove_dir_all(&dir).or_else(absent).during(dir.display())?;
     fs::create_dir_all(&dir).during(dir.display())?;
     let points = if quick { QUICK } else { FULL };
     let server = Server::start(&built("backstay"), &dir, &HERE)?;

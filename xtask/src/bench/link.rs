@@ -17,7 +17,7 @@ use super::measure::{processor_time, settle, stored, timed};
 use super::programs;
 use super::table::median;
 use super::targets::{Figure, Limit};
-use crate::fail::{During, Fail, Result};
+use crate::fail::{During, Fail, Result, absent};
 use crate::run;
 use crate::service::{Place, Server};
 
@@ -120,7 +120,7 @@ pub(super) fn measure(data: &Data, rounds: usize) -> Result<(String, Vec<Figure>
     let dir = run::keep("bench").join("link");
     let (mut carries, mut all) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        fs::remove_dir_all(&dir).or_else(super::server::absent).during(dir.display())?;
+        fs::remove_dir_all(&dir).or_else(absent).during(dir.display())?;
         fs::create_dir_all(&dir).during(dir.display())?;
         let link = Link::make(&release.join("delay"))?;
         carries.push(probe()?);

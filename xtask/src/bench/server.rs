@@ -14,7 +14,7 @@ use super::measure::{Sample, processor_time, settle, stored, timed};
 use super::programs;
 use super::table::median;
 use super::targets::{Figure, Limit};
-use crate::fail::{During, Result};
+use crate::fail::{During, Result, absent};
 use crate::run;
 use crate::service::{HERE, Server};
 
@@ -80,11 +80,6 @@ pub(super) fn measure(data: &Data, rounds: usize) -> Result<(String, Vec<Figure>
         limit: Limit::AtMost(1.2),
     };
     Ok((text, vec![figure]))
-}
-
-/// What is not there need not be removed.
-pub(super) fn absent(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn local(program: &Path, dir: &Path, image: &Path) -> Result<Taken> {

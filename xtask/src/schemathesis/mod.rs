@@ -13,7 +13,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::fail::{During, Fail, Result};
+use crate::fail::{During, Fail, Result, absent};
 use crate::run;
 use crate::service::Server;
 
@@ -128,7 +128,7 @@ impl World {
         for point in ["first", "second"] {
             fs::create_dir_all(tree.join("etc")).during(tree.display())?;
             fs::write(tree.join("etc").join(point), point.repeat(5000)).during(tree.display())?;
-            let _ = fs::remove_file(&image); // not there the first time
+            fs::remove_file(&image).or_else(absent).during(image.display())?;
             let words: [&OsStr; 6] =
                 ["-q".as_ref(), "-t".as_ref(), "ext4".as_ref(), "-d".as_ref(), tree.as_ref(), image.as_ref()];
             run::output(run::program("mke2fs").args(words).arg("8M"))?;

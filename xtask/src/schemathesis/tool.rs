@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::fail::{During, Fail, Result};
+use crate::fail::{During, Fail, Result, absent};
 use crate::run;
 
 /// Everything that is installed, each in one version.
@@ -43,7 +43,7 @@ pub(super) fn ready() -> Result<PathBuf> {
         return Ok(program);
     }
     println!("schemathesis: installing it from PyPI (once)");
-    let _ = fs::remove_dir_all(&home); // not there the first time
+    fs::remove_dir_all(&home).or_else(absent).during(home.display())?;
     run::run(run::program("python3").args(["-m", "venv"]).arg(&home))?;
     let (python, wanted) = (home.join("bin/python"), home.join("wanted"));
     fs::write(&wanted, PINNED).during(wanted.display())?;
