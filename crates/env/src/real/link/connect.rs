@@ -143,6 +143,10 @@ impl Link for Connected {
         self.inner.send(parts)
     }
 
+    fn send_ahead(&self, parts: &[&[u8]]) -> io::Result<()> {
+        self.inner.send_ahead(parts)
+    }
+
     fn receive(&self) -> io::Result<Option<Vec<u8>>> {
         self.inner.receive()
     }

@@ -20,10 +20,18 @@ type Arrived = io::Result<Vec<u8>>;
 
 struct Pump {
     /// `None`: closed.
-    out: Mutex<Option<mpsc::Sender<Vec<u8>>>>,
+    out: Mutex<Option<Out>>,
     arrived: Mutex<mpsc::Receiver<Arrived>>,
     reading: AbortHandle,
     runtime: Handle,
+}
+
+/// Messages to be sent.
+#[derive(Clone)]
+struct Out {
+    /// Before the others.
+    ahead: mpsc::Sender<Vec<u8>>,
+    others: mpsc::Sender<Vec<u8>>,
 }
 
 /// A link over a stream, which `runtime` moves the bytes of. Neither end may be used from a thread of that runtime.
@@ -37,25 +45,42 @@ pub(super) fn moved(
     runtime: &Handle,
 ) -> (Arc<dyn Link>, JoinHandle<()>) {
     let (reader, writer) = tokio::io::split(stream);
-    let (out, to_send) = mpsc::channel(WAITING);
+    let (ahead, sent_ahead) = mpsc::channel(WAITING);
+    let (others, sent) = mpsc::channel(WAITING);
     let (arriving, arrived) = mpsc::channel(WAITING);
-    let writing = runtime.spawn(write(writer, to_send));
+    let writing = runtime.spawn(write(writer, (sent_ahead, sent)));
     let reading = runtime.spawn(read(reader, arriving)).abort_handle();
     let runtime = runtime.clone();
-    (Arc::new(Pump { out: Mutex::new(Some(out)), arrived: Mutex::new(arrived), reading, runtime }), writing)
+    (
+        Arc::new(Pump { out: Mutex::new(Some(Out { ahead, others })), arrived: Mutex::new(arrived), reading, runtime }),
+        writing,
+    )
 }
 
-async fn write(mut writer: impl AsyncWrite + Unpin, mut to_send: mpsc::Receiver<Vec<u8>>) {
-    while let Some(message) = to_send.recv().await {
+type ToSend = mpsc::Receiver<Vec<u8>>;
+
+async fn write(mut writer: impl AsyncWrite + Unpin, (mut ahead, mut others): (ToSend, ToSend)) {
+    while let Some(message) = first(&mut ahead, &mut others).await {
         let written = writer.write_all(&message).await;
         // What follows at once may go with it.
-        let flushed = if to_send.is_empty() { writer.flush().await } else { Ok(()) };
+        let none_waits = ahead.is_empty() && others.is_empty();
+        let flushed = if none_waits { writer.flush().await } else { Ok(()) };
         if written.and(flushed).is_err() {
             return;
         }
     }
     // The other end sees either this, or that the stream broke.
     drop(writer.shutdown().await);
+}
+
+/// The next message; `None`: there will be no more.
+async fn first(ahead: &mut ToSend, others: &mut ToSend) -> Option<Vec<u8>> {
+    tokio::select! {
+        biased;
+        Some(message) = ahead.recv() => Some(message),
+        Some(message) = others.recv() => Some(message),
+        else => None,
+    }
 }
 
 async fn read(mut reader: impl AsyncRead + Unpin, arriving: mpsc::Sender<Arrived>) {
@@ -89,8 +114,8 @@ async fn next(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8
     if read < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(Some(message)) }
 }
 
-impl Link for Pump {
-    fn send(&self, parts: &[&[u8]]) -> io::Result<()> {
+impl Pump {
+    fn send_by(&self, way: fn(Out) -> mpsc::Sender<Vec<u8>>, parts: &[&[u8]]) -> io::Result<()> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if length > MOST {
             return Err(io::Error::new(
@@ -103,7 +128,17 @@ impl Link for Pump {
         parts.iter().for_each(|part| message.extend_from_slice(part));
         let out = self.out.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the link is gone");
-        out.ok_or_else(gone)?.blocking_send(message).map_err(|_| gone())
+        way(out.ok_or_else(gone)?).blocking_send(message).map_err(|_| gone())
+    }
+}
+
+impl Link for Pump {
+    fn send(&self, parts: &[&[u8]]) -> io::Result<()> {
+        self.send_by(|out| out.others, parts)
+    }
+
+    fn send_ahead(&self, parts: &[&[u8]]) -> io::Result<()> {
+        self.send_by(|out| out.ahead, parts)
     }
 
     fn receive(&self) -> io::Result<Option<Vec<u8>>> {
@@ -159,6 +194,26 @@ mod tests {
         one.close();
         assert!(other.receive().unwrap().is_none());
         assert!(one.send(&[b"x"]).is_err());
+    }
+
+    #[test]
+    fn what_is_sent_ahead_overtakes_what_waits() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (one, mut other) = tokio::io::duplex(1 << 10);
+        let one = over(one, runtime.handle());
+        // More than the stream holds: nobody reads yet, so that at most one message is under way and the rest waits.
+        (0..WAITING).for_each(|_| one.send(&[&[0; 10_000]]).unwrap());
+        one.send_ahead(&[b"ahead"]).unwrap();
+        one.close();
+        let lengths: Vec<usize> = runtime.block_on(async {
+            let mut lengths = Vec::new();
+            while let Some(message) = next(&mut other).await.unwrap() {
+                lengths.push(message.len());
+            }
+            lengths
+        });
+        assert_eq!(lengths.len(), WAITING + 1);
+        assert!(lengths[..2].contains(&5), "{lengths:?}");
     }
 
     #[test]
