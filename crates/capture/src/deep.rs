@@ -5,7 +5,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use backstay_env::real::disk::{AlignedBuf, BlockDevice};
 use backstay_env::volume::{Piece, Volume};
@@ -21,26 +21,57 @@ const GAP: u64 = 16 << 10;
 /// The longest read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// A disk, and a ring for each thread that reads it.
+/// Rings of a disk, and reads of each: no more than what the queue of a disk has room for. Others wait in threads of the kernel, which costs
+/// more than it brings.
+const RINGS: usize = 2;
+const DEPTH: u32 = 64;
+
+/// A disk, and rings that those who read it share.
 pub struct Deep<'d> {
     device: &'d BlockDevice,
-    rings: Mutex<Vec<Ring>>,
+    rings: Mutex<Rings>,
+    back: Condvar,
+}
+
+#[derive(Default)]
+struct Rings {
+    spare: Vec<Ring>,
+    lent: usize,
 }
 
 impl<'d> Deep<'d> {
     /// Of a disk that is read past the page cache.
     pub fn new(device: &'d BlockDevice) -> Self {
-        Deep { device, rings: Mutex::default() }
+        Deep { device, rings: Mutex::default(), back: Condvar::new() }
     }
 
-    fn rings(&self) -> std::sync::MutexGuard<'_, Vec<Ring>> {
+    fn rings(&self) -> MutexGuard<'_, Rings> {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `None` where the kernel has no rings for us.
-    fn ring(&self) -> Option<Ring> {
-        let spare = self.rings().pop();
-        spare.or_else(Ring::new)
+    /// Waits for a ring. `None` where the kernel has none for us.
+    fn ring(&self) -> Option<Lent<'_>> {
+        let all_lent = |rings: &mut Rings| rings.lent == RINGS;
+        let mut rings = self.back.wait_while(self.rings(), all_lent).unwrap_or_else(PoisonError::into_inner);
+        let ring = rings.spare.pop().or_else(|| Ring::new(DEPTH))?;
+        rings.lent += 1;
+        Some(Lent { ring: Some(ring), of: self })
+    }
+}
+
+/// A ring that somebody reads with.
+struct Lent<'a> {
+    /// There until it is dropped.
+    ring: Option<Ring>,
+    of: &'a Deep<'a>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut rings = self.of.rings();
+        rings.spare.extend(self.ring.take());
+        rings.lent -= 1;
+        self.of.back.notify_one();
     }
 }
 
@@ -58,9 +89,10 @@ impl Volume for Deep<'_> {
     }
 
     fn read_many(&self, pieces: &mut [Piece<'_>]) {
-        let Some(mut ring) = self.ring() else { return };
         let mut between = AlignedBuf::new(GAP as usize);
         let reads = Reads::of(pieces, between.as_mut_ptr());
+        let Some(mut lent) = self.ring() else { return };
+        let Some(ring) = &mut lent.ring else { return };
         let fd = self.device.as_fd().as_raw_fd();
         let read = |(tag, stretch): (usize, &Stretch)| Read {
             fd,
@@ -78,10 +110,10 @@ impl Volume for Deep<'_> {
                 whole[tag as usize] = came.is_some_and(|came| u64::from(came) == stretch.end - stretch.start);
             });
         }
+        drop(lent);
         for (stretch, whole) in reads.stretches.into_iter().zip(whole) {
             pieces[stretch.pieces].iter_mut().for_each(|piece| piece.whole = whole);
         }
-        self.rings().push(ring);
     }
 }
 

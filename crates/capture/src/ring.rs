@@ -8,9 +8,6 @@ use std::os::fd::RawFd;
 use io_uring::{IoUring, opcode, types};
 use rustix::io::Errno;
 
-/// Reads under way at once.
-const DEPTH: u32 = 128;
-
 /// A read to be done.
 pub(crate) struct Read {
     pub(crate) fd: RawFd,
@@ -36,13 +33,13 @@ pub(crate) struct Part {
     pub(crate) len: usize,
 }
 
-/// A ring of the kernel's.
-pub(crate) struct Ring(IoUring);
+/// A ring of the kernel's, and how many reads are under way at once.
+pub(crate) struct Ring(IoUring, u32);
 
 impl Ring {
-    /// `None` where the kernel has none, or does not give it to us.
-    pub(crate) fn new() -> Option<Ring> {
-        IoUring::new(DEPTH).ok().map(Ring)
+    /// Of so many reads at once, a power of two. `None` where the kernel has none, or does not give it to us.
+    pub(crate) fn new(depth: u32) -> Option<Ring> {
+        IoUring::new(depth).ok().map(|ring| Ring(ring, depth))
     }
 
     /// Does all reads, in any order; tells of each how many bytes came, or that it failed. Allocates nothing.
@@ -57,7 +54,7 @@ impl Ring {
         let mut reads = reads.peekable();
         let mut under_way = 0;
         while under_way > 0 || reads.peek().is_some() {
-            while under_way < DEPTH
+            while under_way < self.1
                 && let Some(read) = reads.next()
             {
                 let (fd, offset) = (types::Fd(read.fd), read.offset);

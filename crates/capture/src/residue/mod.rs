@@ -19,6 +19,8 @@ const LONGEST: u64 = 256;
 const LEAST: usize = 4 << 20;
 /// Pages that cannot be read are remembered one by one, up to so many.
 const BAD: usize = 4096;
+/// Reads under way at once: nobody else reads meanwhile.
+const DEPTH: u32 = 128;
 
 /// Memory for what is read at the last moment.
 pub struct Residue {
@@ -55,7 +57,7 @@ impl Residue {
             runs: Vec::new(),
             second: None,
             bad: Vec::with_capacity(BAD),
-            ring: Ring::new(),
+            ring: Ring::new(DEPTH),
         }
     }
 
