@@ -22,8 +22,9 @@ impl Server {
         let data = disk.point().join("data");
         let mut install = Command::new("mariadb-install-db");
         install.args(["--no-defaults", "--user=mysql", "--skip-test-db", "--auth-root-authentication-method=socket"]);
-        install.arg(format!("--datadir={}", data.display())).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(install.status().expect("Debian's mariadb-server").success());
+        install.arg(format!("--datadir={}", data.display()));
+        let said = install.output().expect("Debian's mariadb-server");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&[said.stdout, said.stderr].concat()));
         Server::start(&data)
     }
 

@@ -81,7 +81,16 @@ impl Mount {
     /// Mounts with these arguments of `mount` before source and folder; the folder is made.
     pub(crate) fn new(args: &[&str], source: &str, folder: &Path) -> Mount {
         std::fs::create_dir_all(folder).unwrap();
-        run("mount", args.iter().copied().chain([source, text(folder)]));
+        let words: Vec<&str> = args.iter().copied().chain([source, text(folder)]).collect();
+        let mut failed = String::new();
+        let mounted = patiently(|| {
+            let out = output("mount", words.iter().copied());
+            failed =
+                if out.status.success() { String::new() } else { String::from_utf8_lossy(&out.stderr).into_owned() };
+            // btrfs knows the same file system elsewhere until a moment after its last unmount.
+            !failed.contains("File exists")
+        });
+        assert!(mounted && failed.is_empty(), "mount {words:?}: {failed}");
         Mount(folder.to_owned())
     }
 
