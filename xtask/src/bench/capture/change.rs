@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::disk::{Disk, scatter};
 use super::follow::{Following, Point, Store};
-use super::load::Fio;
+use super::load::{Fio, reads_pages};
 use super::spread::Spread;
 use super::{Found, MIB, Setting, peers};
 use crate::bench::data;
@@ -65,6 +65,7 @@ pub(super) fn points(setting: &Setting) -> Result<Found> {
     let large = Side::of(setting, "large", Disk::fresh(&setting.dir, "tebibyte", 1 << 40)?)?;
     let Timed { small: here, large: there, memory } = in_turn(setting, &small, &large)?;
     drop(large);
+    let alone = reads_alone(setting, &small)?;
     let rescans = rescans(setting, &small)?;
     let peers = peers::backups(setting, &small.disk, &small.file)?;
     let own = here.median() / 1000.0;
@@ -99,6 +100,7 @@ pub(super) fn points(setting: &Setting) -> Result<Found> {
     let details = vec![
         format!("a point after {} scattered pages, ms: {}", setting.lengths.pages, here.shown(0)),
         format!("the same on 1 TiB, ms: {}", there.shown(0)),
+        format!("such pages, newly written, read by fio alone, ms: {}", alone.shown(0)),
         format!("a rescan after the same change, without opening the store, ms: {}", rescans.shown(0)),
         format!("peers after the same change, the image hot in memory, best: {}", all.join(", ")),
         format!("most memory from the start on, first comparison and maps included: {:.1} MiB", mib(memory.most)),
@@ -128,6 +130,18 @@ fn in_turn(setting: &Setting, small: &Side, large: &Side) -> Result<Timed> {
     let (_, following) = memory::watched(process, work)?;
     let memory = Memory { following, most: memory::most(process)? };
     Ok(Timed { small: Spread::of(shorter), large: Spread::of(longer), memory })
+}
+
+/// Milliseconds in which the pages of a change are read when nobody follows the disk.
+fn reads_alone(setting: &Setting, side: &Side) -> Result<Spread> {
+    let mut random = Random::seeded(7);
+    let mut took = Vec::new();
+    for _ in 0..setting.lengths.changes {
+        setting.interrupt.check()?;
+        let offsets = scatter(&side.file, setting.lengths.pages, &mut random)?;
+        took.push(reads_pages(&side.file, &offsets, &setting.dir)?);
+    }
+    Ok(Spread::of(took))
 }
 
 /// Milliseconds of comparing the whole disk after the same change; the change before the first is what was not followed.

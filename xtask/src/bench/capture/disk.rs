@@ -80,15 +80,18 @@ impl Disk {
 }
 
 /// Overwrites so many distinct pages of a file, far apart, with random bytes; they are durable on return.
-pub(super) fn scatter(path: &Path, pages: u64, random: &mut Random) -> Result<()> {
+pub(super) fn scatter(path: &Path, pages: u64, random: &mut Random) -> Result<Vec<u64>> {
     let file = File::options().write(true).open(path).during(path.display())?;
     let all = fs::metadata(path).during(path.display())?.len() / PAGE as u64;
-    let mut page = [0; PAGE];
+    let (mut page, mut offsets) = ([0; PAGE], Vec::new());
     // One page in each of as many stretches.
     for number in 0..pages {
         let (from, to) = (number * all / pages, (number + 1) * all / pages);
         random.fill(&mut page);
-        file.write_all_at(&page, (from + random.below(to - from)) * PAGE as u64).during(path.display())?;
+        let offset = (from + random.below(to - from)) * PAGE as u64;
+        file.write_all_at(&page, offset).during(path.display())?;
+        offsets.push(offset);
     }
-    file.sync_all().during(path.display())
+    file.sync_all().during(path.display())?;
+    Ok(offsets)
 }

@@ -77,6 +77,21 @@ pub(super) fn reads(file: &Path, seconds: u64) -> Result<f64> {
     speed.ok_or_else(|| Fail::new("fio does not say how fast it read"))
 }
 
+/// Milliseconds in which pages of a file are read, past the page cache and 128 at once, when nobody else does anything; `folder` is for the
+/// list of them.
+pub(super) fn reads_pages(file: &Path, offsets: &[u64], folder: &Path) -> Result<f64> {
+    let (list, name) = (folder.join("pages"), file.display());
+    let reads: String = offsets.iter().map(|offset| format!("{name} read {offset} 4096\n")).collect();
+    let text = format!("fio version 2 iolog\n{name} add\n{name} open\n{reads}{name} close\n");
+    fs::write(&list, text).during(list.display())?;
+    let mut fio = run::program("fio");
+    fio.args(["--name=pages", "--iodepth=128", "--ioengine=io_uring", "--direct=1", "--output-format=json"]);
+    let said = run::output(fio.arg(format!("--read_iolog={}", list.display())))?;
+    let said: Option<Value> = serde_json::from_slice(&said).ok();
+    let took = said.as_ref().and_then(|said| said["jobs"][0]["read"]["runtime"].as_f64());
+    took.ok_or_else(|| Fail::new("fio does not say how long it read"))
+}
+
 /// fio at work; killed when dropped.
 pub(super) struct Writing(Option<Child>);
 

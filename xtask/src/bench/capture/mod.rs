@@ -96,8 +96,6 @@ pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
     }
     let program = programs::built()?.join("backstay");
     let dir = run::keep("bench").join("capture");
-    clear(&dir)?;
-    fs::create_dir_all(&dir).during(dir.display())?;
     let lengths = if quick { QUICK } else { FULL };
     let setting = Setting { program, dir, interrupt: Interrupt::listen()?, lengths, quick };
     let mut all = Found::default();
@@ -110,6 +108,9 @@ pub(super) fn measure(quick: bool) -> Result<(String, Vec<Figure>)> {
     ];
     for (name, part) in parts {
         println!("== {name}");
+        // The stores of a part are large.
+        clear(&setting.dir)?;
+        fs::create_dir_all(&setting.dir).during(setting.dir.display())?;
         let Found { figures, details } = part(&setting)?;
         details.iter().for_each(|line| println!("{line}"));
         all.figures.extend(figures);
