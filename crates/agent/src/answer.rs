@@ -3,6 +3,7 @@
 //! Never knows: why it is asked.
 //! Invariant: at most [`HELD`] segments are held in memory.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
@@ -42,6 +43,7 @@ pub type Seen<'a> = &'a (dyn Fn(u64, u64) + Sync);
 pub(crate) enum Asked {
     Look { segment: u64, disk: u32, pieces: Vec<Pages> },
     Fetch { segment: u64, wanted: Vec<bool> },
+    Forget { segment: u64 },
 }
 
 /// A segment that was offered.
@@ -92,9 +94,11 @@ impl<'a> Answering<'a> {
                     Ok(offer) => offer,
                     Err(error) => ToServer::Failed { segment, why: error.to_string() },
                 };
-                self.link.send(&[&wire::encode(&head)])
+                // So the server has its next question under way while chunks wait to be sent.
+                self.link.send_ahead(&[&wire::encode(&head)])
             }
             Asked::Fetch { segment, wanted } => self.fetch((segment, &wanted), compressor),
+            Asked::Forget { segment } => self.forget(segment),
         }
     }
 
@@ -114,10 +118,22 @@ impl<'a> Answering<'a> {
         let named: Vec<(ChunkId, Range<usize>)> =
             data_runs(&pieces, &state).into_iter().flat_map(|run| self.cutting.chunks(&bytes, run)).collect();
         let told = |(id, range): &(ChunkId, Range<usize>)| (id.0, (range.len() / PAGE_SIZE) as u8);
-        let offer = ToServer::Offer { segment, state: runs(&state), chunks: named.iter().map(told).collect() };
-        let chunks = named.into_iter().map(|(_, range)| range).collect();
-        self.lock().insert(segment, Offered { buffer: bytes, chunks });
+        let absent_behind = pieces.last().map_or(0, |last| absent_from(disk, last.end));
+        let chunks = named.iter().map(told).collect();
+        let offer = ToServer::Offer { segment, state: runs(&state), chunks, absent_behind };
+        if !named.is_empty() {
+            let chunks = named.into_iter().map(|(_, range)| range).collect();
+            self.lock().insert(segment, Offered { buffer: bytes, chunks });
+        }
         Ok(Ok(offer))
+    }
+
+    /// None of the chunks of a segment is wanted.
+    ///
+    /// # Errors
+    /// There is no such segment.
+    pub(crate) fn forget(&self, segment: u64) -> io::Result<()> {
+        self.lock().remove(&segment).map(drop).ok_or_else(|| nonsense("a segment"))
     }
 
     fn fetch(&self, (segment, wanted): (u64, &[bool]), compressor: &mut Compressor) -> io::Result<()> {
@@ -126,19 +142,18 @@ impl<'a> Answering<'a> {
             return Err(nonsense("chunks"));
         }
         let most = self.welcome.frame_pages.max(1) as usize * PAGE_SIZE;
-        let (mut frames, mut body) = (Vec::new(), Vec::new());
-        let (mut plain, mut count, mut out) = (Vec::with_capacity(2 * most), 0, Vec::new());
+        let (mut frames, mut body, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ranges: Vec<Range<usize>> = Vec::new();
         let mut wanted = offered.chunks.iter().zip(wanted).filter(|(_, wanted)| **wanted).peekable();
         while let Some((range, _)) = wanted.next() {
-            plain.extend_from_slice(&offered.buffer[range.clone()]);
-            count += 1;
-            if plain.len() >= most || wanted.peek().is_none() {
+            ranges.push(range.clone());
+            if ranges.iter().map(Range::len).sum::<usize>() >= most || wanted.peek().is_none() {
+                let plain = joined(&offered.buffer, &ranges);
                 let compressed = compressor.compress(&plain, &mut out);
-                let bytes = if compressed { &out } else { &plain };
-                frames.push((count, bytes.len() as u32, compressed));
+                let bytes = if compressed { &out[..] } else { &plain };
+                frames.push((ranges.len() as u16, bytes.len() as u32, compressed));
                 body.extend_from_slice(bytes);
-                plain.clear();
-                count = 0;
+                ranges.clear();
             }
         }
         self.link.send(&[&wire::encode(&ToServer::Frames { segment, frames }), &body])
@@ -157,6 +172,25 @@ impl<'a> Answering<'a> {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Offered>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Parts of a buffer, one after the other: where they lie so, nothing is copied.
+fn joined<'b>(buffer: &'b [u8], ranges: &[Range<usize>]) -> Cow<'b, [u8]> {
+    match ranges {
+        [first, .., last] if ranges.windows(2).all(|w| w[0].end == w[1].start) => {
+            Cow::Borrowed(&buffer[first.start..last.end])
+        }
+        [one] => Cow::Borrowed(&buffer[one.clone()]),
+        _ => Cow::Owned(ranges.iter().map(|range| &buffer[range.clone()]).collect::<Vec<_>>().concat()),
+    }
+}
+
+/// How many pages from this one on nothing uses.
+fn absent_from(disk: &Reading<'_>, page: u64) -> u64 {
+    let start = page * PAGE_SIZE as u64;
+    let next = disk.used.get(disk.used.partition_point(|used| used.end <= start));
+    let end = next.map_or(disk.volume.size().next_multiple_of(PAGE_SIZE as u64), |used| used.start.max(start));
+    end.saturating_sub(start) / PAGE_SIZE as u64
 }
 
 /// Runs of data pages, which end where pieces do.

@@ -2,17 +2,30 @@
 //!
 //! Never knows: how changes are noticed, or what the server does with them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use backstay_format::wire::v1::{BoundaryTold, MadeTold, Pages, ToAgent, ToServer, Told};
+use backstay_format::wire::v1::{BoundaryTold, FoundTold, MadeTold, Pages, ToAgent, ToServer, Told};
 
 use crate::answer::{Reading, Seen};
 use crate::link::AgentError;
-use crate::session::{Session, unexpected};
+use crate::session::{Session, ordered, unexpected};
 
 /// Ranges of pages that one message names at most: an eighth of what a server takes, and of what a message has room for, a third.
 const TOGETHER: usize = 1 << 17;
+
+/// What rules come to on a disk.
+pub struct Found {
+    /// Pages that are left out, and no others.
+    pub excluded: Vec<Range<u64>>,
+    /// Pages that must be read: the timeline lacks them, and they are not left out any more.
+    pub lacking: Vec<Range<u64>>,
+    /// The rules that name something, by their places in the list, and bytes that they name.
+    pub met: Vec<(u32, u64)>,
+    /// Where less is left out than might be, for people.
+    pub doubts: Vec<String>,
+}
 
 /// A point in the making.
 pub struct Following {
@@ -61,6 +74,21 @@ impl Following {
     ) -> Result<(), AgentError> {
         let verdict = || (false, Vec::new());
         let reply = self.session.run(&ToServer::Pass { changed: vec![part] }, (disks, &verdict), (cancel, seen));
+        self.passed(reply)
+    }
+
+    /// Pages of a disk that nothing uses any more; they are not shown.
+    ///
+    /// # Errors
+    /// As [`Session::boundary`]; this point cannot be made any more.
+    pub fn absent(&mut self, disk: u32, pages: Vec<Pages>) -> Result<(), AgentError> {
+        messages(vec![(disk, pages)]).try_for_each(|part| {
+            let reply = self.session.ask(&ToServer::Absent { pages: vec![part] });
+            self.passed(reply)
+        })
+    }
+
+    fn passed(&mut self, reply: Result<ToAgent, AgentError>) -> Result<(), AgentError> {
         match reply {
             Ok(ToAgent::Passed { extents, .. }) => {
                 self.extents = extents;
@@ -71,6 +99,23 @@ impl Following {
                 Err(reply.map_or_else(|error| error, unexpected))
             }
         }
+    }
+
+    /// What rules come to on each disk, as it is by what was shown. At most [`RULES`] of [`RULE`] bytes each.
+    ///
+    /// # Errors
+    /// As [`Session::boundary`]; this point cannot be made any more.
+    ///
+    /// [`RULES`]: backstay_format::wire::v1::RULES
+    /// [`RULE`]: backstay_format::wire::v1::RULE
+    pub fn look_up(&mut self, rules: Vec<String>) -> Result<Vec<Found>, AgentError> {
+        let reply = self.session.ask(&ToServer::LookUp { rules });
+        let found = match reply {
+            Ok(ToAgent::Found { disks }) => disks.into_iter().map(found).collect(),
+            reply => Err(reply.map_or_else(|error| error, unexpected)),
+        };
+        self.over |= found.is_err();
+        found
     }
 
     /// Makes the point: it is safe on `Ok`.
@@ -96,6 +141,11 @@ impl Following {
             other => Err(unexpected(other)),
         }
     }
+}
+
+fn found(told: FoundTold) -> Result<Found, AgentError> {
+    let FoundTold { excluded, lacking, met, doubts } = told;
+    Ok(Found { excluded: ordered(excluded)?, lacking: ordered(lacking)?, met, doubts })
 }
 
 impl Drop for Following {

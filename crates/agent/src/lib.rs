@@ -8,9 +8,10 @@
 mod answer;
 mod following;
 mod link;
+mod questions;
 mod session;
 
 pub use answer::{Reading, Seen};
-pub use following::Following;
+pub use following::{Following, Found};
 pub use link::{AgentError, Enrolled};
 pub use session::{Session, Verdict, Welcome};

@@ -3,8 +3,8 @@
 //! Never knows: how changes are noticed, or when points are due.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_env::link::Link;
@@ -12,12 +12,13 @@ use backstay_format::DecodeError;
 use backstay_format::rows::gap::SuspensionRow;
 use backstay_format::units::{StoreId, Timestamp};
 use backstay_format::wire;
-use backstay_format::wire::v1::{BoundaryTold, MadeTold, Refusal, Task, ToAgent, ToServer};
+use backstay_format::wire::v1::{BoundaryTold, MadeTold, Pages, Refusal, Task, ToAgent, ToServer};
 use backstay_seal::Secret;
 
-use crate::answer::{Answering, Asked, HELD, Reading, Seen};
+use crate::answer::{Answering, Asked, Reading, Seen};
 use crate::following::Following;
 use crate::link::{AgentError, Enrolled};
+use crate::questions::{End, Questions, Takes};
 
 /// What the server told at the beginning.
 pub struct Welcome {
@@ -150,6 +151,23 @@ impl Session {
         }
     }
 
+    /// Which pages the timeline lacks by choice where a span ends, for each disk; not all, should they be in very many pieces.
+    ///
+    /// # Errors
+    /// As [`Session::boundary`].
+    pub fn lacks(&self, number: u64, disks: Vec<u32>) -> Result<Vec<Vec<Range<u64>>>, AgentError> {
+        let mut lacks = vec![Vec::new(); disks.len()];
+        let told = match self.ask(&ToServer::Lacks { number, disks })? {
+            ToAgent::Lacking { disks } => disks,
+            other => return Err(unexpected(other)),
+        };
+        for (disk, pages) in told {
+            let lacking = lacks.get_mut(disk as usize).ok_or(AgentError::Protocol(DecodeError::Invalid("disk")))?;
+            *lacking = ordered(pages)?;
+        }
+        Ok(lacks)
+    }
+
     pub(crate) fn ask(&self, request: &ToServer) -> Result<ToAgent, AgentError> {
         ask(&*self.link, request)
     }
@@ -186,17 +204,21 @@ impl Session {
                 answering.answer(next, &mut compressor).map_err(failed)
             });
         }
-        let (asked, to_answer) = sync_channel::<Asked>(2 * HELD);
-        let to_answer = Mutex::new(to_answer);
-        let failed = Mutex::new(None);
+        let (asked, failed) = (Questions::default(), Mutex::new(None));
         let outcome = std::thread::scope(|scope| {
-            for _ in 0..self.threads {
-                scope.spawn(|| serve(&answering, &to_answer, &failed, &*self.link));
-            }
-            // Owned here: when this ends, so do the threads.
-            let asked = asked;
-            let too_many = |_| AgentError::Protocol(DecodeError::Invalid("number of questions"));
-            self.questions((verdict, cancel), |next| asked.try_send(next).map_err(too_many))
+            let serve = |takes| serve(&answering, (&asked, takes), &failed, &*self.link);
+            (0..self.threads).for_each(|_| drop(scope.spawn(move || serve(Takes::All))));
+            scope.spawn(move || serve(Takes::Looks));
+            // When this ends, so do the threads.
+            let _end = End(&asked);
+            self.questions((verdict, cancel), |next| match next {
+                // Before anything that is asked later: there must be room for that.
+                Asked::Forget { segment } => answering.forget(segment).map_err(AgentError::Lost),
+                next => match asked.put(next) {
+                    true => Ok(()),
+                    false => Err(AgentError::Protocol(DecodeError::Invalid("number of questions"))),
+                },
+            })
         });
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(_) if cancel.load(Ordering::Relaxed) => Err(AgentError::Cancelled),
@@ -218,6 +240,7 @@ impl Session {
             match receive(&*self.link)? {
                 ToAgent::Look { segment, disk, pieces } => answer(Asked::Look { segment, disk, pieces })?,
                 ToAgent::Fetch { segment, wanted } => answer(Asked::Fetch { segment, wanted })?,
+                ToAgent::Forget { segment } => answer(Asked::Forget { segment })?,
                 ToAgent::AskVerdict => {
                     let (still, stamps) = verdict();
                     let told = ToServer::Verdict { still, stamps };
@@ -232,14 +255,12 @@ impl Session {
 /// Answers until nobody asks any more. After a failure the link is closed, so that nobody waits for what does not come.
 fn serve(
     answering: &Answering<'_>,
-    asked: &Mutex<Receiver<Asked>>,
+    (asked, takes): (&Questions, Takes),
     failed: &Mutex<Option<io::Error>>,
     link: &dyn Link,
 ) {
     let mut compressor = answering.compressor();
-    loop {
-        let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(next) = next else { return };
+    while let Some(next) = asked.next(takes) {
         if let Err(error) = answering.answer(next, &mut compressor) {
             failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             link.close();
@@ -267,6 +288,15 @@ fn done(reply: ToAgent) -> Result<(), AgentError> {
     match reply {
         ToAgent::Done => Ok(()),
         other => Err(unexpected(other)),
+    }
+}
+
+/// Ranges of pages as they must be: none empty, in order, apart from each other.
+pub(crate) fn ordered(pages: Vec<Pages>) -> Result<Vec<Range<u64>>, AgentError> {
+    let sound = pages.iter().all(|(from, to)| from < to) && pages.windows(2).all(|w| w[0].1 < w[1].0);
+    match sound {
+        true => Ok(pages.into_iter().map(|(from, to)| from..to).collect()),
+        false => Err(AgentError::Protocol(DecodeError::Invalid("pages"))),
     }
 }
 

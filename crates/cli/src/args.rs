@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 
 use backstay_format::names::is_vault_name;
+use backstay_items::exclude::Rule;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::exclude::Exclude;
 use crate::hours::Hours;
 use crate::log;
 use crate::rate::{BytesPerSecond, RateAt};
@@ -386,7 +386,7 @@ pub(crate) struct How {
     /// Names, sizes and other metadata are kept, and so is what a file or snapshot that is not left out uses too. The point says
     /// what it lacks; after a restore these files read as zeros or not at all.
     #[arg(long, value_name = "PATH")]
-    pub exclude: Vec<Exclude>,
+    pub exclude: Vec<Rule>,
     /// A note to keep with the points.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub note: String,

@@ -7,7 +7,6 @@ mod cause;
 mod cmd;
 mod config;
 mod enrolment;
-mod exclude;
 mod failure;
 mod hours;
 mod live;

@@ -6,15 +6,15 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_env::real::disk::{self, Disk, Identity};
 use backstay_env::volume::{Volume, VolumeMut as _};
 use backstay_format::rows::Consistency;
 use backstay_items::disk::{DiskAllocation, allocated};
+use backstay_items::exclude::{Resolved, Rule, resolve};
 use backstay_vault::protect::{Source, Verdict};
 
-use crate::exclude::{self, Exclude, Resolved};
 use crate::failure::Failure;
 
 /// A file changed this recently may change again without its times telling: file times come from a clock that ticks at least
@@ -71,14 +71,14 @@ impl OpenSource {
     }
 
     /// As the vault wants it, and what the choices came to. `all`: everything counts as used.
-    pub(crate) fn source(&self, all: bool, choices: &[Exclude], stop: &AtomicBool) -> (Source<'_>, Resolved) {
+    pub(crate) fn source(&self, all: bool, choices: &[Rule], stop: &AtomicBool) -> (Source<'_>, Resolved) {
         let whole = || std::iter::once(0..self.disk.size()).collect::<Vec<Range<u64>>>();
         let on_it = match all && choices.is_empty() {
             true => DiskAllocation::default(), // nobody asks
             false => allocated(&*self.disk),
         };
         let volume: Arc<dyn Volume> = self.disk.clone();
-        let resolved = exclude::resolve(choices, (&self.name, &volume), &on_it.parts, stop);
+        let resolved = resolve(choices, (&self.name, &volume), &on_it.parts, &|| stop.load(Ordering::Relaxed));
         let source = Source {
             name: self.name.clone(),
             origin: self.path.display().to_string(),

@@ -133,14 +133,15 @@ impl State {
 fn read(message: &[u8]) -> io::Result<Came> {
     let (told, body) = wire::decode::<ToServer>(message).map_err(|_| nonsense())?;
     match told {
-        ToServer::Offer { segment, state, chunks } => {
+        ToServer::Offer { segment, state, chunks, absent_behind } => {
             let pages: usize = state.iter().map(|(_, run)| usize::from(*run)).sum();
             if pages > PAGES || chunks.len() > PAGES {
                 return Err(nonsense());
             }
             let state = state.iter().flat_map(|(kind, run)| std::iter::repeat_n(page(*kind), usize::from(*run)));
             let chunks = chunks.into_iter().map(|(id, pages)| (ChunkId(id), usize::from(pages)));
-            Ok(Came::Answer(segment, Answer::Offer(Offer { state: state.collect(), chunks: chunks.collect() })))
+            let offer = Offer { state: state.collect(), chunks: chunks.collect(), absent_behind };
+            Ok(Came::Answer(segment, Answer::Offer(offer)))
         }
         ToServer::Failed { segment, why } => Ok(Came::Answer(segment, Answer::Failed(why))),
         ToServer::Frames { segment, frames } => {
@@ -197,6 +198,10 @@ impl Far for Desk<'_> {
             Answer::Frames(frames) => Ok(frames),
             _ => Err(nonsense()),
         }
+    }
+
+    fn forget(&self, segment: u64) -> io::Result<()> {
+        self.say(&ToAgent::Forget { segment })
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod clock;
 mod desk;
+mod left_out;
 mod limits;
 mod sessions;
 mod talk;

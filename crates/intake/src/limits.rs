@@ -5,17 +5,40 @@
 use std::ops::Range;
 
 use backstay_format::units::PAGE_SIZE;
-use backstay_format::wire::v1::{self, CauseTold, DISKS, DiskTold, FEW, Pages, RANGES};
+use backstay_format::wire::v1::{self, CauseTold, DISKS, DiskTold, FEW, Pages, RANGES, RULES};
+pub(crate) use backstay_format::wire::v1::{RULE, TOLD};
 use backstay_scan::SEGMENT;
 
-/// Bytes of a disk: 8 PiB.
-const SIZE: u64 = 1 << 53;
+/// Bytes of a disk: 1 PiB, for each 4 MiB is counted even where nothing uses them.
+const SIZE: u64 = 1 << 50;
 /// Bytes of a text for people.
 const TEXT: usize = 4096;
 /// Bytes that the program that makes points may keep of a disk.
 const STAMP: usize = 4096;
 /// Extents of a point that is held in memory.
 pub(crate) const EXTENTS: usize = 4 << 20;
+
+/// Pages of one pass, which is listed by segments: 512 GiB. An agent compares a disk of which that much changed.
+pub(crate) const PASSED: u64 = 1 << 27;
+/// Ranges of pages of a disk that a timeline is known to lack.
+pub(crate) const LACKED: usize = 1 << 20;
+/// Doubts of a disk that an agent is told.
+pub(crate) const DOUBTS: usize = 64;
+
+/// Whether rules are no more than they may be.
+pub(crate) fn rules(rules: &[String]) -> bool {
+    rules.len() <= RULES && rules.iter().all(|rule| rule.len() <= RULE)
+}
+
+/// The text, or as much of it as may be told.
+pub(crate) fn short(mut text: String) -> String {
+    let mut end = text.len().min(TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}
 
 /// Whether disks are such as there can be.
 pub(crate) fn disks(disks: &[DiskTold]) -> bool {

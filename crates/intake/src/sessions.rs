@@ -31,12 +31,15 @@ pub struct Intake {
     clock: Arc<dyn Clock>,
     /// The link of each machine's session.
     sessions: Mutex<HashMap<String, Arc<dyn Link>>>,
-    /// Whole disks may be compared by so many more at once.
-    room: Mutex<usize>,
-    freed: Condvar,
+    comparing: Rooms,
+    /// Of those who look rules up in images that may be hostile.
+    looking: Rooms,
     patience: Duration,
     stopping: AtomicBool,
 }
+
+/// How many look rules up at once.
+const LOOKING: usize = 2;
 
 /// How long an agent may be silent while an answer is due: a disk that fails takes some time for a read.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -47,8 +50,8 @@ impl Intake {
         Intake {
             clock,
             sessions: Mutex::default(),
-            room: Mutex::new(most.max(1)),
-            freed: Condvar::new(),
+            comparing: Rooms::new(most),
+            looking: Rooms::new(LOOKING),
             patience: PATIENCE,
             stopping: AtomicBool::new(false),
         }
@@ -117,12 +120,12 @@ impl Intake {
 
     /// Waits for room to compare whole disks.
     pub(crate) fn enter(&self) -> Room<'_> {
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        while *room == 0 {
-            room = self.freed.wait(room).unwrap_or_else(PoisonError::into_inner);
-        }
-        *room -= 1;
-        Room(self)
+        self.comparing.enter()
+    }
+
+    /// Waits for room to look rules up.
+    pub(crate) fn enter_to_look(&self) -> Room<'_> {
+        self.looking.enter()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<dyn Link>>> {
@@ -130,12 +133,33 @@ impl Intake {
     }
 }
 
-/// Room for one who compares whole disks.
-pub(crate) struct Room<'a>(&'a Intake);
+/// So many at once may do what takes much.
+struct Rooms {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Rooms {
+    fn new(most: usize) -> Rooms {
+        Rooms { free: Mutex::new(most.max(1)), freed: Condvar::new() }
+    }
+
+    fn enter(&self) -> Room<'_> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        Room(self)
+    }
+}
+
+/// Room for one of them.
+pub(crate) struct Room<'a>(&'a Rooms);
 
 impl Drop for Room<'_> {
     fn drop(&mut self) {
-        *self.0.room.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.0.freed.notify_one();
     }
 }

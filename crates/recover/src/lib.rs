@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub mod compare;
 pub mod find;
 pub mod kept;
+pub mod left_out;
 #[cfg(test)]
 mod mirror;
 pub mod mount;

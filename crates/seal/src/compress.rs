@@ -65,6 +65,18 @@ impl Decompressor {
             _ => Err(OpenError::Compression),
         }
     }
+
+    /// As [`Decompressor::decompress`], to where it is wanted; what is there on an error is of no use.
+    ///
+    /// # Errors
+    /// As [`Decompressor::decompress`].
+    pub fn decompress_to(&mut self, bytes: &[u8], plain: &mut [u8]) -> Result<(), OpenError> {
+        let len = plain.len();
+        match self.0.decompress_to_buffer(bytes, plain) {
+            Ok(came) if came == len => Ok(()),
+            _ => Err(OpenError::Compression),
+        }
+    }
 }
 
 thread_local! {
@@ -79,16 +91,19 @@ pub fn decompress(bytes: &[u8], plain: usize) -> Result<Vec<u8>, OpenError> {
     DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(bytes, plain))
 }
 
-/// As [`decompress`], of what somebody else compressed: only what [`Compressor::compress`] could have made is taken, so that every
-/// reader of the format can read it.
+/// As [`Decompressor::decompress_to`], of what somebody else compressed: only what [`Compressor::compress`] could have made is taken, so
+/// that every reader of the format can read it.
 ///
 /// # Errors
 /// [`OpenError::Compression`].
-pub fn decompress_own(bytes: &[u8], plain: usize) -> Result<Vec<u8>, OpenError> {
+pub fn decompress_own(bytes: &[u8], plain: &mut [u8]) -> Result<(), OpenError> {
     // RFC 8878, 3.1.1: the magic number; a descriptor without length, checksum or dictionary; the exponent of the window.
     let plainly = matches!(bytes, [0x28, 0xb5, 0x2f, 0xfd, 0, window, ..] if window >> 3 <= WINDOW);
     let alone = zstd::zstd_safe::find_frame_compressed_size(bytes) == Ok(bytes.len());
-    if plainly && alone { decompress(bytes, plain) } else { Err(OpenError::Compression) }
+    match plainly && alone {
+        true => DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress_to(bytes, plain)),
+        false => Err(OpenError::Compression),
+    }
 }
 
 /// Windows up to 2^(10 + this) bytes: 8 MiB, the most that RFC 8878 asks of a decoder.

@@ -5,6 +5,7 @@
 pub mod ahead;
 pub mod extent;
 pub mod gap;
+pub mod pages;
 pub mod path;
 pub mod run;
 pub mod schedule;

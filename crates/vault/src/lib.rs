@@ -15,6 +15,7 @@ pub mod figures;
 pub mod forget;
 pub mod gap;
 mod index;
+mod lacks;
 pub mod map;
 mod open;
 pub mod points;

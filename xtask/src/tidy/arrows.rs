@@ -113,7 +113,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "intake",
-        may: &["format", "seal", "env", "scan", "vault"],
+        may: &["format", "seal", "env", "scan", "vault", "items", "recover"],
         tests_may: &["agent", "store", "timeline", "verify"],
         why: "intake is where hostile agents end: people, HTTP and SQL are out of their reach, and it runs simulated",
     },

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use backstay_format::wire::v1::{RULE, RULES};
+use backstay_items::exclude::Rule;
+
 use super::protect::{self, Goal};
 use crate::args::{self, Common, Protect};
 use crate::config;
@@ -23,11 +26,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(super) fn run(common: &Common, args: args::Agent) -> Result<(), Failure> {
     let args::Agent { sources, dir, how, .. } = config::agent::fill(args)?;
     let dir = dir.unwrap_or_else(|| PathBuf::from(args::ENROLMENT));
-    if !how.exclude.is_empty() {
-        return Err(Failure::usage(
-            "--exclude is not for an agent, which cannot read what it has sent to see what files became of it",
-        ));
-    }
+    few_enough(&how.exclude)?;
     let Enrolment { machine, address, enrolled } = Enrolment::read(&dir)?;
     let threads = how.threads.map_or_else(cores, usize::from);
     let sources = if sources.is_empty() { disks()? } else { sources };
@@ -51,6 +50,17 @@ pub(super) fn run(common: &Common, args: args::Agent) -> Result<(), Failure> {
         renewing.thread().unpark();
         done
     })
+}
+
+/// A server looks rules up for many machines, so it takes a limited number.
+fn few_enough(rules: &[Rule]) -> Result<(), Failure> {
+    if rules.len() > RULES {
+        return Err(Failure::usage(format!("an agent takes at most {RULES} times --exclude, not {}", rules.len())));
+    }
+    match rules.iter().find(|rule| rule.text.len() > RULE) {
+        None => Ok(()),
+        Some(_) => Err(Failure::usage(format!("an --exclude of an agent has at most {RULE} bytes"))),
+    }
 }
 
 /// Waits until the server can be reached. What changes meanwhile is marked in the kernel, if an earlier agent began to.

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use backstay_items::exclude::Rule;
 use serde::Deserialize;
 
 use super::{Absolute, Value};
@@ -28,6 +29,7 @@ struct Typed {
     max_freeze: Option<Value<Length>>,
     threads: Option<Threads>,
     all_blocks: bool,
+    exclude: Vec<Value<Rule>>,
     note: String,
     before: Option<String>,
     after: Option<String>,
@@ -53,6 +55,9 @@ pub(crate) fn fill(mut args: Agent) -> Result<Agent, Failure> {
     how.max_freeze = how.max_freeze.take().or(text(typed.max_freeze));
     how.threads = how.threads.or(typed.threads.map(|threads| threads.0));
     how.all_blocks |= typed.all_blocks;
+    if how.exclude.is_empty() {
+        how.exclude = typed.exclude.into_iter().map(|rule| rule.0).collect();
+    }
     if how.note.is_empty() {
         how.note = typed.note;
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
 use backstay_capture::heap;
@@ -18,6 +18,7 @@ use backstay_env::real::disk::BlockDevice;
 use backstay_env::volume::Volume;
 use backstay_format::rows::Consistency;
 use backstay_items::disk::DiskAllocation;
+use backstay_items::exclude::{Rule, resolve};
 use backstay_vault::VaultError;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Capture, Progress, Source, Verdict};
@@ -28,7 +29,6 @@ use super::missed::Missed;
 use super::recall::Kept;
 use super::saved::{self, PINS};
 use super::{Live, Refused, State, WATCHDOG, What};
-use crate::exclude::{self, Exclude};
 use crate::failure::sentence;
 use crate::rate::Limited;
 
@@ -178,10 +178,11 @@ impl<'a> Live<'a> {
 }
 
 /// Bytes of a disk that choices seem to leave out.
-fn seem_excluded(disk: &LiveDisk, choices: &[Exclude], on_it: &DiskAllocation, cancel: &AtomicBool) -> Vec<Range<u64>> {
+fn seem_excluded(disk: &LiveDisk, choices: &[Rule], on_it: &DiskAllocation, cancel: &AtomicBool) -> Vec<Range<u64>> {
     let Ok(device) = BlockDevice::open(&disk.path) else { return Vec::new() };
     let volume: Arc<dyn Volume> = Arc::new(device);
-    exclude::resolve(choices, (&disk.name, &volume), &on_it.parts, cancel).found.ranges.iter().collect()
+    let stop = || cancel.load(Ordering::Relaxed);
+    resolve(choices, (&disk.name, &volume), &on_it.parts, &stop).found.ranges.iter().collect()
 }
 
 /// Starts another process of this program to watch over freezes.

@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use backstay_capture::point::Keep;
 use backstay_env::volume::Volume;
+use backstay_timeline::pages::{inside, outside};
 use backstay_vault::protect::Changed;
 
 use super::left_out::LeftOut;
-use super::pages::{inside, outside};
 use crate::rate::{Limited, Rate};
 use crate::target::{InTheMaking, Trouble};
 
@@ -53,5 +53,17 @@ impl Keep for Keeper<'_, '_> {
         }
         left_out.lacks = outside(&left_out.lacks, &pages);
         self.following.pass(&[Changed { disk, volume, pages, excluded: Vec::new() }], self.cancel)
+    }
+}
+
+impl Keeper<'_, '_> {
+    /// Pages that nothing uses: they are absent from now on. None of them is read.
+    pub(super) fn absent(&mut self, disk: usize, pages: Vec<Range<u64>>) -> Result<(), Trouble> {
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let left_out = &mut self.left_out[disk];
+        left_out.lacks = outside(&left_out.lacks, &pages);
+        self.following.absent(disk, pages)
     }
 }

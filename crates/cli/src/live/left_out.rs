@@ -18,29 +18,26 @@
 //! cannot be read, which shows as a doubt. Such pages were written since; so those that were passed over in this attempt
 //! are read, and it is tried again. If doubts remain nothing is left out of what is doubted, as in a comparison.
 //!
+//! A vault that is open here looks into the image here; of points that go to a server the server does, for it has the image, and says
+//! which pages are left out or lacking, and nothing else of what is in it.
+//!
 //! It costs a look at all files that might be left out, in the store, for each point, and an entry of the ledger more: with a
 //! name such as `*.iso`, which may be anywhere, some 0.15 s for 200,000 files in 400 folders (ext4), and in proportion. What is
 //! newly left out was read and stored by then; it goes when space is reclaimed.
 //!
 //! Never knows: how marks are taken, or file systems frozen.
-//! Invariant: `skips` is inside `lacks`, and `lacks` is what the timeline's end says is left out.
+//! Invariant: `skips` is inside `lacks`, and `lacks` is inside what the timeline's end says is left out, nearly always all of it.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use backstay_env::volume::Volume;
 use backstay_format::rows::Exclusion;
-use backstay_items::disk::allocated;
-use backstay_recover::kept;
-use backstay_vault::VaultError;
-use backstay_vault::disk::PointDisk;
+use backstay_items::exclude::Rule;
+use backstay_recover::left_out::Found;
+use backstay_timeline::pages::{outside, union};
 use backstay_vault::protect::{Boundary, Changed};
 
 use super::disks::LiveDisk;
-use super::pages::{inside, outside, union};
-use crate::exclude::{self, Exclude};
 use crate::target::{Target, Trouble};
 
 const PAGE: u64 = 4096;
@@ -54,18 +51,6 @@ pub(super) struct LeftOut {
     pub(super) skips: Vec<Range<u64>>,
     /// What was passed over since it was looked up; in any order.
     pub(super) skipped: Vec<Range<u64>>,
-}
-
-/// What an image says of a disk.
-struct Found {
-    /// Pages of files that are left out.
-    excluded: Vec<Range<u64>>,
-    /// Pages that anything uses.
-    used: Vec<Range<u64>>,
-    exclusions: Vec<Exclusion>,
-    /// Choices that name something.
-    met: Vec<usize>,
-    doubts: Vec<String>,
 }
 
 /// What follows from an image.
@@ -108,33 +93,21 @@ impl LeftOut {
     }
 }
 
-/// Looks the choices up in an image, and judges it by that. Doubts that are known already come from elsewhere than from what was
+/// Judges an image by what the choices come to in it. Doubts that are known already come from elsewhere than from what was
 /// passed over.
-pub(super) fn judge(
-    image: Vec<PointDisk>,
-    (choices, known): (&[Exclude], &BTreeSet<String>),
-    left_out: &[LeftOut],
-    cancel: &AtomicBool,
-) -> Result<Judged, VaultError> {
-    let mut found = Vec::new();
-    for disk in image {
-        found.push(look_up(Arc::new(disk), choices, cancel));
-        if cancel.load(Ordering::Relaxed) {
-            return Err(VaultError::Cancelled);
-        }
-    }
+pub(super) fn judge(found: Vec<Found>, (choices, known): (&[Rule], &BTreeSet<String>), left_out: &[LeftOut]) -> Judged {
     let lacking = |(found, left): (&Found, &LeftOut)| match found.doubts.iter().all(|doubt| known.contains(doubt)) {
         false if !left.skipped.is_empty() => union(left.skipped.iter().cloned()),
-        _ => outside(&inside(&left.lacks, &found.used), &found.excluded),
+        _ => found.lacking.clone(),
     };
     let wanted: Vec<_> = found.iter().zip(left_out).map(lacking).collect();
-    Ok(match wanted.iter().all(Vec::is_empty) {
+    match wanted.iter().all(Vec::is_empty) {
         true => Judged::Fit(fit(found, choices, left_out)),
         false => Judged::Lacking(wanted),
-    })
+    }
 }
 
-fn fit(found: Vec<Found>, choices: &[Exclude], left_out: &[LeftOut]) -> Fit {
+fn fit(found: Vec<Found>, choices: &[Rule], left_out: &[LeftOut]) -> Fit {
     let mut fit = Fit { left_out: Vec::new(), fresh: Vec::new(), exclusions: Vec::new(), notes: Vec::new() };
     let mut met = BTreeSet::new();
     for (found, left) in found.into_iter().zip(left_out) {
@@ -148,22 +121,6 @@ fn fit(found: Vec<Found>, choices: &[Exclude], left_out: &[LeftOut]) -> Fit {
     let idle = choices.iter().enumerate().filter(|(index, _)| !met.contains(index));
     fit.notes.extend(idle.map(|(_, choice)| format!("--exclude {} names no file now", choice.text)));
     fit
-}
-
-fn look_up(disk: Arc<PointDisk>, choices: &[Exclude], cancel: &AtomicBool) -> Found {
-    let name = disk.info().name.clone();
-    let volume: Arc<dyn Volume> = kept::without_left_out(disk);
-    let on_it = allocated(&*volume);
-    let resolved = exclude::resolve(choices, (&name, &volume), &on_it.parts, cancel);
-    let doubts = resolved.found.doubts.iter();
-    let doubts = doubts.map(|why| format!("--exclude leaves out less than it might on {name}, {why}")).collect();
-    Found {
-        excluded: union(resolved.found.ranges.iter().map(|r| r.start.div_ceil(PAGE)..r.end / PAGE)),
-        used: union(on_it.used.iter().map(|r| r.start / PAGE..r.end.div_ceil(PAGE))),
-        exclusions: resolved.exclusions,
-        met: resolved.met,
-        doubts,
-    }
 }
 
 /// Pages that are taken off, for a pass of its own. None of them is read.

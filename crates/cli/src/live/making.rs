@@ -17,6 +17,7 @@ use super::left_out::{Fit, Judged, LeftOut, judge, taken_off};
 use super::memory::Memory;
 use super::missed::Missed;
 use super::told::{told, without_swap};
+use super::unused::pass_over_unused;
 use super::{Live, LivePoint, State};
 use crate::output::note;
 use crate::target::{InTheMaking, Trouble};
@@ -100,8 +101,9 @@ impl<'a> Live<'a> {
             return Ok((read, vec![Vec::new(); nothing.len()]));
         }
         for _ in 0..ROUNDS {
-            let image = read.following.image().map_err(Missed::of)?;
-            match judge(image, (self.choices, &self.told), &read.left_out, self.cancel).map_err(Missed::of_vault)? {
+            let lacks: Vec<_> = read.left_out.iter().map(|disk| &disk.lacks[..]).collect();
+            let found = read.following.look_up((self.choices, &lacks), self.cancel).map_err(Missed::of)?;
+            match judge(found, (self.choices, &self.told), &read.left_out) {
                 Judged::Fit(fit) => return self.without(read, fit),
                 Judged::Lacking(wanted) => {
                     let Read { following, left_out, .. } = read;
@@ -123,6 +125,9 @@ impl<'a> Live<'a> {
         left_out.iter_mut().zip(wanted).for_each(|(disk, pages)| disk.want(pages));
         let (rate, cancel) = (self.rate, self.cancel);
         let mut keeper = Keeper { following, without: &without, left_out: &mut left_out, rate, cancel };
+        if !self.all_blocks {
+            pass_over_unused((&state.disks, pass), &mut keeper, (&mut self.watchdog, self.settings.limits))?;
+        }
         for (index, (disk, pages)) in state.disks.iter().zip(wanted).enumerate() {
             keeper.pass(index, &disk.device, pages.clone()).map_err(Missed::of)?;
         }

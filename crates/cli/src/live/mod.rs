@@ -19,10 +19,10 @@ mod making;
 mod memory;
 mod missed;
 mod own;
-mod pages;
 mod recall;
 mod saved;
 mod told;
+mod unused;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
@@ -35,6 +35,7 @@ use backstay_capture::hooks::Application;
 use backstay_capture::point::{Settings, Stillness};
 use backstay_capture::residue::Residue;
 use backstay_capture::tracker::Tracker;
+use backstay_items::exclude::Rule;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, InMaking, Made};
 
@@ -45,7 +46,6 @@ pub(crate) use self::missed::Missed;
 pub(crate) use self::own::{load_first, save_last};
 use self::recall::Kept;
 pub(crate) use self::saved::{load, save};
-use crate::exclude::Exclude;
 use crate::failure::{Failure, sentence};
 use crate::rate::Rate;
 use crate::target::Target;
@@ -79,7 +79,7 @@ pub(crate) struct Live<'a> {
     /// Disks that the next rescan need not compare.
     kept: Option<Kept>,
     /// What is left out.
-    choices: &'a [Exclude],
+    choices: &'a [Rule],
     /// What was said about them: each is told once.
     told: BTreeSet<String>,
     /// `None`: a rescan is due.
@@ -109,7 +109,7 @@ pub(crate) struct What<'a> {
     /// Whole disks, and their names in the machine.
     pub(crate) sources: Sources,
     /// What is left out.
-    pub(crate) choices: &'a [Exclude],
+    pub(crate) choices: &'a [Rule],
     /// Told of each freeze.
     pub(crate) applications: Vec<Box<dyn Application>>,
     pub(crate) settings: Settings,

@@ -10,10 +10,9 @@ use backstay_capture::hooks::{Outcome, Report};
 use backstay_capture::point::Stillness;
 use backstay_format::rows::Consistency;
 use backstay_format::units::Timestamp;
+use backstay_timeline::pages::outside;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::Told;
-
-use super::pages::outside;
 
 /// What was written to swap meanwhile is nobody's concern.
 pub(super) fn without_swap(mut still: Stillness, without: &[Vec<Range<u64>>]) -> Stillness {

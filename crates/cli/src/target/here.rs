@@ -3,18 +3,16 @@
 //! Never knows: servers.
 
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use backstay_env::volume::Volume as _;
 use backstay_format::rows::gap::SuspensionRow;
-use backstay_timeline::extent::Content;
-use backstay_vault::Vault;
-use backstay_vault::disk::PointDisk;
+use backstay_items::exclude::Rule;
+use backstay_recover::left_out::{Budget, Found, look_up};
 use backstay_vault::protect::{Boundary, Capture, Changed, Following, InMaking, Made, Told};
+use backstay_vault::{Vault, VaultError};
 
 use super::{InTheMaking, Target, Trouble};
-
-const PAGE: u64 = 4096;
 
 impl Target for Vault {
     fn boundary(&self, machine: &str) -> Result<Option<Boundary>, Trouble> {
@@ -34,12 +32,7 @@ impl Target for Vault {
     }
 
     fn lacks(&self, from: &Boundary) -> Result<Vec<Vec<Range<u64>>>, Trouble> {
-        let lacks = |disk: &PointDisk| {
-            let extents = disk.extents(0..disk.size().div_ceil(PAGE))?;
-            let excluded = extents.iter().filter(|e| e.content == Content::Excluded);
-            Ok(excluded.map(|e| e.page.0..e.end().0).collect())
-        };
-        self.disks_where(from)?.iter().map(lacks).collect()
+        Ok(Vault::lacks(self, from, usize::MAX)?)
     }
 
     fn suspension(&self, machine: &str) -> Result<Option<SuspensionRow>, Trouble> {
@@ -69,8 +62,25 @@ impl InTheMaking for Following<'_> {
         Ok(Following::pass(self, changed, cancel)?)
     }
 
-    fn image(&mut self) -> Result<Vec<PointDisk>, Trouble> {
-        Ok(Following::image(self)?)
+    fn absent(&mut self, disk: usize, pages: Vec<Range<u64>>) -> Result<(), Trouble> {
+        Following::absent(self, &[(disk, pages)]);
+        Ok(())
+    }
+
+    fn look_up(
+        &mut self,
+        (rules, lacks): (&[Rule], &[&[Range<u64>]]),
+        cancel: &AtomicBool,
+    ) -> Result<Vec<Found>, Trouble> {
+        let budget = Arc::new(Budget::endless());
+        let mut found = Vec::new();
+        for (disk, lacks) in self.image()?.into_iter().zip(lacks) {
+            found.push(look_up(Arc::new(disk), (rules, lacks), (&budget, cancel)));
+            if cancel.load(Ordering::Relaxed) {
+                return Err(VaultError::Cancelled.into());
+            }
+        }
+        Ok(found)
     }
 
     fn extents(&self) -> usize {

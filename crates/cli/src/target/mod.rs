@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use backstay_format::rows::gap::SuspensionRow;
-use backstay_vault::disk::PointDisk;
+use backstay_items::exclude::Rule;
+use backstay_recover::left_out::Found;
 use backstay_vault::protect::{Boundary, Capture, Changed, InMaking, Made, Told};
 
 pub(crate) use self::server::Server;
@@ -30,7 +31,7 @@ pub(crate) trait Target: Sync {
     /// Begins a point of what changed since a boundary.
     fn follow<'t>(&'t self, from: &Boundary) -> Result<Box<dyn InTheMaking + 't>, Trouble>;
 
-    /// For each disk of a boundary, pages that the timeline lacks by choice.
+    /// For each disk of a boundary, pages that the timeline lacks by choice; not all, should they be in very many pieces.
     fn lacks(&self, from: &Boundary) -> Result<Vec<Vec<Range<u64>>>, Trouble>;
 
     /// The suspension of a machine, if it is suspended. May be asked while something else is under way; it is an error then if that
@@ -55,8 +56,11 @@ pub(crate) trait InTheMaking {
     /// Reads pages and stores them.
     fn pass(&mut self, changed: &[Changed<'_>], cancel: &AtomicBool) -> Result<(), Trouble>;
 
-    /// The disks as they are by what passes found so far.
-    fn image(&mut self) -> Result<Vec<PointDisk>, Trouble>;
+    /// Pages of a disk that nothing uses any more: they are absent from now on.
+    fn absent(&mut self, disk: usize, pages: Vec<Range<u64>>) -> Result<(), Trouble>;
+
+    /// What rules come to on each disk as it is by what passes found so far, if it lacks these pages by choice.
+    fn look_up(&mut self, looked: (&[Rule], &[&[Range<u64>]]), cancel: &AtomicBool) -> Result<Vec<Found>, Trouble>;
 
     /// How many extents passes found.
     fn extents(&self) -> usize;

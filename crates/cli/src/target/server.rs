@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use backstay_agent::{AgentError, Enrolled, Following, Reading, Session};
 use backstay_env::real::link::Identity;
+use backstay_format::DecodeError;
 use backstay_format::rows::gap::SuspensionRow;
-use backstay_format::rows::{Consistency, DiskAt, MachineRow, PointRow};
+use backstay_format::rows::{Consistency, DiskAt, Exclusion, MachineRow, PointRow};
 use backstay_format::units::{DiskNo, MachineId, PointNo, Timestamp};
 use backstay_format::wire::v1::{BoundaryTold, DiskTold, MadeTold, Task, Told as WireTold};
-use backstay_vault::disk::PointDisk;
+use backstay_items::exclude::Rule;
+use backstay_recover::left_out::Found;
 use backstay_vault::protect::{Boundary, Capture, Changed, InMaking, Made, Source, Told};
 use backstay_vault::rows::{Machine, Point};
 
@@ -135,11 +137,13 @@ impl Target for Server {
         let numbers: Vec<u32> = from.disks.iter().map(|disk| disk.disk.0).collect();
         let busy = self.busy()?;
         let following = self.ask_alone(|session| session.follow(from.number.0, numbers.clone()))?;
-        Ok(Box::new(AtServer { server: self, following, _busy: busy }))
+        let disks = from.disks.len();
+        Ok(Box::new(AtServer { server: self, following, disks, _busy: busy }))
     }
 
-    fn lacks(&self, _from: &Boundary) -> Result<Vec<Vec<Range<u64>>>, Trouble> {
-        Err(Trouble::Impossible("this machine's points leave files out, which an agent cannot do; protect it anew"))
+    fn lacks(&self, from: &Boundary) -> Result<Vec<Vec<Range<u64>>>, Trouble> {
+        let numbers: Vec<u32> = from.disks.iter().map(|disk| disk.disk.0).collect();
+        self.ask(|session| session.lacks(from.number.0, numbers.clone()))
     }
 
     fn suspension(&self, _machine: &str) -> Result<Option<SuspensionRow>, Trouble> {
@@ -167,6 +171,7 @@ struct AtServer<'t> {
     server: &'t Server,
     // Dropped before others may use the session.
     following: Following,
+    disks: usize,
     _busy: Busy<'t>,
 }
 
@@ -179,8 +184,23 @@ impl InTheMaking for AtServer<'_> {
         Ok(self.server.kept(|| self.following.pass((pages, &readings), (cancel, &|_, _| ())))?)
     }
 
-    fn image(&mut self) -> Result<Vec<PointDisk>, Trouble> {
-        Err(Trouble::Impossible("an agent cannot leave files out, for it cannot read what it has sent"))
+    fn absent(&mut self, disk: usize, pages: Vec<Range<u64>>) -> Result<(), Trouble> {
+        let pages = pages.iter().map(|range| (range.start, range.end)).collect();
+        Ok(self.server.kept(|| self.following.absent(disk as u32, pages))?)
+    }
+
+    fn look_up(
+        &mut self,
+        (rules, _lacks): (&[Rule], &[&[Range<u64>]]),
+        _cancel: &AtomicBool,
+    ) -> Result<Vec<Found>, Trouble> {
+        // The server knows better what the timeline lacks.
+        let texts: Vec<String> = rules.iter().map(|rule| rule.text.clone()).collect();
+        let told = self.server.kept(|| self.following.look_up(texts))?;
+        match told.len() == self.disks {
+            true => told.into_iter().map(|told| found(told, rules)).collect(),
+            false => Err(AgentError::Protocol(DecodeError::Invalid("number of disks")).into()),
+        }
     }
 
     fn extents(&self) -> usize {
@@ -193,7 +213,7 @@ impl InTheMaking for AtServer<'_> {
     }
 
     fn publish(self: Box<Self>, told: Told) -> Result<Made, Trouble> {
-        let AtServer { server, following, _busy } = *self;
+        let AtServer { server, following, _busy, .. } = *self;
         let told = WireTold {
             now: now(),
             time: told.time.0,
@@ -206,6 +226,16 @@ impl InTheMaking for AtServer<'_> {
         };
         Ok(made(server.kept(|| following.publish(told))?))
     }
+}
+
+fn found(told: backstay_agent::Found, rules: &[Rule]) -> Result<Found, Trouble> {
+    let named = |(rule, bytes): &(u32, u64)| {
+        let text = rules.get(*rule as usize)?.text.clone();
+        Some((*rule as usize, Exclusion { rule: text, bytes: *bytes }))
+    };
+    let met: Option<Vec<_>> = told.met.iter().map(named).collect();
+    let (met, exclusions) = met.ok_or(AgentError::Protocol(DecodeError::Invalid("rule")))?.into_iter().unzip();
+    Ok(Found { excluded: told.excluded, lacking: told.lacking, exclusions, met, doubts: told.doubts })
 }
 
 fn of_changed<'c>(changed: &'c Changed<'c>) -> Reading<'c> {

@@ -89,7 +89,8 @@ fn what_an_agent_reads() {
     wrong("\nmax_rate = '5'", &[], 2, &named(2, "max_rate: write a rate"));
     wrong("max_rate_at = ['08:00-18:00=10MiB/s',\n'9MiB/s']", &[], 2, &named(1, "max_rate_at: write hours"));
     wrong("threads = 0", &[], 2, &named(1, "threads: at least 1"));
-    wrong("exclude = ['/tmp']", &[], 2, &named(1, "exclude: there is no such key"));
+    wrong("exclude = ['/']", &[], 2, &named(1, "exclude: it names no file or folder"));
+    wrong("include = ['/tmp']", &[], 2, &named(1, "include: there is no such key"));
     // What it says holds where nothing else is said.
     let dir = world.path("enrolment");
     let right = format!("dir = '{}'\ndisks = ['{}']\nevery = '1ms'\n", dir.display(), image.display());

@@ -1,5 +1,6 @@
 //! The program as people use it: on real disks, file systems and stores, judged by programs that nobody here wrote.
 
+mod agent_excluded;
 mod audit;
 mod brought_back;
 mod configured;
@@ -12,6 +13,7 @@ mod life;
 mod limits;
 mod live;
 mod live_excluded;
+mod live_trimmed;
 mod machines;
 mod refusals;
 mod server;

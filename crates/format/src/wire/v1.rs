@@ -16,6 +16,12 @@
 //!                                        ◀─ CaughtUp | Made | Passed | Refused
 //!   Follow, Pass..., Publish | SetDown ───▶
 //!                                        ◀─ Following, Passed..., Made | CaughtUp | Refused
+//!   Lacks ────────────────────────────────▶
+//!                                        ◀─ Lacking | Refused
+//!        between passes: Absent ──────────▶
+//!                                        ◀─ Passed | Refused
+//!                        LookUp ──────────▶
+//!                                        ◀─ Found | Refused
 //! ```
 //!
 //! One request at a time; segments of one request are under way together. To stop, either end closes the link: what was stored is
@@ -39,6 +45,12 @@ pub const SEGMENT: usize = 1024;
 pub const FEW: usize = 1024;
 /// Ranges of pages of a disk in one pass at most.
 pub const RANGES: usize = 1 << 20;
+/// Rules by which an agent leaves something out, at most: a matcher of each is held while they are looked up.
+pub const RULES: usize = 64;
+/// Bytes of such a rule at most.
+pub const RULE: usize = 1024;
+/// Ranges of pages of all disks together that a server tells in one list at most.
+pub const TOLD: usize = 1 << 17;
 
 /// A range of pages: the first, and the one after the last.
 pub type Pages = (u64, u64);
@@ -81,6 +93,26 @@ pub enum ToServer {
         #[serde(deserialize_with = "few_of_few::<DISKS, RANGES, _, _, _>")]
         changed: Vec<(u32, Vec<Pages>)>,
     },
+    /// Nothing uses these pages any more: they need not be looked at. As in [`ToServer::Pass`], and answered like it.
+    Absent {
+        /// By the disk's place in [`ToServer::Follow`].
+        #[serde(deserialize_with = "few_of_few::<DISKS, RANGES, _, _, _>")]
+        pages: Vec<(u32, Vec<Pages>)>,
+    },
+    /// Which pages does the timeline lack by choice?
+    Lacks {
+        /// As in [`ToServer::Follow`].
+        number: u64,
+        /// As in [`ToServer::Follow`].
+        #[serde(deserialize_with = "few::<DISKS, _, _>")]
+        disks: Vec<u32>,
+    },
+    /// What do rules come to on the disks, as they are by what passes found?
+    LookUp {
+        /// As people write them.
+        #[serde(deserialize_with = "few::<RULES, _, _>")]
+        rules: Vec<String>,
+    },
     /// Make the point.
     Publish(Told),
     /// Make no point, but keep what passes found.
@@ -99,6 +131,8 @@ pub enum ToServer {
         /// The chunks of the data: names, and lengths in pages.
         #[serde(deserialize_with = "few::<SEGMENT, _, _>")]
         chunks: Vec<([u8; 32], u8)>,
+        /// So many pages behind its last one are [`PageKind::Absent`], too: they need not be asked for.
+        absent_behind: u64,
     },
     /// A segment cannot be read.
     Failed {
@@ -152,7 +186,12 @@ pub enum ToAgent {
         #[serde(deserialize_with = "few::<SEGMENT, _, _>")]
         pieces: Vec<Pages>,
     },
-    /// Send these chunks of a segment and forget the others.
+    /// None of the chunks of a segment is wanted, so forget them; there is no answer. Not said of one without chunks.
+    Forget {
+        /// Which segment.
+        segment: u64,
+    },
+    /// Send these chunks of a segment, of which there is at least one, and forget the others.
     Fetch {
         /// Which segment.
         segment: u64,
@@ -170,6 +209,18 @@ pub enum ToAgent {
         next: u64,
         /// When it was begun: what it is known again by.
         begun: i64,
+    },
+    /// To [`ToServer::Lacks`]: of each disk, in order; not all, should there be more than [`TOLD`].
+    Lacking {
+        /// By its place in the request.
+        #[serde(deserialize_with = "few_of_few::<DISKS, TOLD, _, _, _>")]
+        disks: Vec<(u32, Vec<Pages>)>,
+    },
+    /// To [`ToServer::LookUp`]: of each disk.
+    Found {
+        /// In the order of [`ToServer::Follow`].
+        #[serde(deserialize_with = "few::<DISKS, _, _>")]
+        disks: Vec<FoundTold>,
     },
     /// To [`ToServer::Pass`].
     Passed {
@@ -258,6 +309,23 @@ pub struct DiskTold {
     /// The choices by which some of it is left out, and bytes that they name.
     #[serde(deserialize_with = "few::<FEW, _, _>")]
     pub exclusions: Vec<(String, u64)>,
+}
+
+/// What rules come to on a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundTold {
+    /// Pages that hold nothing but files that are left out; not all, should there be more than [`TOLD`].
+    #[serde(deserialize_with = "few::<TOLD, _, _>")]
+    pub excluded: Vec<Pages>,
+    /// Pages that must be read: in use, lacked by the timeline, and not left out any more. Others may be among them.
+    #[serde(deserialize_with = "few::<TOLD, _, _>")]
+    pub lacking: Vec<Pages>,
+    /// The rules that name something, by their places in the request, and bytes that they name.
+    #[serde(deserialize_with = "few::<RULES, _, _>")]
+    pub met: Vec<(u32, u64)>,
+    /// Where less is left out than might be, for people.
+    #[serde(deserialize_with = "few::<FEW, _, _>")]
+    pub doubts: Vec<String>,
 }
 
 /// What kept points from being made.
@@ -456,8 +524,9 @@ mod tests {
             segment: 300,
             state: vec![(PageKind::Data, 2), (PageKind::Zero, 1022)],
             chunks: vec![([7; 32], 2)],
+            absent_behind: 5,
         });
-        let golden = [&[43u8, 0, 0, 0, 12, 0xac, 2, 2, 2, 2, 1, 0xfe, 7, 1][..], &[7; 32], &[2]].concat();
+        let golden = [&[44u8, 0, 0, 0, 15, 0xac, 2, 2, 2, 2, 1, 0xfe, 7, 1][..], &[7; 32], &[2, 5]].concat();
         assert_eq!(head, golden);
         let message = [&golden[..], b"body"].concat();
         let (decoded, body): (ToServer, &[u8]) = decode(&message).unwrap();

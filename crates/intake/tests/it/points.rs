@@ -12,6 +12,7 @@ fn compared_and_followed() {
     let world = World::new();
     let mut disk = vec![0; 6 << 20];
     disk[9 * PAGE..9 * PAGE + (1 << 20)].copy_from_slice(&noise(1 << 20, 1));
+    disk[1000 * PAGE..1100 * PAGE].copy_from_slice(&noise(100 * PAGE, 2));
     let first = world.with_session("alpha", |session| {
         assert_eq!(session.welcome().machine, "alpha");
         assert_eq!(session.boundary().unwrap(), None);
@@ -37,6 +38,9 @@ fn compared_and_followed() {
             assert_eq!(following.in_making().0, at.next_point);
             following.pass((vec![(0, pages[..1].to_vec())], &reading(&disk)), calm()).unwrap();
             following.pass((vec![(0, pages[1..].to_vec())], &reading(&disk)), calm()).unwrap();
+            let unused = 1000 + round * 10..1005 + round * 10;
+            disk[unused.start as usize * PAGE..unused.end as usize * PAGE].fill(0);
+            following.absent(0, vec![(unused.start, unused.end)]).unwrap();
             assert!(following.extents() > 0);
             let made = following.publish(told()).unwrap();
             assert!(made.changed == 3 && made.held == 5 && made.note == "told" && made.at.disks[0].stamp == [7]);

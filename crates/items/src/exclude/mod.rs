@@ -6,6 +6,7 @@
 //! Never knows: what becomes of the bytes, or who chose.
 
 mod pattern;
+mod rule;
 mod walk;
 
 use crate::allocation::Ranges;
@@ -14,9 +15,9 @@ use crate::disk::Part;
 use crate::tree::{FileTree, TreeError};
 use backstay_env::volume::{Slice, Volume};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub use pattern::{Pattern, PatternError};
+pub use rule::{Resolved, Rule, resolve};
 use walk::Walk;
 
 /// A choice, as far as it is about one disk.
@@ -48,9 +49,11 @@ pub struct Excluded {
     pub doubts: Vec<String>,
 }
 
-/// Resolves choices on a disk whose parts [`crate::disk::allocated`] has found. `stop`: set from outside to end early, with
-/// an answer that is of no use.
-pub fn excluded(volume: &Arc<dyn Volume>, parts: &[Part], choices: &[Choice<'_>], stop: &AtomicBool) -> Excluded {
+/// Asked now and then whether to end early.
+pub type Stop<'a> = &'a dyn Fn() -> bool;
+
+/// Resolves choices on a disk whose parts [`crate::disk::allocated`] has found. If it is to `stop` early, the answer is of no use.
+pub fn excluded(volume: &Arc<dyn Volume>, parts: &[Part], choices: &[Choice<'_>], stop: Stop<'_>) -> Excluded {
     let mut ranges = Vec::new();
     let mut out = Excluded { tallies: vec![Tally::default(); choices.len()], ..Excluded::default() };
     for part in parts {

@@ -2,12 +2,20 @@
 //!
 //! Never knows: which file system they are held against.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobBuilder;
+use regex::bytes::{Regex, RegexBuilder};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// Characters by which a part of a path stands for more than itself, or for another character.
 const SPECIAL: &[char] = &['*', '?', '[', ']', '{', '}', '\\'];
+
+/// Bytes that a pattern may take once it is made ready. An agent's patterns are looked for by its server, and whoever wrote them may mean
+/// it harm.
+const PROGRAM: usize = 512 << 10;
+/// Bytes in which a pattern remembers where it has been; where they are too few it goes on, more slowly.
+const STATES: usize = 64 << 10;
 
 /// Names files and folders; a folder with all that is below it.
 ///
@@ -18,9 +26,9 @@ pub struct Pattern {
     /// The parts of the path before the first that is no plain name.
     start: Vec<OsString>,
     is_name: bool,
-    exact: GlobMatcher,
+    exact: Regex,
     /// For file systems whose names do not tell small and capital letters apart.
-    folded: GlobMatcher,
+    folded: Regex,
 }
 
 /// Why a text is no pattern.
@@ -50,16 +58,11 @@ impl Pattern {
         let plain = parts.iter().take_while(|part| !part.contains(SPECIAL));
         let start = plain.map(OsString::from).collect();
         let path = parts.join("/");
-        let matcher = |fold: bool| {
-            let glob =
-                GlobBuilder::new(&path).literal_separator(true).backslash_escape(true).case_insensitive(fold).build();
-            glob.map(|glob| glob.compile_matcher()).map_err(|e| PatternError(e.kind().to_string()))
-        };
         Ok(Pattern {
             start: if is_name { Vec::new() } else { start },
             is_name,
-            exact: matcher(false)?,
-            folded: matcher(true)?,
+            exact: matcher(&path, false)?,
+            folded: matcher(&path, true)?,
         })
     }
 
@@ -67,8 +70,8 @@ impl Pattern {
     pub(super) fn names(&self, path: &Path, fold: bool) -> bool {
         let matcher = if fold { &self.folded } else { &self.exact };
         match path.file_name() {
-            Some(name) if self.is_name => matcher.is_match(Path::new(name)),
-            _ => matcher.is_match(path),
+            Some(name) if self.is_name => matcher.is_match(name.as_bytes()),
+            _ => matcher.is_match(path.as_os_str().as_bytes()),
         }
     }
 
@@ -77,6 +80,14 @@ impl Pattern {
         let same = |(a, b): (&OsStr, &OsString)| a == b || fold && lower(a) == lower(b);
         path.iter().zip(&self.start).all(same)
     }
+}
+
+fn matcher(path: &str, fold: bool) -> Result<Regex, PatternError> {
+    let glob = GlobBuilder::new(path).literal_separator(true).backslash_escape(true).case_insensitive(fold).build();
+    let glob = glob.map_err(|e| PatternError(e.kind().to_string()))?;
+    let regex =
+        RegexBuilder::new(glob.regex()).dot_matches_new_line(true).size_limit(PROGRAM).dfa_size_limit(STATES).build();
+    regex.map_err(|_| PatternError("it is too long to be looked for".to_owned()))
 }
 
 fn lower(name: &OsStr) -> String {
@@ -127,6 +138,19 @@ mod tests {
         let pattern = Pattern::parse("/Windows/*.TMP").expect("a good pattern");
         assert!(pattern.names(Path::new("WINDOWS/x.tmp"), true));
         assert!(!pattern.names(Path::new("WINDOWS/x.tmp"), false));
+    }
+
+    #[test]
+    fn a_pattern_takes_little_memory() {
+        let long = |part: &str| Pattern::parse(&part.repeat(1024 / part.len()));
+        for part in ["abcdefg/", "?", "*a", "**/a/", "[!a-z]", "{a,b}"] {
+            let pattern = long(part).expect("a good pattern");
+            assert!(!pattern.names(Path::new(&"ab/".repeat(1000)), false), "{part}");
+        }
+        // The longest path that a program can say.
+        Pattern::parse(&"/xxxxxxx".repeat(512)).expect("a good pattern");
+        let long = Pattern::parse(&"?".repeat(1 << 16)).err();
+        assert_eq!(long, Some(PatternError("it is too long to be looked for".to_owned())));
     }
 
     #[test]

@@ -2,16 +2,20 @@
 //!
 //! Never knows: where the file system lies on a disk.
 
-use super::Tally;
 use super::pattern::Pattern;
+use super::{Stop, Tally};
 use crate::tree::{FileTree, NodeId, NodeKind, TreeError};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Folders deeper than this are an image that lies.
 const DEEPEST: usize = 1024;
+
+/// Bytes of the paths of folders that wait to be looked at.
+const WAITING: usize = 64 << 20;
+/// Ranges that are found at most.
+const RANGES: usize = 4 << 20;
 
 /// What was found in a file system.
 #[derive(Default)]
@@ -28,26 +32,29 @@ pub(super) struct Found {
 pub(super) struct Walk<'a> {
     tree: &'a dyn FileTree,
     patterns: Vec<&'a Pattern>,
-    stop: &'a AtomicBool,
+    stop: Stop<'a>,
     /// Whether small and capital letters are the same.
     fold: bool,
     seen: HashSet<NodeId>,
     /// Files with several names: how many of them were found.
     names: HashMap<NodeId, u32>,
+    /// Bytes of the paths of folders that wait.
+    waiting: usize,
     found: Found,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(tree: &'a dyn FileTree, patterns: Vec<&'a Pattern>, stop: &'a AtomicBool) -> Self {
+    pub(super) fn new(tree: &'a dyn FileTree, patterns: Vec<&'a Pattern>, stop: Stop<'a>) -> Self {
         let fold = matches!(tree.kind(), "ntfs" | "vfat");
         let found = Found { tallies: vec![Tally::default(); patterns.len()], ..Found::default() };
-        Walk { tree, patterns, stop, fold, seen: HashSet::new(), names: HashMap::new(), found }
+        Walk { tree, patterns, stop, fold, seen: HashSet::new(), names: HashMap::new(), waiting: 0, found }
     }
 
     pub(super) fn run(mut self) -> Found {
         let mut folders = vec![(self.tree.root(), PathBuf::new(), 0, None)];
         while let Some((folder, path, depth, taken)) = folders.pop() {
-            if depth > DEEPEST || self.stop.load(Ordering::Relaxed) || !self.seen.insert(folder) {
+            self.waiting -= path.as_os_str().len();
+            if depth > DEEPEST || !self.seen.insert(folder) {
                 continue;
             }
             let entries = match self.tree.entries(folder) {
@@ -58,11 +65,14 @@ impl<'a> Walk<'a> {
                 }
             };
             for entry in entries {
+                if (self.stop)() {
+                    return self.found;
+                }
                 let path = path.join(&entry.name);
                 let taken = taken.or_else(|| self.named(&path));
                 match (entry.kind, taken) {
                     (NodeKind::Directory, taken) if taken.is_some() || self.leads_below(&path) => {
-                        folders.push((entry.node, path, depth + 1, taken));
+                        folders.extend(self.room_for(path).map(|path| (entry.node, path, depth + 1, taken)));
                     }
                     (NodeKind::File, Some(pattern)) => self.take(entry.node, pattern),
                     _ => {}
@@ -70,6 +80,17 @@ impl<'a> Walk<'a> {
             }
         }
         self.found
+    }
+
+    /// The path of one more folder, if it may wait; one that may not is not looked into.
+    fn room_for(&mut self, path: PathBuf) -> Option<PathBuf> {
+        let len = path.as_os_str().len();
+        if self.waiting + len > WAITING {
+            self.trouble(TreeError::Unsupported("so many folders".to_owned()));
+            return None;
+        }
+        self.waiting += len;
+        Some(path)
     }
 
     /// The first pattern that names a path.
@@ -93,6 +114,9 @@ impl<'a> Walk<'a> {
         });
         match outcome {
             Ok(None) => {}
+            Ok(Some(ranges)) if self.found.ranges.len() + ranges.len() > RANGES => {
+                self.trouble(TreeError::Unsupported("so many pieces of files".to_owned()));
+            }
             Ok(Some(ranges)) => {
                 self.names.remove(&file);
                 let tally = &mut self.found.tallies[pattern];

@@ -6,7 +6,6 @@ use backstay_items::exclude::{Choice, Excluded, Pattern, Tally, excluded};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 const MIB: u64 = 1 << 20;
 const SECTOR: usize = 512;
@@ -16,7 +15,7 @@ fn resolve(image: &Image, patterns: &[&str]) -> Excluded {
     let choices: Vec<_> = patterns.iter().map(|pattern| Choice { partition: None, pattern }).collect();
     let volume = image.volume();
     let found = allocated(&*volume);
-    excluded(&volume, &found.parts, &choices, &AtomicBool::new(false))
+    excluded(&volume, &found.parts, &choices, &|| false)
 }
 
 /// Sectors that hold something; those of a file are all different.

@@ -7,30 +7,30 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use backstay_env::real::disk::Buffers;
 use backstay_env::volume::Volume;
 use backstay_format::rows::{Consistency, DiskAt, Exclusion, PointRow};
-use backstay_format::units::{DiskNo, PAGE_SIZE, PackId, PageNo, Timestamp};
-use backstay_scan::{Cutting, Page, SEGMENT, Segment, View};
-use backstay_store::ingest::{Scanned, Scanner};
+use backstay_format::units::{DiskNo, PackId, PageNo, Timestamp};
 use backstay_timeline::extent::{Content, Extent, overlay};
 use backstay_timeline::run::RunBuilder;
 
 use super::base::Base;
-use super::compare::runs;
-use super::cut::{Findings, Note};
 use super::far::{Far, FarScanner, FarSegment, Shown};
 use super::making::{Making, Published};
+use super::pass::{PassScanner, PassSegment, segments};
 use super::{Boundary, Counters, InMaking, Made, Progress};
 use crate::disk::PointDisk;
 use crate::gap::Promise;
+use crate::lacks;
 use crate::rows::{Point, find_machine, newest_boundary};
 use crate::{Vault, VaultError};
 
-/// Pieces of a segment: more would make its note long.
-const PIECES: usize = 256;
+/// Pieces of a segment that is read here: while more were read, what was read before would wait to be written.
+const PIECES: usize = 64;
+/// And of one that somebody else reads: each costs two answers.
+const FAR_PIECES: usize = 256;
 
 /// Pages of a disk that may have changed.
 pub struct Changed<'a> {
@@ -139,7 +139,8 @@ impl Following<'_> {
     pub fn pass(&mut self, changed: &[Changed<'_>], cancel: &AtomicBool) -> Result<(), VaultError> {
         let mut order: Vec<&Changed<'_>> = changed.iter().collect();
         order.sort_by_key(|c| self.disks[c.disk].disk);
-        let segments: Vec<_> = order.iter().enumerate().flat_map(|(index, c)| segments(index, &c.pages)).collect();
+        let segments: Vec<_> =
+            order.iter().enumerate().flat_map(|(index, c)| segments((index, PIECES), &c.pages)).collect();
         let scanner = PassScanner {
             changed: &order,
             disks: &self.disks,
@@ -168,15 +169,32 @@ impl Following<'_> {
     ) -> Result<(), VaultError> {
         let mut order: Vec<&FarChanged> = changed.iter().collect();
         order.sort_by_key(|c| self.disks[c.disk].disk);
-        let segments = order.iter().flat_map(|c| segments(c.disk, &c.pages));
+        let segments = order.iter().flat_map(|c| segments((c.disk, FAR_PIECES), &c.pages));
         let segments: Vec<_> = segments.map(|s| FarSegment { disk: s.changed, pieces: s.pieces }).collect();
+        let count = segments.len();
         let disks = self.disks.iter().map(|disk| (disk.name.clone(), disk.disk)).collect();
         let scanner = FarScanner::of_pass(self.making.vault, (far, shown), (disks, segments), (cancel, &self.progress));
         let mut found = Vec::new();
         let mut out = |extent| backstay_timeline::extent::push(&mut found, extent);
-        self.making.pass(&scanner, scanner.segments.count(), &self.progress, &mut out)?;
+        self.making.pass(&scanner, count, &self.progress, &mut out)?;
         self.lay_over(found);
         Ok(())
+    }
+
+    /// Pages that nothing uses any more: they are absent from now on, and nobody reads them. Of some of the disks, as indices of
+    /// [`Boundary::disks`]; each once, its ranges in order.
+    pub fn absent(&mut self, pages: &[(usize, Vec<Range<u64>>)]) {
+        let disk = |(disk, pages): &(usize, Vec<Range<u64>>)| (self.disks[*disk].disk, pages.clone());
+        let mut order: Vec<(DiskNo, Vec<Range<u64>>)> = pages.iter().map(disk).collect();
+        order.sort_by_key(|(disk, _)| *disk);
+        let mut found = Vec::new();
+        for (disk, pages) in order {
+            for range in pages {
+                let (page, pages) = (PageNo(range.start), range.end - range.start);
+                backstay_timeline::extent::push(&mut found, Extent { disk, page, pages, content: Content::Absent });
+            }
+        }
+        self.lay_over(found);
     }
 
     fn lay_over(&mut self, found: Vec<Extent>) {
@@ -197,6 +215,16 @@ impl Following<'_> {
         let at = Boundary { machine, number: self.making.base.from, begun: None, disks };
         let over = Arc::new(self.extents.clone());
         Ok(self.making.vault.disks_where(&at)?.into_iter().map(|disk| disk.under(over.clone())).collect())
+    }
+
+    /// What each disk lacks by choice as it is by what passes found so far, if it lacked these pages when this began.
+    pub fn lacking(&self, lacked: &[Vec<Range<u64>>]) -> Vec<Vec<Range<u64>>> {
+        let of_disk = |(disk, lacked): (&DiskAt, &Vec<Range<u64>>)| {
+            let from = self.extents.partition_point(|e| e.disk < disk.disk);
+            let to = self.extents.partition_point(|e| e.disk <= disk.disk);
+            lacks::under(lacked, &self.extents[from..to])
+        };
+        self.disks.iter().zip(lacked).map(of_disk).collect()
     }
 
     /// What passes did so far.
@@ -303,87 +331,4 @@ fn run_of(extents: Vec<Extent>) -> RunBuilder {
     let mut run = RunBuilder::default();
     extents.into_iter().for_each(|extent| run.push(extent));
     run
-}
-
-/// Pieces of one disk that are read together.
-struct PassSegment {
-    changed: usize,
-    pieces: Vec<Range<u64>>,
-}
-
-impl PassSegment {
-    fn bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| (piece.end - piece.start) as usize * PAGE_SIZE).sum()
-    }
-}
-
-fn segments(changed: usize, pages: &[Range<u64>]) -> Vec<PassSegment> {
-    let mut segments = Vec::new();
-    let (mut pieces, mut room) = (Vec::new(), SEGMENT);
-    for range in pages {
-        let mut at = range.start;
-        while at < range.end {
-            let end = range.end.min(at + room);
-            pieces.push(at..end);
-            room -= end - at;
-            at = end;
-            if room == 0 || pieces.len() == PIECES {
-                segments.push(PassSegment { changed, pieces: std::mem::take(&mut pieces) });
-                room = SEGMENT;
-            }
-        }
-    }
-    if !pieces.is_empty() {
-        segments.push(PassSegment { changed, pieces });
-    }
-    segments
-}
-
-struct PassScanner<'a> {
-    changed: &'a [&'a Changed<'a>],
-    disks: &'a [DiskAt],
-    segments: &'a [PassSegment],
-    cancel: &'a AtomicBool,
-    cutting: Cutting,
-    buffers: Buffers,
-    progress: &'a Progress,
-}
-
-impl Scanner for PassScanner<'_> {
-    type Note = Note;
-    type Error = VaultError;
-
-    fn scan(&self, number: usize) -> Result<Scanned<Note>, VaultError> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(VaultError::Cancelled);
-        }
-        let PassSegment { changed, pieces } = &self.segments[number];
-        let changed = self.changed[*changed];
-        let at = &self.disks[changed.disk];
-        let whole: Vec<Range<u64>> = std::iter::once(0..changed.volume.size()).collect();
-        let view = View { volume: changed.volume, used: &whole, excluded: &changed.excluded };
-        let (segment, counts) = Segment::read(&view, pieces, &self.buffers)
-            .map_err(|source| VaultError::Source { name: at.name.clone(), source })?;
-        self.progress.looked_at(counts.used, counts.read);
-        let Segment { bytes, state } = segment;
-        let mut found = Findings::default();
-        let mut offset = 0;
-        for piece in pieces {
-            let pages = offset..offset + (piece.end - piece.start) as usize;
-            offset = pages.end;
-            self.say(&mut found, (at.disk, piece.start), &bytes, (pages.start, &state[pages]));
-        }
-        Ok(found.of(bytes))
-    }
-}
-
-impl PassScanner<'_> {
-    /// Says what a piece holds, which begins at a page of a disk and at a page of the buffer.
-    fn say(&self, found: &mut Findings, (disk, first): (DiskNo, u64), bytes: &[u8], (at, state): (usize, &[Page])) {
-        let nothing = vec![false; state.len()];
-        for (run, content) in runs(state, &nothing) {
-            let page = PageNo(first + run.start as u64);
-            found.say(&self.cutting, (disk, page), bytes, (at + run.start..at + run.end, content));
-        }
-    }
 }

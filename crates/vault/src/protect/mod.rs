@@ -13,6 +13,7 @@ mod far;
 mod follow;
 mod likely;
 mod making;
+mod pass;
 mod progress;
 mod recount;
 mod scan;

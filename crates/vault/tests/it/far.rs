@@ -40,14 +40,19 @@ enum Lie {
     Length,
     /// A frame larger than any reader takes.
     Huge,
+    /// More is absent behind a segment than there can be.
+    Behind,
 }
 
 /// Reads a disk in memory.
 struct Somebody<'d> {
     disk: &'d Vec<u8>,
+    /// Bytes in use.
+    used: Vec<Range<u64>>,
     keys: (Secret, Secret),
     lie: Lie,
     held: Mutex<BTreeMap<u64, Held>>,
+    looked: AtomicU64,
     sent: AtomicU64,
 }
 
@@ -57,14 +62,16 @@ type Held = (Vec<u8>, Vec<Range<usize>>);
 impl<'d> Somebody<'d> {
     fn new(vault: &Vault, disk: &'d Vec<u8>, lie: Lie) -> Self {
         let (cut, name) = vault.keys_for_agents();
-        Somebody { disk, keys: (cut.clone(), name.clone()), lie, held: Mutex::default(), sent: AtomicU64::new(0) }
+        let used = std::iter::once(0..disk.len() as u64).collect();
+        let keys = (cut.clone(), name.clone());
+        Somebody { disk, used, keys, lie, held: Mutex::default(), looked: AtomicU64::new(0), sent: AtomicU64::new(0) }
     }
 }
 
 impl Far for Somebody<'_> {
     fn look(&self, number: u64, segment: &FarSegment) -> io::Result<Offer> {
-        let used = [0..self.disk.len() as u64];
-        let view = View { volume: self.disk, used: &used, excluded: &[] };
+        self.looked.fetch_add(1, Ordering::Relaxed);
+        let view = View { volume: self.disk, used: &self.used, excluded: &[] };
         let buffers = Buffers::new(SEGMENT as usize * PAGE);
         let (Segment { bytes, state }, _) = Segment::read(&view, &segment.pieces, &buffers)?;
         let cutting = Cutting::new(&self.keys.0, &self.keys.1);
@@ -83,10 +90,21 @@ impl Far for Somebody<'_> {
         if self.lie == Lie::Short {
             chunks.pop();
         }
-        let named = chunks.iter().map(|(id, range)| (*id, range.len() / PAGE)).collect();
+        let named: Vec<_> = chunks.iter().map(|(id, range)| (*id, range.len() / PAGE)).collect();
         let ranges = chunks.into_iter().map(|(_, range)| range).collect();
-        self.held.lock().unwrap().insert(number, (bytes.to_vec(), ranges));
-        Ok(Offer { state, chunks: named })
+        if !named.is_empty() {
+            self.held.lock().unwrap().insert(number, (bytes.to_vec(), ranges));
+        }
+        let end = segment.pieces.last().map_or(0, |piece| piece.end);
+        let next = self.used.iter().find(|used| used.end > end * PAGE as u64).map(|used| used.start / PAGE as u64);
+        let next =
+            next.unwrap_or(if self.lie == Lie::Behind { u64::MAX } else { self.disk.len() as u64 / PAGE as u64 });
+        Ok(Offer { state, chunks: named, absent_behind: next.saturating_sub(end) })
+    }
+
+    fn forget(&self, number: u64) -> io::Result<()> {
+        assert!(self.held.lock().unwrap().remove(&number).is_some());
+        Ok(())
     }
 
     fn fetch(&self, number: u64, wanted: &[bool]) -> io::Result<Vec<FarFrame>> {
@@ -288,7 +306,9 @@ impl Far for FarAway<'_> {
         // Not for ever: then the test fails.
         let patience = Duration::from_secs(20);
         drop(self.more.wait_timeout_while(held, patience, |(_, most)| *most < self.enough).unwrap());
-        self.somebody.look(number, segment)
+        let offer = self.somebody.look(number, segment)?;
+        self.held.lock().unwrap().0 -= usize::from(offer.chunks.is_empty());
+        Ok(offer)
     }
 
     fn fetch(&self, number: u64, wanted: &[bool]) -> io::Result<Vec<FarFrame>> {
@@ -296,9 +316,15 @@ impl Far for FarAway<'_> {
         self.held.lock().unwrap().0 -= 1;
         frames
     }
+
+    fn forget(&self, number: u64) -> io::Result<()> {
+        self.somebody.forget(number)?;
+        self.held.lock().unwrap().0 -= 1;
+        Ok(())
+    }
 }
 
-/// A link of 1 Gbit/s and 20 ms is full with ten; an agent holds 24 in memory, and takes more for an attack.
+/// A link of 1 Gbit/s and 20 ms is full with some ten; an agent holds 24 in memory, and takes more for an attack.
 #[test]
 fn enough_is_asked_for_to_fill_a_link_and_no_more_however_many_threads_there_are() {
     for threads in [1, 40] {
@@ -307,8 +333,29 @@ fn enough_is_asked_for_to_fill_a_link_and_no_more_however_many_threads_there_are
         let mut disk = vec![0; 160 << 20];
         disk[PAGE..PAGE + (1 << 20)].copy_from_slice(&noise(1 << 20, 5));
         let somebody = Somebody::new(&vault, &disk, Lie::None);
-        let far = FarAway { somebody, held: Mutex::default(), more: Condvar::new(), enough: 12 };
+        let far = FarAway { somebody, held: Mutex::default(), more: Condvar::new(), enough: 16 };
         with_capture(&disk, &far, &Shown::default(), |capture| vault.protect_far(capture)).unwrap();
-        assert_eq!(far.held.into_inner().unwrap(), (0, 12), "with {threads} threads");
+        assert_eq!(far.held.into_inner().unwrap(), (0, 16), "with {threads} threads");
+    }
+}
+
+/// What nothing uses is not asked for, segment by segment: over a long link it would take hours on a large disk.
+#[test]
+fn a_hole_is_asked_for_once() {
+    for lie in [Lie::None, Lie::Behind] {
+        let world = World::new();
+        let vault = world.open();
+        let mut disk = vec![0; 512 << 20];
+        let (head, tail) = (5 << 20, 300 << 20);
+        disk[..head].copy_from_slice(&noise(head, 6));
+        disk[tail..tail + head].copy_from_slice(&noise(head, 7));
+        let mut somebody = Somebody::new(&vault, &disk, lie);
+        somebody.used = vec![0..head as u64, tail as u64..(tail + head) as u64];
+        with_capture(&disk, &somebody, &Shown::default(), |capture| vault.protect_far(capture)).unwrap();
+        let looked = somebody.looked.load(Ordering::Relaxed);
+        assert!(looked < 4 + 2 * 24, "of 128 segments {looked} were asked for");
+        assert!(somebody.held.lock().unwrap().is_empty());
+        assert!(read(&vault, vault.boundary("alpha").unwrap().unwrap().number) == disk);
+        assert!(world.witness().check().findings.is_empty());
     }
 }

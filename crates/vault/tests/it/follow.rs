@@ -191,6 +191,29 @@ fn what_is_left_out_by_choice_is_not_stored() {
 }
 
 #[test]
+fn what_nothing_uses_any_more_is_absent_and_not_read() {
+    let world = World::new();
+    let vault = world.open();
+    let mut disk = noise(8 << 20, 61);
+    let mut following = vault.follow(&protect(&vault, &disk).boundary()).unwrap();
+    pass(&mut following, &disk, &[100..200]);
+    // A terabyte would cost as little.
+    following.absent(&[(0, vec![0..2, 150..1500])]);
+    // What is used again is there again.
+    let again = noise(PAGE, 62);
+    disk[300 * PAGE..301 * PAGE].copy_from_slice(&again);
+    pass(&mut following, &disk, &[300..301]);
+    let made = following.publish(told()).unwrap();
+    let mut expected = disk.clone();
+    for absent in [0..2, 150..300, 301..1500] {
+        expected[absent.start * PAGE..absent.end * PAGE].fill(0);
+    }
+    assert!(read(&vault, made.point.number) == expected);
+    assert_eq!(made.point.row.read, 101 * PAGE as u64);
+    assert!(world.witness().check().findings.is_empty());
+}
+
+#[test]
 fn what_a_later_pass_covers_is_given_back() {
     let world = World::new();
     let vault = world.open();

@@ -7,11 +7,11 @@ use std::time::Duration;
 use backstay_capture::freeze::group::Limits;
 use backstay_capture::hooks::{Application, Invocation, MariaDb, PostgreSql, Script};
 
+use backstay_items::exclude::Rule;
 use backstay_store::ingest::Tuning;
 use backstay_vault::Vault;
 
 use crate::args::Protect;
-use crate::exclude::Exclude;
 use crate::failure::Failure;
 use crate::moment;
 use crate::source::OpenSource;
@@ -90,9 +90,9 @@ pub(super) fn tuned(vault: Vault, args: &Protect) -> Vault {
 }
 
 /// A disk that a choice names and that is not protected is a slip of the pen.
-pub(super) fn check_choices(choices: &[Exclude], sources: &[OpenSource]) -> Result<(), Failure> {
+pub(super) fn check_choices(choices: &[Rule], sources: &[OpenSource]) -> Result<(), Failure> {
     let names: Vec<&str> = sources.iter().map(OpenSource::name).collect();
-    let unknown = |e: &&Exclude| e.disk.as_deref().is_some_and(|disk| !names.contains(&disk));
+    let unknown = |e: &&Rule| e.disk.as_deref().is_some_and(|disk| !names.contains(&disk));
     match choices.iter().find(unknown) {
         None => Ok(()),
         Some(choice) => Err(Failure::usage(format!(

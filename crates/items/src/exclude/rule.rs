@@ -1,19 +1,19 @@
-//! `--exclude`: what is left out of a capture, as people write it, and what that comes to on each disk.
+//! A rule: what is left out of a capture, as people write it, and what rules come to on each disk.
 //!
 //! Never knows: file systems.
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use backstay_env::volume::Volume;
 use backstay_format::rows::Exclusion;
-use backstay_items::disk::Part;
-use backstay_items::exclude::{Choice, Excluded, Pattern, excluded};
+
+use super::{Choice, Excluded, Pattern, Stop, excluded};
+use crate::disk::Part;
 
 /// PATH, DISK:PATH or DISK:PARTITION:PATH.
 #[derive(Clone, Debug)]
-pub(crate) struct Exclude {
+pub struct Rule {
     /// As it was written.
     pub text: String,
     /// The one disk that it is about.
@@ -22,7 +22,7 @@ pub(crate) struct Exclude {
     pattern: Pattern,
 }
 
-impl FromStr for Exclude {
+impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -41,34 +41,30 @@ impl FromStr for Exclude {
             return Err("there is no disk before the colon; write PATH, DISK:PATH or DISK:PARTITION:PATH".to_owned());
         }
         let pattern = Pattern::parse(path).map_err(|e| e.to_string())?;
-        Ok(Exclude { text: text.to_owned(), disk, partition, pattern })
+        Ok(Rule { text: text.to_owned(), disk, partition, pattern })
     }
 }
 
-/// What choices come to on one disk.
-pub(crate) struct Resolved {
+/// What rules come to on one disk.
+#[derive(Default)]
+pub struct Resolved {
     /// The bytes.
     pub found: Excluded,
-    /// For the point to tell: the choices that name something here.
+    /// For the point to tell: the rules that name something here.
     pub exclusions: Vec<Exclusion>,
-    /// The choices that name something here, by their places in the list.
+    /// The rules that name something here, by their places in the list.
     pub met: Vec<usize>,
 }
 
-/// Resolves those of the choices that are about a disk.
-pub(crate) fn resolve(
-    choices: &[Exclude],
-    (name, volume): (&str, &Arc<dyn Volume>),
-    parts: &[Part],
-    stop: &AtomicBool,
-) -> Resolved {
-    let is_about = |e: &Exclude| e.disk.as_deref().is_none_or(|disk| disk == name);
-    let about: Vec<usize> = (0..choices.len()).filter(|i| is_about(&choices[*i])).collect();
-    let choice = |i: &usize| Choice { partition: choices[*i].partition, pattern: &choices[*i].pattern };
+/// Resolves those of the rules that are about a disk. If it is to `stop` early, the answer is of no use.
+pub fn resolve(rules: &[Rule], (name, volume): (&str, &Arc<dyn Volume>), parts: &[Part], stop: Stop<'_>) -> Resolved {
+    let is_about = |e: &Rule| e.disk.as_deref().is_none_or(|disk| disk == name);
+    let about: Vec<usize> = (0..rules.len()).filter(|i| is_about(&rules[*i])).collect();
+    let choice = |i: &usize| Choice { partition: rules[*i].partition, pattern: &rules[*i].pattern };
     let found = excluded(volume, parts, &about.iter().map(choice).collect::<Vec<_>>(), stop);
     let tallies = about.iter().zip(&found.tallies).filter(|(_, tally)| tally.files > 0);
     let (exclusions, met) =
-        tallies.map(|(i, tally)| (Exclusion { rule: choices[*i].text.clone(), bytes: tally.bytes }, *i)).unzip();
+        tallies.map(|(i, tally)| (Exclusion { rule: rules[*i].text.clone(), bytes: tally.bytes }, *i)).unzip();
     Resolved { found, exclusions, met }
 }
 
@@ -78,7 +74,7 @@ mod tests {
 
     #[test]
     fn places_and_paths() {
-        let parts = |text: &str| text.parse::<Exclude>().map(|e| (e.disk, e.partition)).ok();
+        let parts = |text: &str| text.parse::<Rule>().map(|e| (e.disk, e.partition)).ok();
         assert_eq!(parts("/var/cache"), Some((None, None)));
         assert_eq!(parts("/odd:name"), Some((None, None)));
         assert_eq!(parts("*.iso"), Some((None, None)));

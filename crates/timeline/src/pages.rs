@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 /// What of some ranges lies outside others.
-pub(super) fn outside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
+pub fn outside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut left = Vec::with_capacity(ranges.len());
     for range in ranges {
         let mut at = range.start;
@@ -24,12 +24,12 @@ pub(super) fn outside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range
 }
 
 /// What of some ranges lies inside others.
-pub(super) fn inside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
+pub fn inside(ranges: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
     outside(ranges, &outside(ranges, others))
 }
 
 /// What lies in any of some ranges, which may be in any order and overlap.
-pub(super) fn union(ranges: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+pub fn union(ranges: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
     ranges.sort_by_key(|range| range.start);
     let mut joined: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
