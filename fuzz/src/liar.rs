@@ -37,9 +37,12 @@ enum Next {
     Publish { now: i64, time: i64, still: bool, held: u64, stamps: Vec<Vec<u8>>, every: u64, causes: Vec<(i64, u8)> },
     Verdict { still: bool, stamps: Vec<Vec<u8>> },
     Honest(u8),
-    Offer { which: u8, state: Vec<(u8, u16)>, chunks: Vec<([u8; 2], u8)> },
+    Offer { which: u8, state: Vec<(u8, u16)>, chunks: Vec<([u8; 2], u8)>, absent_behind: u16 },
     Frames { which: u8, frames: Vec<(u8, u16, bool)>, body: Vec<u8> },
     Failed { which: u8 },
+    Lacks { number: u8, disks: Vec<u8> },
+    LookUp(Vec<String>),
+    Absent(Vec<(u8, Vec<(u8, u8)>)>),
     Noise(Vec<u8>),
 }
 
@@ -122,12 +125,7 @@ impl Liar {
                 let disks = disks.into_iter().map(u32::from).collect();
                 (ToServer::Follow { number: number.into(), disks }, Vec::new())
             }
-            Next::Pass(changed) => {
-                let pages =
-                    |all: Vec<(u8, u8)>| all.iter().map(|(from, to)| (u64::from(*from), u64::from(*to))).collect();
-                let changed = changed.into_iter().map(|(disk, all)| (disk.into(), pages(all))).collect();
-                (ToServer::Pass { changed }, Vec::new())
-            }
+            Next::Pass(changed) => (ToServer::Pass { changed: pages_of_disks(changed) }, Vec::new()),
             Next::Publish { now, time, still, held, stamps, every, causes } => {
                 let cause = |(since, why): (i64, u8)| CauseTold {
                     since,
@@ -139,13 +137,14 @@ impl Liar {
                 (ToServer::Publish(Told { now, time, still, held, note, stamps, every, causes }), Vec::new())
             }
             Next::Verdict { still, stamps } => (ToServer::Verdict { still, stamps }, Vec::new()),
-            Next::Offer { which, state: runs, chunks } => {
+            Next::Offer { which, state: runs, chunks, absent_behind } => {
                 let runs = runs.into_iter().map(|(kind, run)| (KINDS[usize::from(kind) % KINDS.len()], run)).collect();
                 let chunks = chunks
                     .into_iter()
                     .map(|(id, pages)| (id.repeat(16).try_into().unwrap_or_default(), pages))
                     .collect();
-                (ToServer::Offer { segment: segment(state, which), state: runs, chunks }, Vec::new())
+                let (segment, absent_behind) = (segment(state, which), absent_behind.into());
+                (ToServer::Offer { segment, state: runs, chunks, absent_behind }, Vec::new())
             }
             Next::Frames { which, frames, body } => {
                 let frames =
@@ -155,6 +154,12 @@ impl Liar {
             Next::Failed { which } => {
                 (ToServer::Failed { segment: segment(state, which), why: "x".into() }, Vec::new())
             }
+            Next::Lacks { number, disks } => {
+                let disks = disks.into_iter().map(u32::from).collect();
+                (ToServer::Lacks { number: number.into(), disks }, Vec::new())
+            }
+            Next::Absent(pages) => (ToServer::Absent { pages: pages_of_disks(pages) }, Vec::new()),
+            Next::LookUp(rules) => (ToServer::LookUp { rules }, Vec::new()),
             Next::Noise(noise) => return noise,
         };
         [wire::encode(&told), body].concat()
@@ -172,7 +177,8 @@ impl Liar {
                     .map(|(id, range)| (id.0, (range.len() / 4096) as u8))
                     .collect();
                 state.looked.push((segment, pieces));
-                (ToServer::Offer { segment, state: vec![(PageKind::Data, pages as u16)], chunks }, Vec::new())
+                let state = vec![(PageKind::Data, pages as u16)];
+                (ToServer::Offer { segment, state, chunks, absent_behind: 0 }, Vec::new())
             }
             Due::Fetch { segment, wanted } => {
                 let found = state.looked.iter().position(|(looked, _)| *looked == segment);
@@ -187,6 +193,11 @@ impl Liar {
             Due::Verdict => (ToServer::Verdict { still: true, stamps: Vec::new() }, Vec::new()),
         }
     }
+}
+
+fn pages_of_disks(all: Vec<(u8, Vec<(u8, u8)>)>) -> Vec<(u32, Vec<Pages>)> {
+    let pages = |all: Vec<(u8, u8)>| all.iter().map(|(from, to)| (u64::from(*from), u64::from(*to))).collect();
+    all.into_iter().map(|(disk, all)| (disk.into(), pages(all))).collect()
 }
 
 /// What is on its disks: of every other page the same as on the honest machine's.
