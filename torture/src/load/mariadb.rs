@@ -25,8 +25,10 @@ struct Server {
 }
 
 impl Server {
+    /// Keeps what is temporary beside its data: a server that starts removes the tables of others from where they share a folder.
     fn start(data: &Path, socket: &Path, log: &Path) -> Result<Server> {
         let mut command = program("mariadbd");
+        command.env("TMPDIR", data.parent().unwrap_or(data));
         command.args(["--no-defaults", "--user=mysql", "--skip-networking", "--log-bin"]);
         command.args(["--innodb-log-file-size=16M", "--innodb-buffer-pool-size=32M"]);
         command.arg(format!("--datadir={}", text(data))).arg(format!("--socket={}", text(socket)));
@@ -86,7 +88,7 @@ pub(crate) fn start(
     let data = mounted.join("tables");
     let mut install = program("mariadb-install-db");
     install.args(["--no-defaults", "--user=mysql", "--skip-test-db", "--auth-root-authentication-method=socket"]);
-    must(install.arg(format!("--datadir={}", text(&data))))?;
+    must(install.arg(format!("--datadir={}", text(&data))).env("TMPDIR", mounted))?;
     let sockets = socket(scratch, SOCKETS)?;
     let server = Server::start(&data, &sockets, &logs.join("mariadb"))?;
     must(server.client("mariadb").args(["-e", "CREATE DATABASE torture"]))?;

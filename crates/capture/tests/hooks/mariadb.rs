@@ -22,18 +22,20 @@ impl Server {
         let data = disk.point().join("data");
         let mut install = Command::new("mariadb-install-db");
         install.args(["--no-defaults", "--user=mysql", "--skip-test-db", "--auth-root-authentication-method=socket"]);
-        install.arg(format!("--datadir={}", data.display()));
+        install.arg(format!("--datadir={}", data.display())).env("TMPDIR", disk.point());
         let said = install.output().expect("Debian's mariadb-server");
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&[said.stdout, said.stderr].concat()));
         Server::start(&data)
     }
 
+    /// With a folder of its own for what is temporary: a server that starts removes the tables of others there.
     fn start(data: &Path) -> Server {
-        let socket = data.parent().expect("a folder").join("socket");
+        let folder = data.parent().expect("a folder");
+        let socket = folder.join("socket");
         let mut server = Command::new("mariadbd");
         server.args(["--no-defaults", "--user=mysql", "--skip-networking", "--log-bin", "--innodb-log-file-size=16M"]);
         server.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", socket.display()));
-        let server = server.stdout(Stdio::null()).stderr(Stdio::null());
+        let server = server.env("TMPDIR", folder).stdout(Stdio::null()).stderr(Stdio::null());
         let server = Server { socket, _process: Running::start(server) };
         wait_for("the server", || server.client("mariadb-admin").arg("ping").status().expect("a client").success());
         server
