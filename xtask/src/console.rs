@@ -41,10 +41,10 @@ pub(crate) fn build() -> Result<()> {
 /// As [`main`].
 pub(crate) fn test() -> Result<()> {
     build()?;
-    run::run(run::cargo().args(["build", "--locked", "--package", "backstay-cli"]))?;
+    let program = run::built()?;
     run::run(npm().args(["run", "unit"]))?;
     let mut drive = npm();
-    drive.env("BACKSTAY_PROGRAM", run::cargo_target().join("debug/backstay"));
+    drive.env("BACKSTAY_PROGRAM", program);
     run::run(drive.args(["run", "drive"]))
 }
 

@@ -34,6 +34,17 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Builds the program as the tests have it; where it lies.
+///
+/// With one of their targets, a small one, besides: what they use is then counted when Cargo settles on features, and nothing that they
+/// built is built again with others, which takes minutes.
+/// # Errors
+/// It does not build.
+pub(crate) fn built() -> Result<PathBuf> {
+    run(cargo().args(["build", "--locked", "--workspace", "--bin", "backstay", "--test", "residue"]))?;
+    Ok(cargo_target().join("debug/backstay"))
+}
+
 /// The command as one would type it, for messages.
 pub(crate) fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];

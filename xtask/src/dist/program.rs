@@ -23,12 +23,11 @@ pub(super) enum Kind {
 /// # Errors
 /// It does not build.
 pub(super) fn build(kind: Kind) -> Result<PathBuf> {
+    if kind == Kind::Dev {
+        return run::built();
+    }
     let mut command = run::cargo();
     command.args(["build", "--locked", "--package", "backstay-cli"]);
-    if kind == Kind::Dev {
-        run::run(&mut command)?;
-        return Ok(run::cargo_target().join("debug/backstay"));
-    }
     let host = run::text(Command::new("rustc").args(["--print", "host-tuple"]))?;
     let (host, home) = (host.trim(), run::keep("dist-build"));
     // With a target that is named, flags are for the program and not for what runs while it is built.

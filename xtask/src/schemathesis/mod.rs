@@ -85,7 +85,7 @@ fn wanted(arguments: &[String]) -> Result<Wanted> {
 
 /// Builds, installs, and starts itself again where there is no network but loopback.
 fn outside(arguments: &[String], wanted: &Wanted) -> Result<()> {
-    run::run(run::cargo().args(["build", "--locked", "--package", "backstay-cli"]))?;
+    run::built()?;
     tool::ready()?;
     println!("schemathesis: {} requests of each kind at least, seed {}", wanted.examples, wanted.seed);
     let this = std::env::current_exe().during("this program")?;
