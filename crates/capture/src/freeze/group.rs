@@ -2,7 +2,7 @@
 //!
 //! From the first freeze to the last thaw nothing here allocates, logs, starts a process or touches a file: any of
 //! these may wait for a file system that is frozen. The same is demanded of who reads meanwhile, in this thread and in
-//! any it waits for; [`lock_memory`](super::locked::lock_memory) takes the page faults out.
+//! any it waits for; [`MemoryLock`](super::locked::MemoryLock) takes the page faults out.
 //!
 //! Never knows: what is read while everything is still.
 //! Invariant: on every way out, a panic included, nothing stays frozen by us.

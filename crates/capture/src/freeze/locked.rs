@@ -1,7 +1,8 @@
 //! Memory that does not go away while everything is still: a page that has to be read in, or made room for by writing, may
 //! wait for a file system that is frozen.
 //!
-//! Not for longer than that: what is locked cannot be given back to the machine, and buffers of a busy hour would stay.
+//! Not for much longer than that: what is locked cannot be given back to the machine, and buffers of a busy hour would stay. But letting go
+//! takes milliseconds, and can wait until nobody waits for the point.
 //!
 //! Never knows: what is in it.
 #![allow(unsafe_code)]
@@ -11,31 +12,42 @@ use std::io;
 
 use rustix::mm::{MlockAllFlags, mlock, mlockall, munlockall};
 
-/// All memory that this process has touched stays until this is dropped.
-#[derive(Debug)]
-#[must_use]
-pub struct Locked(());
-
-/// Locks all memory of this process that is there, and reads in and locks its programs. What is touched for the first time
-/// later is not locked: touch it before.
-///
-/// # Errors
-/// What the kernel says, such as `PermissionDenied` without CAP_IPC_LOCK; then nothing is locked.
-pub fn lock_memory() -> io::Result<Locked> {
-    let mappings = fs::read_to_string("/proc/self/maps")?;
-    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT)?;
-    let locked = Locked(());
-    for (start, len) in mappings.lines().filter_map(program) {
-        // SAFETY: locking changes nothing of what is in memory, whatever is there by now.
-        unsafe { mlock(std::ptr::without_provenance_mut(start), len) }?;
-    }
-    Ok(locked)
+/// Whether the memory of this process is locked; dropped, it is not. One in a process: it is about all of it.
+#[derive(Debug, Default)]
+pub struct MemoryLock {
+    held: bool,
 }
 
-impl Drop for Locked {
+impl MemoryLock {
+    /// Locks all memory of this process that is there, and reads in and locks its programs: it stays until it is let go. What is touched
+    /// for the first time later is not locked: touch it before.
+    ///
+    /// # Errors
+    /// What the kernel says, such as `PermissionDenied` without CAP_IPC_LOCK; then nothing is locked.
+    pub fn lock(&mut self) -> io::Result<()> {
+        let mappings = fs::read_to_string("/proc/self/maps")?;
+        mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT)?;
+        self.held = true;
+        for (start, len) in mappings.lines().filter_map(program) {
+            // SAFETY: locking changes nothing of what is in memory, whatever is there by now.
+            let locked = unsafe { mlock(std::ptr::without_provenance_mut(start), len) };
+            locked.inspect_err(|_| self.let_go())?;
+        }
+        Ok(())
+    }
+
+    /// It need not stay any more.
+    pub fn let_go(&mut self) {
+        if std::mem::take(&mut self.held) {
+            // Fails for no reason that there is.
+            let _ = munlockall();
+        }
+    }
+}
+
+impl Drop for MemoryLock {
     fn drop(&mut self) {
-        // Fails for no reason that there is.
-        let _ = munlockall();
+        self.let_go();
     }
 }
 
@@ -69,9 +81,10 @@ mod tests {
             let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).expect("VmLck").to_owned();
             line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
         };
-        let guard = lock_memory().expect("locks");
+        let mut memory = MemoryLock::default();
+        memory.lock().expect("locks");
         assert!(locked() > 1000);
-        drop(guard);
+        memory.let_go();
         // Other tests of this process may have a page locked just now.
         assert!(locked() < 1000);
     }

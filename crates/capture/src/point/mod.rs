@@ -19,7 +19,7 @@ use backstay_env::volume::Volume;
 use crate::deep::Deep;
 use crate::freeze::facts::{self, FactsError};
 use crate::freeze::group::{Broken, FreezeError, Group, Limits, PrepareError, SyncError};
-use crate::freeze::locked::lock_memory;
+use crate::freeze::locked::MemoryLock;
 use crate::freeze::mounts::{Unseen, plan};
 use crate::freeze::watchdog::Watchdog;
 use crate::hooks::{Application, End, Quiet, Report};
@@ -138,14 +138,25 @@ pub enum NoPoint<E: std::error::Error + 'static> {
     Read(#[source] std::io::Error),
 }
 
-/// Makes an attempt at a point of all disks together.
+/// What a freeze needs.
+pub struct Guarded<'a> {
+    /// Ends the freeze if this process does not.
+    pub watchdog: &'a mut Watchdog,
+    /// Takes what is read meanwhile.
+    pub residue: &'a mut Residue,
+    /// Is locked meanwhile.
+    pub memory: &'a mut MemoryLock,
+}
+
+/// Makes an attempt at a point of all disks together. After one that succeeds the memory is still locked, for the caller to let go once
+/// nobody waits for the point.
 ///
 /// # Errors
 /// [`NoPoint`].
 pub fn attempt<K: Keep>(
     disks: &[Disk<'_>],
     pass: Pass,
-    (watchdog, residue): (&mut Watchdog, &mut Residue),
+    guarded: Guarded<'_>,
     (keep, applications): (&mut K, &mut [Box<dyn Application>]),
     settings: Settings,
 ) -> Result<Stillness, NoPoint<K::Error>>
@@ -153,9 +164,11 @@ where
     K::Error: std::error::Error + 'static,
 {
     let deep: Vec<Deep<'_>> = disks.iter().map(|disk| Deep::new(disk.device)).collect();
-    let mut attempt = Attempt { disks, deep: &deep, pass, residue, keep, settings };
+    let Guarded { watchdog, residue, memory } = guarded;
+    let mut attempt = Attempt { disks, deep: &deep, pass, residue, memory, keep, settings };
     let outcome = attempt.run(watchdog, applications);
     if outcome.is_err() {
+        memory.let_go();
         for disk in disks {
             // A mark that comes back twice costs a read.
             drop(disk.marks.merge_back(pass));
@@ -170,6 +183,7 @@ struct Attempt<'a, K> {
     deep: &'a [Deep<'a>],
     pass: Pass,
     residue: &'a mut Residue,
+    memory: &'a mut MemoryLock,
     keep: &'a mut K,
     settings: Settings,
 }
@@ -260,12 +274,11 @@ where
         // As much again for what comes before all is still, and some for what the freeze itself writes.
         self.residue.make_room(2 * left as usize + SPARE);
         // Without it this works, too, but for a memory that is short at the wrong moment.
-        let locked = lock_memory();
+        drop(self.memory.lock());
         let frozen = group.freeze(watchdog, self.settings.limits).map_err(NoPoint::Freeze)?;
         // From here to the thaw: no allocation, no file, no log.
         let read = self.read_rest(&devices, &mut moving);
         let held = frozen.thaw();
-        drop(locked);
         read?;
         let held = held.map_err(NoPoint::Broken)?;
         let names = group.members().iter().map(|fs| fs.name().display().to_string());

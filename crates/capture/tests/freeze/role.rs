@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backstay_capture::freeze::facts::gather;
 use backstay_capture::freeze::group::Group;
-use backstay_capture::freeze::locked::lock_memory;
+use backstay_capture::freeze::locked::MemoryLock;
 use backstay_capture::freeze::mounts::plan;
 use backstay_capture::freeze::watchdog::serve;
 use backstay_capture::number::DeviceNumber;
@@ -41,7 +41,8 @@ fn freeze_for_ever(hold: bool) {
     let disks = std::env::var(DISKS).expect("disks");
     let disks: Vec<DeviceNumber> = disks.split(' ').map(|disk| DeviceNumber::parse(disk).expect("a number")).collect();
     let mut watchdog = watchdog();
-    let _locked = lock_memory().expect("locks");
+    let mut memory = MemoryLock::default();
+    memory.lock().expect("locks");
     println!("@watchdog {}", watchdog.id());
     for _ in 0..100_000 {
         let group = Group::prepare(plan(&gather().expect("facts"), &disks)).expect("a group");

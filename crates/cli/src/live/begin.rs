@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use backstay_capture::freeze::locked::MemoryLock;
 use backstay_capture::freeze::watchdog::{Shelter, Watchdog};
 use backstay_capture::heap;
 use backstay_capture::residue::Residue;
@@ -79,6 +80,7 @@ impl<'a> Live<'a> {
             rate,
             watchdog,
             residue: Residue::new(ROOM),
+            memory_lock: MemoryLock::default(),
             place,
             kept: None,
             choices,

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use backstay_capture::marks::Pass;
-use backstay_capture::point::{self, Keep as _, Stillness};
+use backstay_capture::point::{self, Guarded, Keep as _, Stillness};
 use backstay_format::rows::Exclusion;
 use backstay_vault::gap::Promise;
 use backstay_vault::protect::{Boundary, Made, Told};
@@ -136,7 +136,8 @@ impl<'a> Live<'a> {
             .iter()
             .map(|disk| point::Disk { number: disk.number(), device: &disk.device, marks: &disk.marks })
             .collect();
-        let guarded = (&mut self.watchdog, &mut self.residue);
+        let guarded =
+            Guarded { watchdog: &mut self.watchdog, residue: &mut self.residue, memory: &mut self.memory_lock };
         let still = point::attempt(&disks, pass, guarded, (&mut keeper, &mut self.applications), self.settings);
         let following = keeper.following;
         let still = without_swap(still.map_err(Missed::of_attempt)?, &without);

@@ -29,6 +29,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use backstay_capture::freeze::locked::MemoryLock;
 use backstay_capture::freeze::watchdog::{self, Watchdog};
 use backstay_capture::heap;
 use backstay_capture::hooks::Application;
@@ -75,6 +76,7 @@ pub(crate) struct Live<'a> {
     rate: Option<&'a Rate>,
     watchdog: Watchdog,
     residue: Residue,
+    memory_lock: MemoryLock,
     place: Place,
     /// Disks that the next rescan need not compare.
     kept: Option<Kept>,
@@ -147,7 +149,8 @@ impl Live<'_> {
     }
 
     /// Between points: gives memory back that only points need.
-    pub(crate) fn rest(&self) {
+    pub(crate) fn rest(&mut self) {
+        self.memory_lock.let_go();
         heap::give_back();
     }
 
@@ -157,6 +160,9 @@ impl Live<'_> {
     /// [`Missed`]; what changed is still marked, or a rescan is due.
     pub(crate) fn point(&mut self, promise: Promise) -> Result<LivePoint, Missed> {
         let outcome = self.try_point(promise);
+        if outcome.is_err() {
+            self.memory_lock.let_go();
+        }
         if let Err(Missed::Rescan(_)) = &outcome {
             self.state = None;
         }
