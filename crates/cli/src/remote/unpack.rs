@@ -258,6 +258,99 @@ fn written(target: &Path, error: &io::Error) -> Failure {
 mod tests {
     use super::*;
 
+    use proptest::prelude::*;
+
+    const NAMES: &[&str] = &[
+        "a",
+        "a/b",
+        "a/b/c",
+        "b",
+        "b/c",
+        "",
+        ".",
+        "./a",
+        "..",
+        "../kept",
+        "../kept/file",
+        KEPT,
+        "a/../../kept/file",
+        "a//b",
+        "a/b/",
+        "NOT-IN-THIS-ARCHIVE.txt",
+    ];
+    const KINDS: &[EntryType] = &[
+        EntryType::Directory,
+        EntryType::Regular,
+        EntryType::Symlink,
+        EntryType::Link,
+        EntryType::Fifo,
+        EntryType::GNULongName,
+        EntryType::XHeader,
+    ];
+
+    /// Stands for the whole path of a file that is not below the target.
+    const KEPT: &str = "(kept)";
+
+    /// A member as no honest program writes it: its names are whatever they are.
+    fn member((kind, name, to, mode): (EntryType, &str, &str, u32)) -> Vec<u8> {
+        let mut header = tar::Header::new_ustar();
+        let old = header.as_old_mut();
+        old.name[..name.len()].copy_from_slice(name.as_bytes());
+        old.linkname[..to.len()].copy_from_slice(to.as_bytes());
+        let content = match kind {
+            EntryType::Regular | EntryType::GNULongName => format!("{to}\n"),
+            EntryType::XHeader => format!("{} path={to}\n", "00 path=\n".len() + to.len()),
+            _ => String::new(),
+        };
+        header.set_entry_type(kind);
+        header.set_size(content.len() as u64);
+        header.set_mode(mode);
+        header.set_mtime(1);
+        header.set_cksum();
+        let mut out = [header.as_bytes(), content.as_bytes()].concat();
+        out.resize(out.len().next_multiple_of(512), 0);
+        out
+    }
+
+    fn members() -> impl Strategy<Value = Vec<(EntryType, &'static str, &'static str, u32)>> {
+        let name = || proptest::sample::select(NAMES);
+        proptest::collection::vec((proptest::sample::select(KINDS), name(), name(), 0..0o10000_u32), 0..12)
+    }
+
+    fn flips() -> impl Strategy<Value = Vec<(proptest::sample::Index, u8)>> {
+        proptest::collection::vec(any::<(proptest::sample::Index, u8)>(), 0..3)
+    }
+
+    proptest! {
+        #[test]
+        fn no_archive_reaches_what_is_not_below_its_target(
+            members in members(), flips in flips(), name in proptest::sample::select(&["", "a", "a/b"][..])
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let (kept, target) = (folder.path().join("kept"), folder.path().join("out"));
+            let file = kept.join("file");
+            fs::create_dir(&kept).unwrap();
+            fs::write(&file, "kept").unwrap();
+            let whole = |name| if name == KEPT { file.to_str().unwrap() } else { name };
+            let members = members.into_iter().map(|(kind, name, to, mode)| member((kind, whole(name), whole(to), mode)));
+            let mut archive = members.collect::<Vec<_>>().concat();
+            if !archive.is_empty() {
+                flips.into_iter().for_each(|(at, with)| *at.get_mut(&mut archive) ^= with);
+            }
+            let looks = |path: &Path| {
+                let about = fs::symlink_metadata(path).unwrap();
+                (about.permissions().mode(), about.modified().unwrap(), about.len())
+            };
+            let there = |folder: &Path| fs::read_dir(folder).unwrap().map(|one| one.unwrap().file_name()).collect::<Vec<_>>();
+            let before = [looks(&kept), looks(&file)];
+            drop(unpack(&archive[..], (name, &target), &|_, _| true));
+            prop_assert_eq!(before, [looks(&kept), looks(&file)]);
+            prop_assert_eq!(fs::read(&file).unwrap(), b"kept");
+            prop_assert_eq!(there(&kept), ["file"]);
+            prop_assert!(there(folder.path()).iter().all(|name| name == "kept" || name == "out"));
+        }
+    }
+
     #[test]
     fn a_time_that_no_clock_has_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
