@@ -8,7 +8,7 @@ use backstay_capture::freeze::mounts::{FileSystem, Place, Plan, plan};
 use backstay_capture::freeze::{group::Group, group::Limits, mountinfo::parse};
 use backstay_capture::number::DeviceNumber;
 
-use crate::world::{Disk, Writer, content, group, long, output, run, still, watchdog};
+use crate::world::{Disk, Writer, content, group, long, output, run, still, unmount, watchdog};
 
 /// Nothing reaches the disk while it is frozen, the copy is a sound file system, and the writer goes on.
 fn holds_still(kind: &str, judge: impl Fn(&Path)) {
@@ -51,7 +51,7 @@ fn xfs_holds_still() {
         let point = tempfile::tempdir().expect("a folder");
         let options = ["-o".as_ref(), "loop,nouuid".as_ref(), copy.as_os_str(), point.path().as_os_str()];
         run("mount", options);
-        run("umount", [point.path()]);
+        unmount(point.path());
         run("xfs_repair", ["-n".as_ref(), copy.as_os_str()]);
     });
 }
@@ -86,7 +86,7 @@ fn several_at_one_instant() {
 #[test]
 fn a_btrfs_on_two_disks_is_found_on_both() {
     let (first, second) = (Disk::new("btrfs"), Disk::new("ext4"));
-    run("umount", [second.point()]);
+    unmount(&second.point());
     let point = first.point();
     run("btrfs", ["device".as_ref(), "add".as_ref(), "-f".as_ref(), second.node().as_os_str(), point.as_os_str()]);
     for disk in [&first, &second] {
@@ -113,7 +113,7 @@ fn a_file_system_without_freeze_is_reported() {
     let held = group.freeze(&mut watchdog, long()).expect("freezes").thaw().expect("nobody else thawed");
     assert_eq!((held.frozen, held.unfrozen), (1, vec![0]));
     drop(group);
-    run("umount", [point]);
+    unmount(&point);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use backstay_capture::freeze::facts::gather;
 use backstay_capture::freeze::group::Group;
 use backstay_capture::freeze::mounts::{FileSystem, plan};
 
-use crate::world::{Disk, Writer, content, group, long, run, still, wait_for, watchdog};
+use crate::world::{Disk, Writer, content, group, long, run, still, unmount, wait_for, watchdog};
 
 fn names(group: &Group) -> Vec<PathBuf> {
     group.members().iter().map(|fs: &FileSystem| fs.name().to_owned()).collect()
@@ -56,7 +56,7 @@ fn bind_mounts_are_one_file_system() {
     let mut watchdog = watchdog();
     assert_eq!(group.freeze(&mut watchdog, long()).expect("freezes").thaw().expect("intact").frozen, 1);
     drop(group);
-    run("umount", [twin]);
+    unmount(&twin);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn subvolumes_are_one_file_system() {
     let group = group(&[&disk]);
     assert_eq!((names(&group).len(), group.members()[0].places.len()), (1, 2));
     drop(group);
-    run("umount", [point]);
+    unmount(&point);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_loop_file_on_a_subvolume_is_found() {
 #[test]
 fn partitions_belong_to_their_disk() {
     let disk = Disk::new("ext4");
-    run("umount", [disk.point()]);
+    unmount(&disk.point());
     run("sh", ["-c", &format!("echo '2048,,L' | sfdisk --quiet --label gpt {}", disk.node().display())]);
     // The kernel of the test machines reads no partition tables itself.
     run("partx", ["--add".as_ref(), disk.node().as_os_str()]);
@@ -94,7 +94,7 @@ fn partitions_belong_to_their_disk() {
     run("mkfs.ext4", ["-q".as_ref(), partition.as_os_str()]);
     run("mount", [partition.as_os_str(), disk.point().as_os_str()]);
     assert_eq!(names(&group(&[&disk])), [disk.point()]);
-    run("umount", [disk.point()]);
+    unmount(&disk.point());
     run("partx", ["--delete".as_ref(), disk.node().as_os_str()]);
 }
 
@@ -112,8 +112,8 @@ fn a_hidden_mount_is_not_mistaken_for_what_hides_it() {
     let found = group(&[&disk]);
     assert_eq!((found.members().len(), found.unreached().len()), (1, 0));
     drop(found);
-    run("umount", [aside.as_os_str()]);
-    run("umount", [disk.point()]);
+    unmount(&aside);
+    unmount(&disk.point());
 }
 
 /// A process in a mount namespace of its own, until it is dropped.
@@ -137,7 +137,7 @@ impl Drop for Elsewhere {
 #[test]
 fn mounts_in_other_namespaces_are_found() {
     let disk = Disk::new("ext4");
-    run("umount", [disk.point()]);
+    unmount(&disk.point());
     let (point, ready) = (disk.point(), disk.beside("ready"));
     let script =
         format!("mount {} {} && touch {} && read never", disk.node().display(), point.display(), ready.display());

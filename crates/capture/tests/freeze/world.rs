@@ -31,6 +31,11 @@ pub(crate) fn output<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Ite
     Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"))
 }
 
+/// Unmounts; a child that another test is just starting may hold for a moment what was open there.
+pub(crate) fn unmount(point: &Path) {
+    wait_for("the end of a mount", || output("umount", [point]).status.success());
+}
+
 /// Waits for something that must come; a minute is for ever.
 pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);

@@ -106,7 +106,14 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        // A child that another test is just starting may hold for a moment what was open there.
+        for _ in 0..500 {
+            if Command::new("umount").arg(&self.0).output().is_ok_and(|done| done.status.success()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(std::thread::panicking(), "{} stays", self.0.display());
     }
 }
 

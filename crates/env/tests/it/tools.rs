@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Runs a command that must succeed, and returns what it printed.
 pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> String {
@@ -65,7 +66,18 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        run("umount", [self.0.as_os_str()]);
+        unmount(&self.0);
+    }
+}
+
+/// Unmounts. A device that lay on it goes a moment after it was let go, and a child that another test is just starting may hold what was
+/// open here for as long.
+fn unmount(point: &Path) {
+    let end = Instant::now() + Duration::from_secs(60);
+    let busy = || Command::new("umount").arg(point).output().map(|done| !done.status.success());
+    while busy().expect("umount can be run") {
+        assert!(Instant::now() < end || std::thread::panicking(), "{} stays", point.display());
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

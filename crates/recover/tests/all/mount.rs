@@ -15,7 +15,7 @@ use rustix::fs::SeekFrom;
 use tempfile::TempDir;
 
 use crate::trees::{DAMAGED, HostTree, LOST, OddTree, STRANGE};
-use crate::world::{Faulty, Lines, Sparse, ok, run};
+use crate::world::{Faulty, Lines, Sparse, ok, unmount};
 
 fn part(name: &str, open: impl Fn() -> Result<Arc<dyn FileTree>, String> + Send + Sync + 'static) -> Part {
     Part { name: name.into(), volume: None, open: Box::new(open) }
@@ -271,7 +271,7 @@ impl LoopMount {
 
 impl Drop for LoopMount {
     fn drop(&mut self) {
-        run("umount", &[&self.0]);
+        unmount(&self.0);
     }
 }
 
@@ -337,7 +337,7 @@ fn unmounting() {
     assert_eq!(ours.mount.unmount().expect("unmounts"), Ended::Gone);
     assert_eq!(names(ours.dir.path()), Vec::<String>::new());
 
-    ok("umount", &[theirs.dir.path()]);
+    unmount(theirs.dir.path());
     assert!(theirs.mount.wait_for(Duration::from_secs(600)), "noticed");
     assert_eq!(theirs.mount.unmount().expect("fine"), Ended::Gone);
 

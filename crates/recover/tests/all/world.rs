@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use backstay_env::volume::{Content, Span, Volume, check_range};
 use backstay_recover::Log;
@@ -21,6 +23,15 @@ pub(crate) fn ok<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program}: {}\n{out}\n{err}", output.status);
     out.into_owned()
+}
+
+/// Unmounts; a child that another test is just starting may hold for a moment what was open there.
+pub(crate) fn unmount(point: &Path) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !run("umount", &[point]).status.success() {
+        assert!(Instant::now() < end || std::thread::panicking(), "{} stays", point.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Lines of a log, for looking at.
